@@ -1,0 +1,377 @@
+"""The station file ``station.toml``: read, validated, explained.
+
+Unknown keys are errors. Names carry their unit. Paths are relative to the station file. Every
+error names the file, the key and the allowed range, in Chinese and English.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.errors import ConfigError
+from edge.records import STANDARD_GRAVITY_MPS2, Gains, LaneLayout, Row, Separator, read_only
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StationSection(_Model):
+    """Who the station is."""
+
+    id: Name
+    name: str = "治超站"
+    name_en: str = "Weigh station"
+    time_zone: str = "Asia/Shanghai"
+    data_dir: Path = Path("data")
+
+
+class DigitiserSection(_Model):
+    """A load-cell digitiser and the names of its channels, in the order of the wire."""
+
+    id: Name
+    device_id: int = Field(ge=1, le=65_535, default=1)
+    url: str
+    baud: int = Field(ge=9_600, le=12_000_000, default=921_600)
+    channels: list[Name] = Field(min_length=1, max_length=32)
+    record: bool = False
+    """Write everything it says into a recording under ``data_dir/recordings``."""
+
+
+class RowSection(_Model):
+    """One row of sensors across the lane."""
+
+    position_m: float = Field(ge=-50, le=200)
+    width_m: float = Field(gt=0.01, le=25)
+    kind: Literal["strip", "plate"]
+    left: Name
+    right: Name
+
+
+class SeparatorSection(_Model):
+    """Digital input that is active while a vehicle stands at ``position_m``."""
+
+    input: int = Field(ge=0, le=31)
+    position_m: float = Field(ge=-50, le=200)
+
+
+class LaneSection(_Model):
+    """A lane: its digitiser, its rows in order of travel, what its certificate covers."""
+
+    id: Name
+    name: str = ""
+    digitiser: Name
+    direction: str = ""
+    speed_kmh: tuple[float, float] = (3.0, 120.0)
+    speed_change_max: float = Field(gt=0, le=1, default=0.15)
+    axle_kg: tuple[float, float] = (200.0, 30_000.0)
+    separator: SeparatorSection | None = None
+    row: list[RowSection] = Field(min_length=2, max_length=32)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LaneSection:
+        positions = [row.position_m for row in self.row]
+        if sorted(set(positions)) != positions:
+            raise ValueError("rows must be listed in order of travel, position_m rising")
+        if not 0 < self.speed_kmh[0] < self.speed_kmh[1] <= 250:
+            raise ValueError("speed_kmh must be [lowest, highest], 0 < lowest < highest <= 250")
+        if not 0 <= self.axle_kg[0] < self.axle_kg[1]:
+            raise ValueError("axle_kg must be [Min, Max], 0 <= Min < Max")
+        return self
+
+
+class CameraSection(_Model):
+    """A plate camera on a serial line; ``position_m`` is where it reads, on the lane's axis."""
+
+    id: Name
+    url: str
+    baud: int = Field(ge=1_200, le=12_000_000, default=115_200)
+    lanes: list[Name] = Field(min_length=1)
+    position_m: float = Field(ge=-200, le=400, default=0.0)
+    picture_dir: Path | None = None
+    wait_s: float = Field(ge=0, le=30, default=0.8)
+    """How long a vehicle waits for its plate after it left the array."""
+    tolerance_s: float = Field(gt=0, le=30, default=0.6)
+    """Largest distance in time between a plate and its vehicle."""
+
+
+class ModbusSection(_Model):
+    """A Modbus device; ``map`` names a register map of the bridge, or a TOML file."""
+
+    id: Name
+    url: str
+    unit: int = Field(ge=0, le=255, default=1)
+    map: str
+    poll_s: float = Field(ge=0.1, le=3_600, default=1.0)
+    timeout_s: float = Field(ge=0.05, le=30, default=0.5)
+
+
+class CalibrationSection(_Model):
+    """The certificate of the digitisers' channels, as ``steelyard calibrate fit`` writes it."""
+
+    file: Path | None = None
+
+
+class RulesSection(_Model):
+    """Which rule pack judges."""
+
+    pack: str = "cn-national"
+    penalty_by_record: bool = False
+
+
+class UplinkSection(_Model):
+    """The centre's broker. ``mqtt://`` in a laboratory, ``mqtts://`` in the field."""
+
+    broker: str = "mqtt://127.0.0.1:1883"
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    centre_key: str | None = None
+    """C2SP verifier key of the case system (``name+id+base64``); receipts are checked with it."""
+    receipt_timeout_s: float = Field(ge=0.5, le=600, default=10.0)
+    window: int = Field(ge=1, le=200, default=20)
+
+    @model_validator(mode="after")
+    def _broker_url(self) -> UplinkSection:
+        parts = urlsplit(self.broker)
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            raise ValueError("broker must be mqtt://host:port or mqtts://host:port")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together")
+        return self
+
+
+class WebSection(_Model):
+    """The operators' page."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65_535, default=8_080)
+
+
+class StoreSection(_Model):
+    """Bounds of what is kept."""
+
+    max_gb: float = Field(gt=0.01, le=100_000, default=50.0)
+
+
+class StationFile(_Model):
+    """The whole station file."""
+
+    station: StationSection
+    digitiser: list[DigitiserSection] = Field(min_length=1)
+    lane: list[LaneSection] = Field(min_length=1)
+    camera: list[CameraSection] = []
+    modbus: list[ModbusSection] = []
+    calibration: CalibrationSection = CalibrationSection()
+    rules: RulesSection = RulesSection()
+    uplink: UplinkSection = UplinkSection()
+    web: WebSection = WebSection()
+    store: StoreSection = StoreSection()
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> StationFile:
+        digitisers = {d.id: d for d in self.digitiser}
+        _unique("digitiser.id", [d.id for d in self.digitiser])
+        _unique("lane.id", [lane.id for lane in self.lane])
+        _unique("camera.id", [c.id for c in self.camera])
+        _unique("modbus.id", [m.id for m in self.modbus])
+        for d in self.digitiser:
+            _unique(f"digitiser {d.id}: channels", list(d.channels))
+        for lane in self.lane:
+            if lane.digitiser not in digitisers:
+                raise ValueError(f"lane {lane.id}: digitiser {lane.digitiser!r} is not in the file")
+            known = digitisers[lane.digitiser].channels
+            for row in lane.row:
+                for channel in (row.left, row.right):
+                    if channel not in known:
+                        raise ValueError(
+                            f"lane {lane.id}: channel {channel!r} is not one of {', '.join(known)}"
+                        )
+        lanes = {lane.id for lane in self.lane}
+        for camera in self.camera:
+            for name in camera.lanes:
+                if name not in lanes:
+                    raise ValueError(f"camera {camera.id}: lane {name!r} is not in the file")
+        return self
+
+
+def _unique(what: str, names: list[str]) -> None:
+    doubled = sorted({n for n in names if names.count(n) > 1})
+    if doubled:
+        raise ValueError(f"{what}: {', '.join(doubled)} stands twice")
+
+
+class StationConfig:
+    """A validated station file with its path and hash, and the site it describes."""
+
+    def __init__(self, path: Path, raw: bytes, model: StationFile) -> None:
+        self.path = path
+        self.sha256 = hashlib.sha256(raw).hexdigest()
+        self.model = model
+
+    def resolve(self, path: Path) -> Path:
+        """A path of the station file, relative to that file."""
+        return path if path.is_absolute() else (self.path.parent / path).resolve()
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the station keeps its data."""
+        return self.resolve(self.model.station.data_dir)
+
+    def lanes_of(self, digitiser: str) -> tuple[LaneLayout, ...]:
+        """Layouts of the lanes on one digitiser, channels as numbers."""
+        channels = next(d.channels for d in self.model.digitiser if d.id == digitiser)
+        return tuple(
+            _layout(lane, channels) for lane in self.model.lane if lane.digitiser == digitiser
+        )
+
+    def gains_of(self, digitiser: str, nominal_newton_per_count: float) -> Gains:
+        """Gains of a digitiser from the certificate, or its nominal scale with 5 % doubt.
+
+        Raises
+        ------
+        ConfigError
+            The certificate can't be read or does not name every channel.
+        """
+        channels = next(d.channels for d in self.model.digitiser if d.id == digitiser)
+        file = self.model.calibration.file
+        if file is None:
+            n = len(channels)
+            return Gains(
+                read_only(np.full(n, nominal_newton_per_count)), read_only(np.full(n, 0.05)), 0.05
+            )
+        return load_gains(self.resolve(file), digitiser, channels)
+
+
+def _layout(lane: LaneSection, channels: list[str]) -> LaneLayout:
+    return LaneLayout(
+        lane=lane.id,
+        rows=tuple(
+            Row(r.position_m, r.width_m, r.kind, channels.index(r.left), channels.index(r.right))
+            for r in lane.row
+        ),
+        separator=Separator(lane.separator.input, lane.separator.position_m)
+        if lane.separator
+        else None,
+        speed_min_mps=lane.speed_kmh[0] / 3.6,
+        speed_max_mps=lane.speed_kmh[1] / 3.6,
+        speed_change_max=lane.speed_change_max,
+        axle_min_kg=lane.axle_kg[0],
+        axle_max_kg=lane.axle_kg[1],
+    )
+
+
+def load_gains(path: Path, digitiser: str, channels: list[str]) -> Gains:
+    """Gains of one digitiser out of a calibration certificate (JSON, schema ``steelyard-cal/1``).
+
+    Raises
+    ------
+    ConfigError
+        The file can't be read, is no certificate, or lacks a channel.
+    """
+    try:
+        raw = path.read_bytes()
+        body = json.loads(raw)
+        device = body["digitisers"][digitiser]
+        by_name = {c["name"]: c for c in device["channels"]}
+        rows = [by_name[name] for name in channels]
+        return Gains(
+            read_only(np.array([float(c["newton_per_count"]) for c in rows])),
+            read_only(np.array([float(c["u_rel"]) for c in rows])),
+            float(device["u_rel_common"]),
+            float(body.get("gravity_mps2", STANDARD_GRAVITY_MPS2)),
+            str(body["certificate_id"]),
+            hashlib.sha256(raw).hexdigest(),
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"读不到检定证书 {path}：{error.strerror}",
+            f"cannot read the calibration certificate {path}: {error.strerror}",
+            next_zh="检查 [calibration] file，或运行 steelyard calibrate fit",
+            next_en="check [calibration] file, or run steelyard calibrate fit",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"检定证书 {path} 不完整：缺 {error}",
+            f"the calibration certificate {path} does not fit this station: {error!r}",
+            next_zh="用本站点的记录重新运行 steelyard calibrate fit",
+            next_en="run steelyard calibrate fit again with a recording of this station",
+        ) from error
+
+
+def load_station(path: Path) -> StationConfig:
+    """Read and validate a station file.
+
+    Raises
+    ------
+    ConfigError
+        Not readable, not TOML, an unknown key, a value outside its range, names that do not fit.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"读不到站点文件 {path}：{error.strerror}",
+            f"cannot read the station file {path}: {error.strerror}",
+        ) from error
+    try:
+        tree = tomllib.loads(raw.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} 不是有效的 TOML：{error}", f"{path} is not valid TOML: {error}"
+        ) from error
+    try:
+        model = StationFile.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(path, error) from error
+    return StationConfig(path.resolve(), raw, model)
+
+
+def _explain(path: Path, error: ValidationError) -> ConfigError:
+    """The first few problems of a station file in plain words."""
+    zh, en = [], []
+    for item in error.errors(include_url=False)[:5]:
+        key = _key(item["loc"])
+        if item["type"] == "extra_forbidden":
+            zh.append(f"{key}：没有这个配置项")
+            en.append(f"{key}: unknown key")
+        elif item["type"] == "missing":
+            zh.append(f"{key}：缺少")
+            en.append(f"{key}: is missing")
+        else:
+            zh.append(f"{key} = {item['input']!r}：不允许（{_allowed(item)}）")
+            en.append(f"{key} = {item['input']!r}: {item['msg']}")
+    return ConfigError(
+        f"站点文件 {path}：" + "；".join(zh),
+        f"station file {path}: " + "; ".join(en),
+        next_zh="改正后运行 steelyard check",
+        next_en="mend it, then run steelyard check",
+    )
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part + 1}]" if isinstance(part, int) else (f".{part}" if text else part)
+    return text or "station file"
+
+
+_BOUND_ZH = {"ge": "不小于 {}", "gt": "大于 {}", "le": "不大于 {}", "lt": "小于 {}"}
+
+
+def _allowed(item: Any) -> str:
+    context = item.get("ctx", {})
+    bounds = [text.format(context[key]) for key, text in _BOUND_ZH.items() if key in context]
+    return "，".join(bounds) or str(item["msg"])

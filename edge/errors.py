@@ -1,0 +1,103 @@
+"""Errors say whose fault it is and what to do next, in Chinese first.
+
+::
+
+    SteelyardError                     exit code
+    ├── InputError         2   a file or argument of a command is wrong: its writer mends it
+    ├── ConfigError        3   station file, pack, certificate or key: the installer mends it
+    ├── LinkDown           4   a port, broker or host is away: wait, it is tried again by itself
+    ├── DeviceFault        5   a device speaks, but not as agreed: call the maintainer of the device
+    ├── IntegrityError     6   stored evidence does not prove itself: stop, keep everything, call
+    └── StoreError         7   the disk refuses: free space or change the disk, then start again
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Text(NamedTuple):
+    """One sentence for people, in both languages of the station."""
+
+    zh: str
+    en: str
+
+    def __str__(self) -> str:
+        return f"{self.zh} / {self.en}"
+
+    def lang(self, code: str) -> str:
+        """The sentence in the language ``code`` (``"zh"`` or ``"en"``)."""
+        return self.en if code == "en" else self.zh
+
+
+class SteelyardError(Exception):
+    """Root of every error that Steelyard raises on purpose.
+
+    Parameters
+    ----------
+    zh, en : str
+        What happened, in plain words.
+    next_zh, next_en : str
+        What to do next; empty where nothing is to be done.
+    """
+
+    exit_code = 1
+    whose = Text("程序", "the program")
+
+    def __init__(self, zh: str, en: str, *, next_zh: str = "", next_en: str = "") -> None:
+        self.what = Text(zh, en)
+        self.next_step = Text(next_zh, next_en)
+        super().__init__(str(self.what))
+
+    def line(self) -> str:
+        """The error as one plain line: what, then what to do."""
+        step = f" → {self.next_step}" if self.next_step.zh or self.next_step.en else ""
+        return f"{self.what}{step}"
+
+
+class InputError(SteelyardError):
+    """A file or argument that was handed in is wrong."""
+
+    exit_code = 2
+    whose = Text("输入文件或参数", "the input file or argument")
+
+
+class ConfigError(SteelyardError):
+    """The station file, a rule pack, a certificate or a key is wrong."""
+
+    exit_code = 3
+    whose = Text("站点配置", "the station's configuration")
+
+
+class LinkDown(SteelyardError):
+    """A port, broker or host is away; the supervisor tries again."""
+
+    exit_code = 4
+    whose = Text("线路或对端", "the line or its other end")
+
+
+class DeviceFault(SteelyardError):
+    """A device answers, but not as agreed."""
+
+    exit_code = 5
+    whose = Text("设备", "the device")
+
+
+class IntegrityError(SteelyardError):
+    """Stored evidence does not prove itself; ``step`` names the check that failed."""
+
+    exit_code = 6
+    whose = Text("证据库", "the evidence store")
+
+    def __init__(
+        self, zh: str, en: str, *, step: str = "", next_zh: str = "", next_en: str = ""
+    ) -> None:
+        super().__init__(zh, en, next_zh=next_zh, next_en=next_en)
+        self.step = step
+
+
+class StoreError(SteelyardError):
+    """The disk or the database refuses to keep something."""
+
+    exit_code = 7
+    whose = Text("磁盘或数据库", "the disk or database")
