@@ -328,7 +328,8 @@ class PulseTable:
 class AxleTable:
     """Axles of one vehicle, front to rear, one entry an axle in every array.
 
-    ``row_load_kg`` and ``row_sample`` are (n_axles, n_rows), NaN where a row did not see the axle.
+    ``row_load_kg`` and ``row_sample`` are (n_axles, n_rows), NaN where a row did not see the axle;
+    ``wheel_kg`` is (n_axles, n_rows, 2): left and right of each row, NaN where missing.
     ``spacing_m[i]`` is the distance from axle ``i`` to axle ``i + 1``: (n_axles - 1,).
     """
 
@@ -340,6 +341,7 @@ class AxleTable:
     u_spacing_m: Floats
     row_load_kg: Floats
     row_sample: Floats
+    wheel_kg: Floats
     flags: FlagBits
 
     def __len__(self) -> int:
