@@ -44,8 +44,6 @@ class DigitiserSection(_Model):
     url: str
     baud: int = Field(ge=9_600, le=12_000_000, default=921_600)
     channels: list[Name] = Field(min_length=1, max_length=32)
-    record: bool = False
-    """Write everything it says into a recording under ``data_dir/recordings``."""
 
 
 class RowSection(_Model):

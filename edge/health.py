@@ -33,6 +33,8 @@ class State:
     level: Level
     text: Text
     since_mono_ns: int
+    next_step: Text = Text("", "")
+    """What a person should do about it, where anything is to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,13 @@ class Snapshot:
 class Health:
     """Thread-safe counters, gauges and states. Names are dotted: ``digitiser.D1.gaps``."""
 
-    def __init__(self, mono_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        mono_ns: Callable[[], int],
+        listener: Callable[[str, State], None] | None = None,
+    ) -> None:
         self._mono_ns = mono_ns
+        self._listener = listener
         self._lock = threading.Lock()
         self._counters: Counter[str] = Counter()
         self._gauges: dict[str, float] = {}
@@ -71,14 +78,19 @@ class Health:
         with self._lock:
             self._gauges[name] = value
 
-    def state(self, part: str, level: Level, zh: str, en: str) -> bool:
+    def state(
+        self, part: str, level: Level, zh: str, en: str, *, next_step: Text = Text("", "")
+    ) -> bool:
         """Set the state of a part; true if its level changed."""
         with self._lock:
             old = self._states.get(part)
             changed = old is None or old.level is not level
             since = self._mono_ns() if changed or old is None else old.since_mono_ns
-            self._states[part] = State(level, Text(zh, en), since)
-            return changed
+            new = State(level, Text(zh, en), since, next_step)
+            self._states[part] = new
+        if changed and self._listener is not None:
+            self._listener(part, new)
+        return changed
 
     def snapshot(self) -> Snapshot:
         """Everything at one moment."""

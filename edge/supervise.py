@@ -1,0 +1,112 @@
+"""Restarts what failed, by class of error; logs an outage once down and once up; feeds systemd.
+
+=====================  ==========================================================
+error                  policy
+=====================  ==========================================================
+``LinkDown``           try again soon, 0.3 s growing to 5 s with jitter
+``DeviceFault``        try again slowly, 2 s growing to 30 s
+other ``SteelyardError``  not for us: it ends the station with its own exit code
+anything else          a defect of the program: counted, logged whole, tried again
+=====================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import socket
+from collections.abc import Awaitable, Callable
+
+from edge.errors import DeviceFault, LinkDown, SteelyardError
+from edge.health import Health, Level, State
+
+log = logging.getLogger("steelyard")
+
+_RETRY_S: dict[type[SteelyardError], tuple[float, float]] = {
+    LinkDown: (0.3, 5.0),
+    DeviceFault: (2.0, 30.0),
+}
+_DEFECT_RETRY_S = (1.0, 30.0)
+
+
+class OutageLog:
+    """Listens to health: one line when a part goes down, one when it is up again."""
+
+    def __init__(self) -> None:
+        self._down: set[str] = set()
+
+    def __call__(self, part: str, state: State) -> None:
+        if state.level is Level.DOWN and part not in self._down:
+            self._down.add(part)
+            log.warning("%s: %s", part, state.text)
+        elif state.level is Level.OK and part in self._down:
+            self._down.remove(part)
+            log.info("%s: %s", part, state.text)
+
+
+async def supervise(part: str, run: Callable[[], Awaitable[None]], health: Health) -> None:
+    """Run ``run`` until it ends by itself or is cancelled; start it again when it fails.
+
+    The wait starts over once the part was up, so that a line that drops once a day is back at
+    once, and one that never comes costs next to nothing.
+    """
+    attempt = 0
+    while True:
+        try:
+            await run()
+            return
+        except SteelyardError as error:
+            bounds = next((b for kind, b in _RETRY_S.items() if isinstance(error, kind)), None)
+            if bounds is None:
+                raise
+            attempt = 0 if _was_up(part, health) else attempt
+            health.count(f"{part}.outages")
+            health.state(part, Level.DOWN, *error.what, next_step=error.next_step)
+        except Exception as error:  # noqa: BLE001 - a defect in one part must not stop the weighing
+            log.exception("%s: defect in the program", part)
+            bounds = _DEFECT_RETRY_S
+            health.count(f"{part}.defects")
+            health.state(part, Level.DOWN, f"程序缺陷：{error!r}", f"program defect: {error!r}")
+        await asyncio.sleep(_wait_s(attempt, bounds))
+        attempt += 1
+
+
+def _was_up(part: str, health: Health) -> bool:
+    state = health.snapshot().states.get(part)
+    return state is not None and state.level is Level.OK
+
+
+def _wait_s(attempt: int, bounds: tuple[float, float]) -> float:
+    first, most = bounds
+    return min(most, first * 2.0 ** min(attempt, 16)) * random.uniform(0.8, 1.2)
+
+
+class SystemdNotifier:
+    """READY, STATUS and WATCHDOG datagrams for systemd; silent where systemd does not listen.
+
+    sd_notify(3): one datagram to ``$NOTIFY_SOCKET``; a leading ``@`` is the abstract namespace.
+    """
+
+    def __init__(self) -> None:
+        address = os.environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self.interval_s = int(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
+        """Half the watchdog's time, 0 where there is none."""
+
+    def send(self, message: str) -> None:
+        """Send one message, such as ``READY=1``."""
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+            try:
+                door.sendto(message.encode(), self._address)
+            except OSError as error:
+                log.warning("systemd does not listen: %s", error)
+
+    async def feed_watchdog(self) -> None:
+        """Tell systemd that the event loop turns, for as long as it asks."""
+        while self.interval_s:
+            self.send("WATCHDOG=1")
+            await asyncio.sleep(self.interval_s)
