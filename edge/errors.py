@@ -30,6 +30,10 @@ class Text(NamedTuple):
         return self.en if code == "en" else self.zh
 
 
+NO_STEP = Text("", "")
+"""Nothing is to be done."""
+
+
 class SteelyardError(Exception):
     """Root of every error that Steelyard raises on purpose.
 

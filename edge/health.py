@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.errors import Text
+from edge.errors import NO_STEP, Text
 
 
 class Level(enum.StrEnum):
@@ -33,7 +33,7 @@ class State:
     level: Level
     text: Text
     since_mono_ns: int
-    next_step: Text = Text("", "")
+    next_step: Text = NO_STEP
     """What a person should do about it, where anything is to be done."""
 
 
@@ -79,7 +79,7 @@ class Health:
             self._gauges[name] = value
 
     def state(
-        self, part: str, level: Level, zh: str, en: str, *, next_step: Text = Text("", "")
+        self, part: str, level: Level, zh: str, en: str, *, next_step: Text = NO_STEP
     ) -> bool:
         """Set the state of a part; true if its level changed."""
         with self._lock:

@@ -64,7 +64,7 @@ async def supervise(part: str, run: Callable[[], Awaitable[None]], health: Healt
             attempt = 0 if _was_up(part, health) else attempt
             health.count(f"{part}.outages")
             health.state(part, Level.DOWN, *error.what, next_step=error.next_step)
-        except Exception as error:  # noqa: BLE001 - a defect in one part must not stop the weighing
+        except Exception as error:  # a defect in one part must not stop the weighing
             log.exception("%s: defect in the program", part)
             bounds = _DEFECT_RETRY_S
             health.count(f"{part}.defects")
