@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -158,12 +159,6 @@ class WebSection(_Model):
     port: int = Field(ge=0, le=65_535, default=8_080)
 
 
-class StoreSection(_Model):
-    """Bounds of what is kept."""
-
-    max_gb: float = Field(gt=0.01, le=100_000, default=50.0)
-
-
 class StationFile(_Model):
     """The whole station file."""
 
@@ -176,7 +171,6 @@ class StationFile(_Model):
     rules: RulesSection = RulesSection()
     uplink: UplinkSection = UplinkSection()
     web: WebSection = WebSection()
-    store: StoreSection = StoreSection()
 
     @model_validator(mode="after")
     def _names_fit(self) -> StationFile:
@@ -228,12 +222,43 @@ class StationConfig:
         """Where the station keeps its data."""
         return self.resolve(self.model.station.data_dir)
 
+    def pack_bytes(self) -> bytes:
+        """The rule pack of the station file: one that ships with Steelyard, or a TOML file.
+
+        Raises
+        ------
+        ConfigError
+            There is no such pack, or it can't be read.
+        """
+        name = self.model.rules.pack
+        shipped = resources.files("edge.rules") / "packs" / f"{name}.toml"
+        try:
+            if name.endswith(".toml"):
+                return self.resolve(Path(name)).read_bytes()
+            return shipped.read_bytes()
+        except OSError as error:
+            raise ConfigError(
+                f"读不到规则包 {name}：{error.strerror}",
+                f"cannot read the rule pack {name}: {error.strerror}",
+                next_zh="检查 [rules] pack：内置包的名称（如 cn-national）或 .toml 文件路径",
+                next_en="check [rules] pack: a shipped pack (cn-national) or the path of a .toml",
+            ) from error
+
+    def picture_dir(self, camera: CameraSection) -> Path:
+        """Where the pictures of a camera arrive."""
+        return self.resolve(camera.picture_dir or Path("pictures") / camera.id)
+
     def lanes_of(self, digitiser: str) -> tuple[LaneLayout, ...]:
         """Layouts of the lanes on one digitiser, channels as numbers."""
         channels = next(d.channels for d in self.model.digitiser if d.id == digitiser)
         return tuple(
             _layout(lane, channels) for lane in self.model.lane if lane.digitiser == digitiser
         )
+
+    def without_certificate(self) -> StationConfig:
+        """The same station before its calibration."""
+        model = self.model.model_copy(update={"calibration": CalibrationSection()})
+        return StationConfig(self.path, b"", model)
 
     def gains_of(self, digitiser: str, nominal_newton_per_count: float) -> Gains:
         """Gains of a digitiser from the certificate, or its nominal scale with 5 % doubt.

@@ -1,0 +1,146 @@
+"""Vehicle to sealed record: judge, keep the raw signal and the pictures, append, tell.
+
+Order matters: blobs are durable before the record that names them, the record is durable before
+anybody is told. When the disk refuses, vehicles wait here (bounded) and are tried again; what
+does not fit is counted and shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge.config import StationConfig
+from edge.errors import StoreError
+from edge.evidence.statement import vehicle_draft
+from edge.health import Health, Level
+from edge.records import Blob, Gains, PlateRead, Record, Vehicle, VerdictKind
+from edge.rules.judge import judge
+from edge.rules.pack import RulePack
+from edge.store.signal import encode_clip
+from edge.store.store import Store
+
+WAITING_VEHICLES = 2_000
+"""About half an hour of a busy station; each holds its raw signal in memory."""
+RETRY_S = 2.0
+
+
+class Clerk:
+    """Judges and seals vehicles, one after the other, in the order in which they came."""
+
+    def __init__(
+        self,
+        config: StationConfig,
+        store: Store,
+        pack: RulePack,
+        health: Health,
+        *,
+        software: dict[str, Any],
+        gains: Callable[[str], Gains],
+        on_sealed: Callable[[Record], None],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._pack = pack
+        self._health = health
+        self._software = software
+        self._gains = gains
+        self._on_sealed = on_sealed
+        self._queue: asyncio.Queue[Vehicle | None] = asyncio.Queue()
+
+    def hand(self, vehicle: Vehicle) -> None:
+        """Take a vehicle; never blocks."""
+        if self._queue.qsize() >= WAITING_VEHICLES:
+            self._health.count("clerk.vehicles_lost")
+            return
+        self._queue.put_nowait(vehicle)
+        self._health.gauge("clerk.waiting", self._queue.qsize())
+
+    def end(self) -> None:
+        """No more vehicles will come; ``run`` returns when all are sealed."""
+        self._queue.put_nowait(None)
+
+    async def run(self) -> None:
+        """Seal vehicles until ``end``."""
+        while (vehicle := await self._queue.get()) is not None:
+            record = await self._seal_until_kept(vehicle)
+            self._health.gauge("clerk.waiting", self._queue.qsize())
+            self._on_sealed(record)
+
+    async def _seal_until_kept(self, vehicle: Vehicle) -> Record:
+        while True:
+            try:
+                record = await self.seal(vehicle)
+            except StoreError as error:
+                self._health.count("clerk.store_refused")
+                self._health.state("store", Level.DOWN, *error.what, next_step=error.next_step)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._health.state("store", Level.OK, "证据库正常", "evidence store works")
+                return record
+
+    async def seal(self, vehicle: Vehicle) -> Record:
+        """Judge one vehicle and commit it with its blobs.
+
+        Raises
+        ------
+        StoreError
+            The disk or the database refused; nothing half done is left.
+        """
+        verdict = judge(
+            vehicle, self._pack, penalty_by_record=self._config.model.rules.penalty_by_record
+        )
+        is_case = verdict.kind is not VerdictKind.WITHIN
+        blobs = [*await self._keep_signal(vehicle, deliver=is_case)]
+        blobs += await self._keep_pictures(vehicle, deliver=is_case)
+        return await self._store.append(
+            vehicle_draft(
+                vehicle,
+                verdict,
+                gains=self._gains(vehicle.passage.device),
+                channels=self._channels(vehicle.passage.device),
+                config_sha256=self._config.sha256,
+                software=self._software,
+                blobs=tuple(blobs),
+            )
+        )
+
+    async def _keep_signal(self, vehicle: Vehicle, *, deliver: bool) -> list[Blob]:
+        clip = vehicle.passage.clip
+        files = await asyncio.to_thread(encode_clip, clip, self._channels(clip.device))
+        return [
+            await self._store.put_blob(data, "signal", "audio/flac", deliver=deliver)
+            for data in files
+        ]
+
+    async def _keep_pictures(self, vehicle: Vehicle, *, deliver: bool) -> list[Blob]:
+        blobs = []
+        for read in vehicle.join.candidates:
+            data = await asyncio.to_thread(self._picture_bytes, read)
+            if data is not None and read.picture is not None:
+                media_type = read.picture.media_type
+                blobs.append(
+                    await self._store.put_blob(data, "picture", media_type, deliver=deliver)
+                )
+        return blobs
+
+    def _picture_bytes(self, read: PlateRead) -> bytes | None:
+        """A picture as it lay on arrival; one that changed or went away since is not evidence."""
+        picture = read.picture
+        if picture is None:
+            return None
+        try:
+            data = Path(picture.path).read_bytes()
+        except OSError:
+            self._health.count("clerk.pictures_gone")
+            return None
+        if hashlib.sha256(data).hexdigest() != picture.sha256:
+            self._health.count("clerk.pictures_changed")
+            return None
+        return data
+
+    def _channels(self, device: str) -> list[str]:
+        return next(list(d.channels) for d in self._config.model.digitiser if d.id == device)

@@ -1,0 +1,327 @@
+"""The command ``steelyard``. Simulator, calibration and benches are loaded when asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge import __version__
+from edge.errors import InputError, SteelyardError
+
+EXISTING = click.Path(exists=True, path_type=Path)
+ANY_PATH = click.Path(path_type=Path)
+
+
+class _Commands(click.Group):
+    """Errors made on purpose become one plain line and the exit code of their class."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SteelyardError as error:
+            _fail(error)
+        except BaseExceptionGroup as group:
+            known = _first_known(group)
+            if known is None:
+                raise
+            _fail(known)
+
+
+def _first_known(group: BaseExceptionGroup[BaseException]) -> SteelyardError | None:
+    for error in group.exceptions:
+        if isinstance(error, SteelyardError):
+            return error
+        if isinstance(error, BaseExceptionGroup) and (inner := _first_known(error)):
+            return inner
+    return None
+
+
+def _fail(error: SteelyardError) -> None:
+    click.echo(f"steelyard: {error.line()}", err=True)
+    sys.exit(error.exit_code)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="steelyard")
+@click.option("--verbose", is_flag=True, help="More in the log.")
+def main(*, verbose: bool) -> None:
+    """Steelyard: the edge service of a weigh-in-motion station (治超站边缘称重服务).
+
+    Exit codes: 2 input file or argument, 3 configuration, 4 line or host away, 5 device,
+    6 evidence does not verify, 7 disk.
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("pymodbus", "asyncio", "uvicorn", "sse_starlette"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def _run_until_signal(job: Callable[[asyncio.Event], Coroutine[Any, Any, Any]]) -> Any:
+    """Run a job that ends when its event is set; SIGINT and SIGTERM set it."""
+
+    async def body() -> Any:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        return await job(stop)
+
+    return asyncio.run(body())
+
+
+def _lazy(module: str, name: str) -> Any:
+    """Something of a package that the edge does not depend on."""
+    return getattr(importlib.import_module(module), name)
+
+
+@main.command()
+@click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after N seconds.")
+@click.option("--report", type=ANY_PATH, help="Write the figures of the run as JSON.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the traffic.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--dir", "directory", type=ANY_PATH, help="Keep the demo's data here.")
+def demo(
+    *,
+    seconds: float | None,
+    report: Path | None,
+    seed: int,
+    port: int,
+    directory: Path | None,
+) -> None:
+    """Show the whole: simulated trucks, real bytes, a real broker, a live page.
+
+    With --seconds it exits 0 only if every vehicle that left the lane is a verified record at
+    the case system, with its receipt.
+    """
+    run_demo = _lazy("simulator.demo", "run_demo")
+    sys.exit(
+        _run_until_signal(
+            lambda stop: run_demo(
+                stop, seconds=seconds, report=report, seed=seed, port=port, directory=directory
+            )
+        )
+    )
+
+
+@main.command()
+@click.argument("station_file", type=ANY_PATH)
+@click.option("--record", "record_to", type=ANY_PATH, help="Also record what the devices say.")
+def run(*, station_file: Path, record_to: Path | None) -> None:
+    """Run a station until SIGTERM or Ctrl-C."""
+    from edge.config import load_station
+    from edge.station import Station
+
+    station = Station(load_station(station_file), record_to=record_to)
+
+    def ready(station: Station) -> None:
+        click.echo(f"站点运行中 / station runs: {station.url}", err=True)
+
+    _run_until_signal(lambda stop: station.run(stop, on_ready=ready))
+
+
+@main.command()
+@click.argument("station_file", type=ANY_PATH)
+def check(*, station_file: Path) -> None:
+    """Check a station file: keys, ranges, names, certificate, rule pack."""
+    from edge.config import load_station
+    from edge.rules.pack import RulePack
+
+    config = load_station(station_file)
+    pack = RulePack.parse(config.pack_bytes())
+    for section in config.model.digitiser:
+        gains = config.gains_of(section.id, 1.0)
+        certificate = gains.certificate_id or "没有 / none"
+        click.echo(
+            f"数采 / digitiser {section.id}: {len(section.channels)} 通道 / channels, "
+            f"证书 / certificate {certificate}"
+        )
+    for lane in config.model.lane:
+        click.echo(f"车道 / lane {lane.id}: {len(lane.row)} 排 / rows on {lane.digitiser}")
+    click.echo(f"规则包 / rule pack {pack.id} {pack.version}")
+    click.echo(f"站点文件正确 / the station file is right: {station_file}")
+
+
+@main.command()
+@click.argument("scenario_file", type=ANY_PATH)
+@click.option("--for", "station_file", type=ANY_PATH, required=True, help="The station file.")
+@click.option("--seconds", type=click.FloatRange(min=1), help="Traffic ends after N seconds.")
+@click.option("--seed", type=int, help="Instead of the scenario's seed.")
+@click.option("--truth", type=ANY_PATH, help="Write what really passed, as JSON lines.")
+def simulate(
+    *,
+    scenario_file: Path,
+    station_file: Path,
+    seconds: float | None,
+    seed: int | None,
+    truth: Path | None,
+) -> None:
+    """Play simulated devices in real time: digitisers, cameras, Modbus, on real ports."""
+    run_devices = _lazy("simulator.devices", "run_devices")
+    _run_until_signal(
+        lambda stop: run_devices(
+            station_file,
+            scenario_file,
+            stop=stop,
+            seconds=seconds,
+            seed=seed,
+            truth=truth,
+            announce=lambda text: click.echo(text, err=True),
+        )
+    )
+
+
+@main.command("case-system")
+@click.option("--broker", required=True, help="mqtt://host:port of the broker.")
+@click.option("--store", "directory", type=ANY_PATH, required=True, help="Where records are kept.")
+def case_system(*, broker: str, directory: Path) -> None:
+    """A small central case system: verifies, stores, answers with receipts."""
+    system = _lazy("simulator.case_system", "CaseSystem")(broker, directory)
+    click.echo(f"案件系统 / case system: {broker} → {directory}", err=True)
+    _run_until_signal(lambda stop: _either(system.run(), stop))
+
+
+async def _either(job: Awaitable[Any], stop: asyncio.Event) -> None:
+    """Run a job until it fails or ``stop`` is set."""
+    work = asyncio.ensure_future(job)
+    halt = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({work, halt}, return_when=asyncio.FIRST_COMPLETED)
+    halt.cancel()
+    if not work.done():
+        work.cancel()
+    await asyncio.gather(work, return_exceptions=not work.done())
+
+
+@main.command()
+@click.argument("station_file", type=ANY_PATH)
+@click.option("--out", "directory", type=ANY_PATH, required=True, help="A new directory.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), help="End by itself after N seconds.")
+def record(*, station_file: Path, directory: Path, seconds: float | None) -> None:
+    """Record what the devices of a station say; weighs nothing, seals nothing."""
+    from edge.config import load_station
+    from edge.record import record_devices
+
+    config = load_station(station_file)
+    _run_until_signal(lambda stop: record_devices(config, directory, stop, seconds=seconds))
+
+
+@main.command()
+@click.argument("recording", type=ANY_PATH)
+@click.option("--station", "station_file", type=ANY_PATH, required=True)
+@click.option(
+    "--out", type=ANY_PATH, required=True, help="Table of vehicles: .csv, .jsonl or .parquet."
+)
+def replay(*, recording: Path, station_file: Path, out: Path) -> None:
+    """Weigh and judge a recording again, with the code of the live station."""
+    from edge.config import load_station
+    from edge.replay import replay_vehicles, vehicle_rows
+    from edge.sources.tables import write_table
+
+    config = load_station(station_file)
+    with click.progressbar(length=1000, label="重算 / replay", file=sys.stderr) as bar:
+        vehicles = replay_vehicles(recording, config, progress=_fraction(bar))
+        rows = list(vehicle_rows(vehicles, config))
+    write_table(out, rows)
+    click.echo(f"{len(rows)} 辆车 / vehicles → {out}", err=True)
+
+
+def _fraction(bar: Any) -> Callable[[float], None]:
+    """Feed a progress bar of length 1000 with fractions."""
+
+    def advance(done: float) -> None:
+        bar.update(max(0, int(done * 1000) - bar.pos))
+
+    return advance
+
+
+@main.command()
+@click.argument("store", type=EXISTING)
+@click.option("--key", help="Verifier key of the station (name+id+key), from another source.")
+def verify(*, store: Path, key: str | None) -> None:
+    """Verify a station's store offline: numbered steps, the failing one is named."""
+    from edge.store.verify import verify_store
+
+    steps = verify_store(store, key, lambda _done: None)
+    for step in steps:
+        click.echo(f"{'✓' if step.ok else '✗'} {step.number}. {step.title}  {step.detail}")
+    failed = next((step for step in steps if not step.ok), None)
+    if failed is not None:
+        raise _integrity(failed)
+    click.echo("全部通过 / every step passed")
+
+
+def _integrity(step: Any) -> SteelyardError:
+    from edge.errors import IntegrityError
+
+    return IntegrityError(
+        f"第 {step.number} 步不通过：{step.title.zh}",
+        f"step {step.number} failed: {step.title.en}",
+        step=str(step.number),
+        next_zh="保留现场，不要改动任何文件，联系维护人员",
+        next_en="keep everything as it is and call the maintainer",
+    )
+
+
+@main.group()
+def calibrate() -> None:
+    """Calibration of the sensors (检定与标定)."""
+
+
+@calibrate.command("fit")
+@click.argument("recording", type=ANY_PATH)
+@click.option("--station", "station_file", type=ANY_PATH, required=True)
+@click.option(
+    "--references",
+    type=ANY_PATH,
+    help="JSON of the reference vehicles; without it the recording's truth.csv is used.",
+)
+@click.option("--out", type=ANY_PATH, required=True, help="The certificate (JSON).")
+def calibrate_fit(
+    *, recording: Path, station_file: Path, references: Path | None, out: Path
+) -> None:
+    """Fit a gain for every channel from reference passes: a first certificate."""
+    from edge.config import load_station
+    from edge.replay import replay_passages
+
+    config = load_station(station_file)
+    read_references = _lazy("calibration.session", "read_references")
+    with click.progressbar(length=1000, label="标定 / fit", file=sys.stderr) as bar:
+        passages = list(replay_passages(recording, config, progress=_fraction(bar)))
+    certificate = _lazy("calibration.session", "calibrate")(
+        passages, read_references(references or recording), station=config.model.station.id
+    )
+    try:
+        out.write_bytes(certificate.to_json())
+    except OSError as error:
+        raise InputError(
+            f"写不了 {out}：{error.strerror}", f"cannot write {out}: {error.strerror}"
+        ) from error
+    click.echo(f"证书 / certificate {certificate.certificate_id} → {out}")
+
+
+@main.group()
+def bench() -> None:
+    """Measure: ratios within one run, tables for people, --json for machines."""
+
+
+@bench.command("speed")
+@click.option("--seconds", type=click.FloatRange(min=10), default=600.0, show_default=True)
+@click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
+def bench_speed(*, seconds: float, json_file: Path | None) -> None:
+    """Core samples per second against one pass of max() over the same memory."""
+    figures = _lazy("simulator.bench.speed", "run")(seconds=seconds)
+    for name, value in figures.items():
+        click.echo(f"{name:36} {value:16,.4g}")
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n")

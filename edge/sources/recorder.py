@@ -1,0 +1,87 @@
+"""Writes what the devices say into recordings while the station runs.
+
+One directory a digitiser; a restart of its counter begins the next one, since sample indices
+before and after do not compare. Plates go into the recording of the digitiser of their lane.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from edge.config import StationFile
+from edge.records import ClockReading, InputEdge, PlateRead, SampleBlock
+from edge.sources.ports import DeviceHello, SourceItem
+from firmware_bridge.anpr import PlateFrame
+from firmware_bridge.recording import RecordingWriter
+
+
+class Recorder:
+    """Recordings of all digitisers of a station under one directory."""
+
+    def __init__(self, directory: Path, model: StationFile) -> None:
+        self._directory = directory
+        self._channels = {d.id: d.channels for d in model.digitiser}
+        self._digitiser_of = {lane.id: lane.digitiser for lane in model.lane}
+        self._hellos: dict[str, DeviceHello] = {}
+        self._writers: dict[str, RecordingWriter] = {}
+        self._parts: dict[str, int] = {}
+        self._edges: defaultdict[str, list[InputEdge]] = defaultdict(list)
+
+    def take(self, item: SourceItem, clock: ClockReading) -> None:
+        """One item of a digitiser, as the station got it."""
+        if isinstance(item, DeviceHello):
+            self._hellos[item.device] = item
+        elif isinstance(item, SampleBlock):
+            self._samples(item, clock)
+        elif isinstance(item, InputEdge):
+            self._edges[item.device].append(item)
+
+    def plate(self, read: PlateRead) -> None:
+        """One plate, as the camera sent it."""
+        writer = self._writers.get(self._digitiser_of.get(read.lane, ""))
+        if writer is None:
+            return
+        frame = PlateFrame(
+            sequence=0,
+            lane=read.lane,
+            plate=read.raw_text,
+            colour=read.colour,
+            confidence=read.confidence,
+            direction=read.direction,
+            camera_time_ns=read.camera_time_ns,
+            picture_ref=read.picture.reference if read.picture else "",
+        )
+        writer.plate(frame, read.received_ns)
+
+    def close(self) -> None:
+        """Finish all files."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    def _samples(self, block: SampleBlock, clock: ClockReading) -> None:
+        if block.restarted and block.device in self._writers:
+            self._writers.pop(block.device).close()
+        if block.device not in self._writers:
+            if block.device not in self._hellos:
+                return
+            self._writers[block.device] = self._begin(block, clock)
+        writer = self._writers[block.device]
+        for edge in self._edges.pop(block.device, []):
+            writer.edge(edge.sample, edge.input, edge.active)
+        writer.samples(block.first_sample, block.counts)
+
+    def _begin(self, block: SampleBlock, clock: ClockReading) -> RecordingWriter:
+        hello = self._hellos[block.device]
+        part = self._parts[block.device] = self._parts.get(block.device, 0) + 1
+        name = block.device if part == 1 else f"{block.device}-{part}"
+        return RecordingWriter(
+            self._directory / name,
+            device=block.device,
+            rate_hz=hello.rate_hz,
+            channels=self._channels[block.device],
+            newton_per_count=hello.newton_per_count,
+            start_utc_ns=clock.utc_ns(block.first_sample),
+            first_sample=block.first_sample,
+        )

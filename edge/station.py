@@ -1,0 +1,289 @@
+"""The composition root: builds the rooms of a station, starts tail first, stops head first.
+
+::
+
+    sources ──> lanes ──> clerk ──> store ──> uplink ──> centre
+                              └───────┴──> feed ──> web
+
+Stopping: the sources end, what stands on the array is closed as incomplete, every vehicle is
+sealed, the uplink drains for a moment, the page and the store close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from edge.clerk import Clerk
+from edge.config import CameraSection, ModbusSection, StationConfig
+from edge.evidence.identity import software_identity
+from edge.evidence.note import NoteSigner
+from edge.evidence.receipt import Receipt
+from edge.evidence.statement import other_draft
+from edge.health import Health
+from edge.lanes import Lanes
+from edge.records import ClockReading, Draft, Gains, Measurement, PlateRead, Record
+from edge.rules.pack import RulePack
+from edge.sources.camera import CameraSource
+from edge.sources.digitiser import DigitiserSource
+from edge.sources.modbus import ModbusSource
+from edge.sources.ports import DeviceHello, SourceItem
+from edge.sources.recorder import Recorder
+from edge.store.store import Store
+from edge.supervise import OutageLog, SystemdNotifier, supervise
+from edge.uplink.uplink import Uplink
+from edge.web.app import create_app
+from edge.web.feed import Feed
+from edge.web.server import WebServer
+from edge.web.view import StationView
+
+RELEASE_PERIOD_S = 0.02
+"""How often the desk looks whether a vehicle has its plate or has waited long enough."""
+
+
+class Station:
+    """A running station.
+
+    Parameters
+    ----------
+    config
+        The validated station file.
+    record_to
+        A directory into which everything the devices say is recorded as well.
+    """
+
+    def __init__(self, config: StationConfig, *, record_to: Path | None = None) -> None:
+        self._config = config
+        self._model = config.model
+        self._health = Health(time.monotonic_ns, OutageLog())
+        self._feed = Feed()
+        self._pack = RulePack.parse(config.pack_bytes())
+        self._software = software_identity()
+        self._lanes = Lanes(config, self._health)
+        self._recorder = Recorder(record_to, self._model) if record_to else None
+        self._digitisers = {
+            section.id: DigitiserSource(section, self._health, time.time_ns)
+            for section in self._model.digitiser
+        }
+        self._gains: dict[str, Gains] = {}
+        self._sealed_mono_ns: dict[int, int] = {}
+        self.health = self._health
+        self.url = ""
+
+    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[Station], None]) -> None:
+        """Run until ``stop`` is set, then end in order.
+
+        Raises
+        ------
+        SteelyardError
+            What no retry can mend: the station file, the store, the key.
+        """
+        signer = NoteSigner.load_or_create(self._config.data_dir / "station.key", self._name)
+        store = await Store.open(
+            self._config.data_dir,
+            station=self._model.station.id,
+            signer=signer,
+            health=self._health,
+            now_ns=time.time_ns,
+        )
+        try:
+            await self._run_rooms(store, signer, stop, on_ready)
+        finally:
+            if self._recorder:
+                self._recorder.close()
+            await store.close()
+
+    @property
+    def _name(self) -> str:
+        return f"steelyard/{self._model.station.id}"
+
+    async def _run_rooms(
+        self,
+        store: Store,
+        signer: NoteSigner,
+        stop: asyncio.Event,
+        on_ready: Callable[[Station], None],
+    ) -> None:
+        clerk = Clerk(
+            self._config,
+            store,
+            self._pack,
+            self._health,
+            software=self._software,
+            gains=self._gains.__getitem__,
+            on_sealed=self._tell_sealed,
+        )
+        await store.append(self._start_draft())
+        async with asyncio.TaskGroup() as tail:
+            web = WebServer(
+                create_app(self._view(store, signer)), self._model.web.host, self._model.web.port
+            )
+            tasks = [
+                self._supervised(tail, "web", web.run),
+                self._supervised(tail, "uplink", self._uplink(store).run),
+                tail.create_task(self._notify_systemd(), name="systemd"),
+            ]
+            await web.started.wait()
+            self.url = web.url
+            async with asyncio.TaskGroup() as middle:
+                middle.create_task(clerk.run(), name="clerk")
+                await self._run_sources(clerk, stop, on_ready)
+                clerk.end()
+            await store.append(other_draft("stop", {"time_us": time.time_ns() // 1000}))
+            for task in tasks:
+                task.cancel()
+
+    async def _run_sources(
+        self, clerk: Clerk, stop: asyncio.Event, on_ready: Callable[[Station], None]
+    ) -> None:
+        """Read the devices until the station is told to stop, then clear the lanes."""
+        async with asyncio.TaskGroup() as head:
+            tasks = [
+                *(
+                    self._supervised(head, f"digitiser.{name}", self._reading(name, source))
+                    for name, source in self._digitisers.items()
+                ),
+                *(
+                    self._supervised(head, f"camera.{section.id}", self._watching(section))
+                    for section in self._model.camera
+                ),
+                *(
+                    self._supervised(head, f"modbus.{section.id}", self._polling(section))
+                    for section in self._model.modbus
+                ),
+                head.create_task(self._release(clerk), name="desk"),
+            ]
+            on_ready(self)
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+        for vehicle in self._lanes.finish(self._clock_of, time.monotonic_ns()):
+            clerk.hand(vehicle)
+
+    def _supervised(
+        self, group: asyncio.TaskGroup, part: str, run: Callable[[], Coroutine[Any, Any, None]]
+    ) -> asyncio.Task[None]:
+        return group.create_task(supervise(part, run, self._health), name=part)
+
+    # ------------------------------------------------------------------ head: devices
+
+    def _reading(
+        self, name: str, source: DigitiserSource
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
+        def deliver(item: SourceItem) -> None:
+            if isinstance(item, DeviceHello):
+                self._gains[name] = self._config.gains_of(name, item.newton_per_count)
+            if self._recorder:
+                self._recorder.take(item, source.clock())
+            self._lanes.take(item, source.clock, time.monotonic_ns())
+
+        async def read() -> None:
+            try:
+                await source.run(deliver)
+            finally:
+                self._lanes.interrupt(name, source.clock, time.monotonic_ns())
+
+        return read
+
+    def _watching(self, section: CameraSection) -> Callable[[], Coroutine[Any, Any, None]]:
+        pictures = self._config.picture_dir(section)
+        source = CameraSource(section, pictures, self._health, time.time_ns)
+
+        def deliver(plate: PlateRead) -> None:
+            if self._recorder:
+                self._recorder.plate(plate)
+            self._lanes.read(plate)
+
+        return lambda: source.run(deliver)
+
+    def _polling(self, section: ModbusSection) -> Callable[[], Coroutine[Any, Any, None]]:
+        source = ModbusSource(section, self._health, time.time_ns)
+
+        def deliver(measured: Measurement) -> None:
+            self._health.gauge(f"measured.{measured.device}.{measured.name}", measured.value)
+
+        return lambda: source.run(deliver)
+
+    def _clock_of(self, device: str) -> ClockReading:
+        return self._digitisers[device].clock()
+
+    async def _release(self, clerk: Clerk) -> None:
+        while True:
+            for vehicle in self._lanes.release(time.monotonic_ns()):
+                clerk.hand(vehicle)
+            await asyncio.sleep(RELEASE_PERIOD_S)
+
+    # ------------------------------------------------------------------ tail: people and centre
+
+    def _uplink(self, store: Store) -> Uplink:
+        return Uplink(
+            store,
+            self._model.uplink,
+            station=self._model.station.id,
+            resolve=self._config.resolve,
+            health=self._health,
+            now_ns=time.time_ns,
+            on_receipt=self._tell_receipt,
+            telemetry=self._telemetry,
+        )
+
+    def _view(self, store: Store, signer: NoteSigner) -> StationView:
+        return StationView(
+            config=self._config,
+            health=self._health,
+            store=store,
+            feed=self._feed,
+            pack=self._pack,
+            software=self._software,
+            verifier_key=signer.verifier_key,
+            mono_ns=time.monotonic_ns,
+        )
+
+    def _tell_sealed(self, record: Record) -> None:
+        self._sealed_mono_ns[record.index] = time.monotonic_ns()
+        self._feed.publish("vehicle", {**record.body, "record_id": record.record_id})
+
+    def _tell_receipt(self, receipt: Receipt) -> None:
+        sealed = self._sealed_mono_ns.pop(receipt.index, None)
+        latency_ms = (time.monotonic_ns() - sealed) / 1e6 if sealed is not None else None
+        self._feed.publish(
+            "receipt",
+            {"index": receipt.index, "record_id": receipt.record_id, "latency_ms": latency_ms},
+        )
+
+    def _telemetry(self) -> dict[str, Any]:
+        snapshot = self._health.snapshot()
+        return {
+            "counters": snapshot.counters,
+            "gauges": {k: round(v, 3) for k, v in snapshot.gauges.items()},
+            "states": {part: s.level.value for part, s in snapshot.states.items()},
+        }
+
+    def _start_draft(self) -> Draft:
+        return other_draft(
+            "start",
+            {
+                "time_us": time.time_ns() // 1000,
+                "boot_id": _boot_id(),
+                "software": self._software,
+                "configuration_sha256": self._config.sha256,
+                "pack": self._pack.id,
+                "pack_sha256": self._pack.sha256,
+            },
+        )
+
+    async def _notify_systemd(self) -> None:
+        notifier = SystemdNotifier()
+        notifier.send("READY=1")
+        await notifier.feed_watchdog()
+
+
+def _boot_id() -> str:
+    """The kernel's id of this boot: wall clocks of two boots do not compare."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

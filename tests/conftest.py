@@ -1,0 +1,68 @@
+"""What every test stands on: nothing may leak, and missing system parts are said plainly."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SYSTEM_PARTS = {
+    "broker": (("/usr/sbin/mosquitto", "mosquitto"), "Debian package mosquitto"),
+    "browser": (("/usr/bin/chromium", "chromium"), "Debian package chromium"),
+}
+
+
+def _present(candidates: tuple[str, ...]) -> bool:
+    return any(Path(c).exists() or shutil.which(c) for c in candidates)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests whose system part is not installed are skipped with the name of the package."""
+    for marker, (candidates, package) in SYSTEM_PARTS.items():
+        if _present(candidates):
+            continue
+        for item in items:
+            if marker in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=f"left out: {package} is not installed"))
+
+
+def _descriptors() -> set[str]:
+    """Open sockets, pipes, ptys and files of this process, as the kernel names them."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(f"{link.name}:{link.readlink()}")
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No thread and no descriptor outlives its test."""
+    if "browser" in request.keywords:  # Playwright keeps its driver for the whole run
+        yield
+        return
+    threads = set(threading.enumerate())
+    descriptors = _descriptors()
+    yield
+    left = [t for t in set(threading.enumerate()) - threads if t.is_alive() and not _pool(t)]
+    assert not left, f"threads left behind: {left}"
+    opened = {d for d in _descriptors() - descriptors if _matters(d)}
+    if opened:
+        gc.collect()
+        opened = {d for d in _descriptors() - descriptors if _matters(d)}
+    assert not opened, f"descriptors left open: {sorted(opened)}"
+
+
+def _pool(thread: threading.Thread) -> bool:
+    return thread.name.startswith(("asyncio_", "ThreadPoolExecutor", "AnyIO worker"))
+
+
+def _matters(descriptor: str) -> bool:
+    target = descriptor.split(":", 1)[1]
+    return not target.startswith(("/proc", "/dev/null", "/dev/urandom", "anon_inode:[eventpoll]"))

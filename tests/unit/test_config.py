@@ -1,0 +1,127 @@
+"""The station file: what is wrong is named by file, key and allowed range."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge.config import load_gains, load_station
+from edge.errors import ConfigError
+
+GOOD = """
+[station]
+id = "ST01"
+
+[[digitiser]]
+id = "D1"
+url = "socket://127.0.0.1:5001"
+channels = ["aL", "aR", "bL", "bR"]
+
+[[lane]]
+id = "1"
+digitiser = "D1"
+speed_kmh = [5, 90]
+separator = { input = 2, position_m = -0.4 }
+[[lane.row]]
+position_m = 0.0
+width_m = 0.07
+kind = "strip"
+left = "aL"
+right = "aR"
+[[lane.row]]
+position_m = 2.0
+width_m = 0.07
+kind = "strip"
+left = "bL"
+right = "bR"
+
+[[camera]]
+id = "C1"
+url = "/dev/ttyS1"
+lanes = ["1"]
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "station.toml"
+    path.write_text(text)
+    return path
+
+
+def test_layout_counts_channels_and_turns_units(tmp_path: Path) -> None:
+    (lane,) = load_station(write(tmp_path, GOOD)).lanes_of("D1")
+    assert [(r.left, r.right) for r in lane.rows] == [(0, 1), (2, 3)]
+    assert lane.speed_max_mps == pytest.approx(25.0)
+    assert lane.separator is not None
+    assert lane.separator.input == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('id = "ST01"', 'id = "ST01"\ncolour = "red"', "station.colour: unknown key"),
+        ('id = "ST01"', 'id = "ST 01!"', "station.id"),
+        ("speed_kmh = [5, 90]", "speed_kmh = [90, 5]", "lane[1]"),
+        ("width_m = 0.07", "width_m = 0", "lane[1].row[1].width_m"),
+        ('left = "bL"', 'left = "zL"', "'zL' is not one of"),
+        ('left = "bL"', 'left = "bL"\ngain = 2', "lane[1].row[2].gain: unknown key"),
+        ("position_m = 2.0", "position_m = 0.0", "order of travel"),
+        ('digitiser = "D1"', 'digitiser = "D9"', "'D9' is not in the file"),
+        ('lanes = ["1"]', 'lanes = ["7"]', "'7' is not in the file"),
+        ('"bL", "bR"]', '"bL", "bL"]', "bL stands twice"),
+        ('kind = "strip"', 'kind = "quartz"', "lane[1].row[1].kind"),
+        ("[station]", "[station", "not valid TOML"),
+    ],
+)
+def test_every_mistake_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
+    path = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        load_station(path)
+    assert named in caught.value.what.en
+    assert str(path) in caught.value.what.en
+    assert str(path) in caught.value.what.zh
+
+
+def test_allowed_range_is_told(tmp_path: Path) -> None:
+    text = GOOD.replace('url = "/dev/ttyS1"', 'url = "/dev/ttyS1"\nwait_s = 99')
+    with pytest.raises(ConfigError, match="不大于 30"):
+        load_station(write(tmp_path, text))
+
+
+def test_missing_file_is_the_installers_matter(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_station(tmp_path / "none.toml")
+    assert caught.value.exit_code == 3
+
+
+def test_without_certificate_the_nominal_scale_is_doubted(tmp_path: Path) -> None:
+    gains = load_station(write(tmp_path, GOOD)).gains_of("D1", 0.5)
+    assert not gains.calibrated
+    assert gains.newton_per_count.tolist() == [0.5] * 4
+    assert (gains.u_rel >= 0.05).all()
+
+
+def test_certificate_goes_by_channel_name_not_by_order(tmp_path: Path) -> None:
+    path = tmp_path / "cert.json"
+    channels = [{"name": n, "newton_per_count": i + 1.0, "u_rel": 0.01} for i, n in enumerate("ba")]
+    body = {
+        "schema": "steelyard-cal/1",
+        "certificate_id": "K1",
+        "digitisers": {"D1": {"u_rel_common": 0.001, "channels": channels}},
+    }
+    path.write_text(json.dumps(body))
+    assert load_gains(path, "D1", ["a", "b"]).newton_per_count.tolist() == [2.0, 1.0]
+    with pytest.raises(ConfigError):
+        load_gains(path, "D1", ["a", "c"])
+    with pytest.raises(ConfigError):
+        load_gains(path, "D2", ["a"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense", '{"digitisers": 3}'])
+def test_what_is_no_certificate_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "cert.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load_gains(path, "D1", ["a"])
