@@ -1,0 +1,40 @@
+"""Which software made a record: one hash over the legally relevant source files.
+
+The hash can be made without this program: it is the SHA-256 of what ``sha256sum`` prints for the
+files in order of their names, with ``/`` between folders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from edge import __version__
+
+_ROOT = Path(__file__).parents[2]
+_LEGALLY_RELEVANT = (
+    "edge/records.py",
+    "edge/core/**/*.py",
+    "edge/rules/**/*.py",
+    "edge/evidence/**/*.py",
+)
+"""What weighs, judges and seals (OIML D 31 calls it the legally relevant part)."""
+
+
+def software_identity() -> dict[str, str]:
+    """Name, version and ``sha256`` of the legally relevant part, as records carry them."""
+    lines = "".join(
+        f"{hashlib.sha256((_ROOT / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in legally_relevant_files()
+    )
+    return {
+        "name": "steelyard",
+        "version": __version__,
+        "sha256": hashlib.sha256(lines.encode()).hexdigest(),
+    }
+
+
+def legally_relevant_files() -> list[str]:
+    """Their names from the root of the installation, sorted."""
+    found = (path for pattern in _LEGALLY_RELEVANT for path in _ROOT.glob(pattern))
+    return sorted(path.relative_to(_ROOT).as_posix() for path in found)
