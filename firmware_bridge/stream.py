@@ -46,6 +46,9 @@ _EDGE = struct.Struct("<QBB")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
+_WORD = np.dtype("<i4")
+_ONE_BYTE = np.array(8, np.int32)
+
 _MAX_WIRE_BYTES = MAX_FRAME_BYTES + MAX_FRAME_BYTES // 254 + 1
 _LEAST_FRAME_BYTES = _HEADER.size + _U32.size
 _FIRST_COUNT = _HEADER.size + _SHAPE.size
@@ -189,18 +192,21 @@ class StreamDecoder:
             # One byte beyond the largest frame is kept: enough to know that it was too long.
             del self._pending[_MAX_WIRE_BYTES + 1 :]
             return []
-        pieces = (bytes(self._pending), *later[:-1])
-        self._pending[:] = later[-1][: _MAX_WIRE_BYTES + 1]
-        messages = [self._frame(piece) for piece in pieces if piece]
-        return [message for message in messages if message is not None]
+        pieces = [bytes(self._pending), *later]
+        self._pending = bytearray(pieces.pop()[: _MAX_WIRE_BYTES + 1])
+        messages: list[Message] = []
+        for piece in pieces:
+            if piece:
+                self._frame(piece, messages)
+        return messages
 
-    def _frame(self, piece: bytes) -> Message | None:
+    def _frame(self, piece: bytes, messages: list[Message]) -> None:
         outcome = _open(piece)
         if isinstance(outcome, str):
             self.counters[outcome] += 1
-            return None
-        self.counters["frames"] += 1
-        return outcome
+        else:
+            self.counters["frames"] += 1
+            messages.append(outcome)
 
 
 def _open(piece: bytes) -> Message | str:
@@ -254,10 +260,11 @@ def _read_samples(device_id: int, sequence: int, sample: int, frame: bytes) -> S
     if not fits or len(frame) != _FIRST_COUNT + size + _U32.size:
         raise ValueError("shape and length of the samples differ")
     # A 32-bit word that begins one byte before each 24-bit count holds it in its upper part;
-    # the arithmetic shift drops the stranger's byte and keeps the sign, in one pass.
-    words: Counts = np.ndarray((n, channels), "<i4", frame, _FIRST_COUNT - 1, (3 * channels, 3))
-    counts = words >> 8
-    counts.flags.writeable = False
+    # the arithmetic shift drops the stranger's byte and keeps the sign.
+    words: Counts = np.ndarray((n, channels), _WORD, frame, _FIRST_COUNT - 1, (3 * channels, 3))
+    counts = words.copy()
+    counts >>= _ONE_BYTE
+    counts.setflags(write=False)
     return Samples(device_id, sequence, sample, counts)
 
 
