@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from firmware_bridge.anpr import PlateFrame
+from firmware_bridge.recording_format import RecordingError
 
 Edge = tuple[int, int, bool]
 """Sample, number of the input, active."""
@@ -20,10 +21,6 @@ PlateSeen = tuple[PlateFrame, int]
 """A reading and when it came in, UTC nanoseconds."""
 
 T = TypeVar("T")
-
-
-class RecordingError(ValueError):
-    """A recording can't be read or written; the message names the file and what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
