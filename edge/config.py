@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -275,7 +276,22 @@ class StationConfig:
             return Gains(
                 read_only(np.full(n, nominal_newton_per_count)), read_only(np.full(n, 0.05)), 0.05
             )
-        return load_gains(self.resolve(file), digitiser, channels)
+        return parse_gains(self._certificate, file, digitiser, channels)
+
+    @cached_property
+    def _certificate(self) -> bytes:
+        """The certificate's bytes, read once: a new one holds from the next start on."""
+        file = self.model.calibration.file
+        path = self.resolve(file) if file else Path()
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigError(
+                f"读不到检定证书 {path}：{error.strerror}",
+                f"cannot read the calibration certificate {path}: {error.strerror}",
+                next_zh="检查 [calibration] file，或运行 steelyard calibrate fit",
+                next_en="check [calibration] file, or run steelyard calibrate fit",
+            ) from error
 
 
 def _layout(lane: LaneSection, channels: list[str]) -> LaneLayout:
@@ -296,16 +312,15 @@ def _layout(lane: LaneSection, channels: list[str]) -> LaneLayout:
     )
 
 
-def load_gains(path: Path, digitiser: str, channels: list[str]) -> Gains:
+def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> Gains:
     """Gains of one digitiser out of a calibration certificate (JSON, schema ``steelyard-cal/1``).
 
     Raises
     ------
     ConfigError
-        The file can't be read, is no certificate, or lacks a channel.
+        The bytes are no certificate, or it lacks the digitiser or a channel.
     """
     try:
-        raw = path.read_bytes()
         body = json.loads(raw)
         device = body["digitisers"][digitiser]
         by_name = {c["name"]: c for c in device["channels"]}
@@ -318,17 +333,10 @@ def load_gains(path: Path, digitiser: str, channels: list[str]) -> Gains:
             str(body["certificate_id"]),
             hashlib.sha256(raw).hexdigest(),
         )
-    except OSError as error:
-        raise ConfigError(
-            f"读不到检定证书 {path}：{error.strerror}",
-            f"cannot read the calibration certificate {path}: {error.strerror}",
-            next_zh="检查 [calibration] file，或运行 steelyard calibrate fit",
-            next_en="check [calibration] file, or run steelyard calibrate fit",
-        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"检定证书 {path} 不完整：缺 {error}",
-            f"the calibration certificate {path} does not fit this station: {error!r}",
+            f"检定证书 {name} 与站点不符：{error!r}",
+            f"the calibration certificate {name} does not fit this station: {error!r}",
             next_zh="用本站点的记录重新运行 steelyard calibrate fit",
             next_en="run steelyard calibrate fit again with a recording of this station",
         ) from error

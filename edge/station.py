@@ -23,7 +23,7 @@ from edge.evidence.identity import software_identity
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
 from edge.evidence.statement import other_draft
-from edge.health import Health
+from edge.health import Health, Level
 from edge.lanes import Lanes
 from edge.records import ClockReading, Draft, Gains, Measurement, PlateRead, Record
 from edge.rules.pack import RulePack
@@ -117,24 +117,27 @@ class Station:
             on_sealed=self._tell_sealed,
         )
         await store.append(self._start_draft())
+        view = self._view(store, signer)
         async with asyncio.TaskGroup() as tail:
-            web = WebServer(
-                create_app(self._view(store, signer)), self._model.web.host, self._model.web.port
-            )
             tasks = [
-                self._supervised(tail, "web", web.run),
+                self._supervised(tail, "web", lambda: self._serve(view)),
                 self._supervised(tail, "uplink", self._uplink(store).run),
                 tail.create_task(self._notify_systemd(), name="systemd"),
             ]
-            await web.started.wait()
-            self.url = web.url
             async with asyncio.TaskGroup() as middle:
                 middle.create_task(clerk.run(), name="clerk")
                 await self._run_sources(clerk, stop, on_ready)
                 clerk.end()
-            await store.append(other_draft("stop", {"time_us": time.time_ns() // 1000}))
+            await store.append(other_draft("stop", time_ns=time.time_ns(), fields={}))
             for task in tasks:
                 task.cancel()
+
+    async def _serve(self, view: StationView) -> None:
+        """The page; the station weighs on when its port is taken."""
+        web = WebServer(create_app(view), self._model.web.host, self._model.web.port)
+        self.url = web.url
+        self._health.state("web", Level.OK, f"网页 {web.url}", f"page {web.url}")
+        await web.run()
 
     async def _run_sources(
         self, clerk: Clerk, stop: asyncio.Event, on_ready: Callable[[Station], None]
@@ -265,8 +268,8 @@ class Station:
     def _start_draft(self) -> Draft:
         return other_draft(
             "start",
-            {
-                "time_us": time.time_ns() // 1000,
+            time_ns=time.time_ns(),
+            fields={
                 "boot_id": _boot_id(),
                 "software": self._software,
                 "configuration_sha256": self._config.sha256,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load_gains, load_station
+from edge.config import load_station, parse_gains
 from edge.errors import ConfigError
 
 GOOD = """
@@ -103,25 +103,35 @@ def test_without_certificate_the_nominal_scale_is_doubted(tmp_path: Path) -> Non
     assert (gains.u_rel >= 0.05).all()
 
 
-def test_certificate_goes_by_channel_name_not_by_order(tmp_path: Path) -> None:
-    path = tmp_path / "cert.json"
-    channels = [{"name": n, "newton_per_count": i + 1.0, "u_rel": 0.01} for i, n in enumerate("ba")]
-    body = {
-        "schema": "steelyard-cal/1",
-        "certificate_id": "K1",
-        "digitisers": {"D1": {"u_rel_common": 0.001, "channels": channels}},
-    }
-    path.write_text(json.dumps(body))
-    assert load_gains(path, "D1", ["a", "b"]).newton_per_count.tolist() == [2.0, 1.0]
-    with pytest.raises(ConfigError):
-        load_gains(path, "D1", ["a", "c"])
-    with pytest.raises(ConfigError):
-        load_gains(path, "D2", ["a"])
+def certificate(names: str) -> bytes:
+    channels = [
+        {"name": name, "newton_per_count": i + 1.0, "u_rel": 0.01} for i, name in enumerate(names)
+    ]
+    device = {"u_rel_common": 0.001, "channels": channels}
+    body = {"schema": "steelyard-cal/1", "certificate_id": "K1", "digitisers": {"D1": device}}
+    return json.dumps(body).encode()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense", '{"digitisers": 3}'])
-def test_what_is_no_certificate_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "cert.json"
-    path.write_text(text)
+def test_certificate_goes_by_channel_name_not_by_order() -> None:
+    gains = parse_gains(certificate("ba"), Path("c.json"), "D1", ["a", "b"])
+    assert gains.newton_per_count.tolist() == [2.0, 1.0]
+    assert gains.calibrated
+
+
+def test_certificate_of_another_station_is_refused() -> None:
     with pytest.raises(ConfigError):
-        load_gains(path, "D1", ["a"])
+        parse_gains(certificate("ba"), Path("c.json"), "D1", ["a", "c"])
+    with pytest.raises(ConfigError):
+        parse_gains(certificate("ba"), Path("c.json"), "D2", ["a"])
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b"nonsense", b'{"digitisers": 3}', b"\xff"])
+def test_what_is_no_certificate_is_refused(raw: bytes) -> None:
+    with pytest.raises(ConfigError):
+        parse_gains(raw, Path("c.json"), "D1", ["a"])
+
+
+def test_missing_certificate_is_named(tmp_path: Path) -> None:
+    text = GOOD + '\n[calibration]\nfile = "none.json"\n'
+    with pytest.raises(ConfigError, match="none.json"):
+        load_station(write(tmp_path, text)).gains_of("D1", 1.0)
