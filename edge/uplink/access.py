@@ -1,0 +1,90 @@
+"""How to reach the centre's broker: address, TLS and password, read from the station file."""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from edge.config import UplinkSection
+from edge.errors import ConfigError
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where the broker is and by what it knows us. The password appears in no text."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def read_access(section: UplinkSection, resolve: Callable[[Path], Path]) -> Access:
+    """Access by ``[uplink]``; files are read anew each time, so a renewed one is taken at once.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing, unreadable, not what it should be, or a secret others can read.
+    """
+    parts = urlsplit(section.broker)
+    return Access(
+        host=parts.hostname or "",
+        port=parts.port or _PORTS[parts.scheme],
+        tls=_tls(section, resolve) if parts.scheme == "mqtts" else None,
+        username=section.username,
+        password=_password(resolve(section.password_file)) if section.password_file else None,
+    )
+
+
+def _password(path: Path) -> str:
+    _refuse_shared(path, "password_file")
+    return path.read_text(encoding="utf-8").rstrip("\r\n")
+
+
+def _tls(section: UplinkSection, resolve: Callable[[Path], Path]) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        if section.ca_file:
+            context = ssl.create_default_context(cafile=resolve(section.ca_file))
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if section.cert_file and section.key_file:
+            _refuse_shared(resolve(section.key_file), "key_file")
+            context.load_cert_chain(resolve(section.cert_file), resolve(section.key_file))
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"[uplink] 的证书或私钥用不了：{error}",
+            f"a certificate or key of [uplink] cannot be used: {error}",
+            next_zh="检查 ca_file、cert_file、key_file（PEM 格式）",
+            next_en="check ca_file, cert_file and key_file (PEM)",
+        ) from error
+    return context
+
+
+def _refuse_shared(path: Path, key: str) -> None:
+    """A secret that others on this machine can read is none."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigError(
+            f"读不到 [uplink] {key} {path}：{error.strerror}",
+            f"cannot read [uplink] {key} {path}: {error.strerror}",
+        ) from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(
+            f"[uplink] {key} {path} 其他用户也能读写",
+            f"[uplink] {key} {path} is open to other users",
+            next_zh=f"运行 chmod 600 {path}",
+            next_en=f"run chmod 600 {path}",
+        )

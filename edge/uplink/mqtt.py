@@ -1,0 +1,337 @@
+"""One connection to an MQTT broker, for asyncio: paho's network thread beneath, futures above.
+
+A ``Link`` lives until its line is lost and is never used again, so paho's queue, which is memory
+only, never carries a message over to the next connection. Callbacks of paho only hand over to
+the event loop. MQTT 5 is tried first, then 3.1.1 (OASIS Standards of 2019 and 2014).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge.errors import LinkDown, SteelyardError
+from edge.uplink import refusals
+from edge.uplink.access import Access
+
+MQTT_5, MQTT_311 = int(paho.MQTTv5), int(paho.MQTTv311)
+VERSIONS = (MQTT_5, MQTT_311)
+
+_KEEPALIVE_S = 60
+_CONNECT_S = 10.0
+_STALL_S = 60.0
+"""An acknowledgement may be this late: the largest message needs 25 s at 64 kbit/s."""
+_CLOSE_S = 2.0
+_DEAD_PEER_MS = 20_000
+_SESSION_S = 7 * 24 * 3600
+_FAILURE = 0x80
+"""Reason codes from here on are failures (MQTT 5.0, 2.4)."""
+_MOST_UNREAD = 1_000
+_FRAME_BYTES = 64
+"""Upper bound of a PUBLISH beside topic and payload: header, lengths, id, expiry."""
+_UNLIMITED = 268_435_455
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes, retained, when the line is lost."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message from the broker; it comes again until it is accepted."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    qos: int
+    mid: int
+
+
+class MessageTooLarge(SteelyardError):
+    """The broker does not take a message of this size."""
+
+
+class _OtherVersion(LinkDown):
+    """The broker does not speak this version of the protocol, or hung up on it."""
+
+
+@asynccontextmanager
+async def open_link(
+    access: Access,
+    *,
+    client_id: str,
+    will: Will | None = None,
+    window: int = 20,
+    versions: Sequence[int] = VERSIONS,
+) -> AsyncIterator[Link]:
+    """Connect, with the first of ``versions`` that the broker takes; disconnect in the end.
+
+    Raises
+    ------
+    LinkDown
+        No broker there, or it refuses; in plain words.
+    """
+    for version in versions:
+        link = Link(access, client_id, version, will, window)
+        try:
+            await link.connect()
+            yield link
+            return
+        except _OtherVersion:
+            if version == versions[-1]:
+                raise
+        finally:
+            await link.close()
+
+
+class Link:
+    """An open connection: ``publish`` ends with the broker's acknowledgement."""
+
+    def __init__(
+        self, access: Access, client_id: str, version: int, will: Will | None, window: int
+    ) -> None:
+        self.version = version
+        self.max_packet_bytes = _UNLIMITED
+        self.overflows = 0
+        self._access = access
+        self._loop = asyncio.get_running_loop()
+        self._window = window
+        self._room = asyncio.Semaphore(window)
+        self._answered = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._error: LinkDown | None = None
+        self._acks: dict[int, asyncio.Future[int | None]] = {}
+        self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._client = self._make_client(client_id, will)
+
+    def _make_client(self, client_id: str, will: Will | None) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=False if self.version == MQTT_311 else None,
+            protocol=MQTTProtocolVersion(self.version),
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = _CONNECT_S
+        client.max_inflight_messages_set(0)  # the window is kept here, nothing waits in paho
+        client.username_pw_set(self._access.username, self._access.password)
+        if self._access.tls:
+            client.tls_set_context(self._access.tls)
+        if will:
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.on_socket_open = _watch_peer
+        client.on_connect = lambda _c, _u, _f, reason, properties: self._hand_over(
+            self._on_connack, reason, properties
+        )
+        client.on_disconnect = lambda _c, _u, flags, reason, _p: self._hand_over(
+            self._on_disconnect, flags.is_disconnect_packet_from_server, reason
+        )
+        client.on_publish = lambda _c, _u, mid, reason, _p: self._hand_over(
+            self._on_ack, mid, reason.value
+        )
+        client.on_subscribe = lambda _c, _u, mid, reasons, _p: self._hand_over(
+            self._on_ack, mid, max(reason.value for reason in reasons)
+        )
+        client.on_message = lambda _c, _u, m: self._hand_over(
+            self._on_message, Message(m.topic, bytes(m.payload), m.retain, m.qos, m.mid)
+        )
+        return client
+
+    def _hand_over(self, function: Callable[..., None], *args: Any) -> None:
+        self._loop.call_soon_threadsafe(function, *args)
+
+    # ------------------------------------------------------------------------------------------
+    # Used by the rooms
+
+    async def connect(self) -> None:
+        """Connect once; ``open_link`` does it."""
+        try:
+            await asyncio.to_thread(
+                self._client.connect,
+                self._access.host,
+                self._access.port,
+                _KEEPALIVE_S,
+                **self._connect_options(),
+            )
+        except OSError as error:
+            raise refusals.unreachable(str(self._access), error) from error
+        except UnicodeError as error:  # a host name that cannot be one
+            raise refusals.unreachable(str(self._access), socket.gaierror()) from error
+        self._client.loop_start()
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await self._answered.wait()
+        except TimeoutError:
+            raise refusals.mute(str(self._access)) from None
+        if self._error:
+            raise self._error
+
+    async def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None
+    ) -> None:
+        """Publish with QoS 1; returns when the broker acknowledged.
+
+        Raises
+        ------
+        LinkDown
+            The line was lost, or the broker refused; nothing is known of the message's fate.
+        MessageTooLarge
+            Larger than the broker takes; it was not sent.
+        """
+        size_bytes = self.overhead_bytes(topic) + len(payload)
+        if size_bytes > self.max_packet_bytes:
+            raise MessageTooLarge(
+                f"消息 {size_bytes} 字节，中心平台最多收 {self.max_packet_bytes} 字节",
+                f"message of {size_bytes} bytes, the broker takes {self.max_packet_bytes}",
+            )
+        async with self._room:
+            self._raise_if_ended()
+            info = self._client.publish(topic, payload, 1, retain, self._expiry(expiry_s))
+            await self._acknowledged(info.mid)
+
+    async def subscribe(self, topic: str) -> None:
+        """Subscribe with QoS 1; returns when the broker granted it."""
+        self._raise_if_ended()
+        _, mid = self._client.subscribe(topic, 1)
+        if mid is None:
+            raise refusals.lost(str(self._access))
+        await self._acknowledged(mid)
+
+    async def receive(self, most: int = 64) -> list[Message]:
+        """The messages that wait, at least one; raises LinkDown when the line is lost."""
+        self._raise_if_ended()
+        messages = [await self._inbox.get()]
+        while len(messages) < most and not self._inbox.empty():
+            messages.append(self._inbox.get_nowait())
+        self._raise_if_ended()
+        return [message for message in messages if message]
+
+    def accept(self, message: Message) -> None:
+        """Acknowledge a message: the broker may forget it."""
+        if message.qos:
+            self._client.ack(message.mid, message.qos)
+
+    def overhead_bytes(self, topic: str) -> int:
+        """Bytes of a PUBLISH beside its payload, at most."""
+        return _FRAME_BYTES + len(topic.encode())
+
+    async def close(self) -> None:
+        """Disconnect and join the network thread; a broker that hangs is cut off."""
+        if self._answered.is_set() and not self._ended.is_set():
+            self._client.disconnect()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await self._ended.wait()
+        self._cut()
+        await asyncio.shield(asyncio.to_thread(self._client.loop_stop))
+        for name in ("connect", "disconnect", "publish", "subscribe", "message"):
+            setattr(self._client, f"on_{name}", None)  # no cycle holds the sockets
+
+    # ------------------------------------------------------------------------------------------
+    # Inside
+
+    def _connect_options(self) -> dict[str, Any]:
+        if self.version == MQTT_311:
+            return {}
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = _SESSION_S
+        properties.ReceiveMaximum = max(self._window, 20)
+        return {"clean_start": False, "properties": properties}
+
+    def _expiry(self, expiry_s: int | None) -> Properties | None:
+        if expiry_s is None or self.version == MQTT_311:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.MessageExpiryInterval = expiry_s
+        return properties
+
+    async def _acknowledged(self, mid: int) -> None:
+        ack = self._acks[mid] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(_STALL_S):
+                code = await ack
+        except TimeoutError:
+            self._end(refusals.mute(str(self._access)))
+            code = None
+        finally:
+            self._acks.pop(mid, None)
+        if code is None:
+            self._raise_if_ended()
+        elif code >= _FAILURE:
+            raise refusals.refused(str(self._access), code, "publish or subscribe")
+
+    def _raise_if_ended(self) -> None:
+        if self._error:
+            raise self._error
+
+    def _on_connack(self, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            error = refusals.refused(str(self._access), reason.value, str(reason))
+            self._end(_other(error) if reason.value == refusals.UNSUPPORTED_PROTOCOL else error)
+            return
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", _UNLIMITED)
+        self._room = asyncio.Semaphore(
+            min(self._window, getattr(properties, "ReceiveMaximum", self._window))
+        )
+        self._answered.set()
+
+    def _on_disconnect(self, from_broker: bool, reason: Any) -> None:
+        broker = str(self._access)
+        error = refusals.lost(broker)
+        if from_broker:
+            error = refusals.refused(broker, reason.value, str(reason))
+        self._end(error if self._answered.is_set() else _other(error))
+        self._ended.set()
+
+    def _on_ack(self, mid: int, code: int) -> None:
+        ack = self._acks.get(mid)
+        if ack and not ack.done():
+            ack.set_result(code)
+
+    def _on_message(self, message: Message) -> None:
+        if self._inbox.qsize() >= _MOST_UNREAD:
+            self.overflows += 1  # not accepted, so the broker keeps it
+        else:
+            self._inbox.put_nowait(message)
+
+    def _end(self, error: LinkDown) -> None:
+        """The first reason stands; everybody who waits is told."""
+        self._error = self._error or error
+        self._answered.set()
+        self._inbox.put_nowait(None)
+        for ack in self._acks.values():
+            if not ack.done():
+                ack.set_result(None)
+
+    def _cut(self) -> None:
+        sock = self._client.socket()
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+
+
+def _other(error: LinkDown) -> _OtherVersion:
+    return _OtherVersion(*error.what, next_zh=error.next_step.zh, next_en=error.next_step.en)
+
+
+def _watch_peer(_client: Any, _userdata: Any, sock: Any) -> None:
+    """TCP itself finds a dead peer: a slow line is not a dead one, so no timer of ours can."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
