@@ -1,0 +1,1 @@
+"""Dated law as data, and what it says of a vehicle."""
