@@ -27,8 +27,10 @@ from firmware_bridge.stream import (
     Samples,
     Start,
     Status,
+    Stop,
     StreamDecoder,
     Time,
+    Zero,
     encode,
 )
 
@@ -140,8 +142,7 @@ class DigitiserSession:
         return events
 
     def _events(self, message: Message, received_ns: int) -> list[Event]:
-        known = isinstance(message, Hello | Samples | Inputs | Status)
-        if not known or message.device_id != self._device_id:
+        if message.device_id != self._device_id or isinstance(message, Start | Stop | Zero | Time):
             return self._drop("foreign")
         if isinstance(message, Hello) and not _same_device(message, self.hello):
             return [self._first_hello(message)]
@@ -156,7 +157,7 @@ class DigitiserSession:
                 return [self._edges(message.edges)]
             case Status():
                 return self._status(message)
-            case _:
+            case Hello():
                 return [HelloSeen(message, first=False)]
 
     def _drop(self, why: str) -> list[Event]:
