@@ -54,7 +54,7 @@ def _refuse_floats(value: object) -> None:
         value = value.values()
     elif not isinstance(value, list | tuple):
         return
-    for item in value:  # type: ignore[attr-defined]  # a list, a tuple, or the values of a dict
+    for item in value:
         _refuse_floats(item)
 
 

@@ -17,10 +17,10 @@ EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 
 class Node(NamedTuple):
-    """Hash of a complete subtree of 2^level leaves, the ``index``-th of its size."""
+    """Hash of a complete subtree of 2^level leaves, the ``position``-th of its size."""
 
     level: int
-    index: int
+    position: int
     hash: bytes
 
 
@@ -57,9 +57,9 @@ class Frontier:
         """The frontier with one leaf hash more, and the nodes that this completed."""
         nodes = [Node(0, self.size, leaf)]
         peaks = list(self.peaks)
-        while nodes[-1].index & 1:
-            level, index, right = nodes[-1]
-            nodes.append(Node(level + 1, index >> 1, node_hash(peaks.pop(), right)))
+        while nodes[-1].position & 1:
+            level, position, right = nodes[-1]
+            nodes.append(Node(level + 1, position >> 1, node_hash(peaks.pop(), right)))
         return Frontier(self.size + 1, (*peaks, nodes[-1].hash)), nodes
 
     def root(self) -> bytes:

@@ -1,0 +1,92 @@
+"""Files beside the records, named by their SHA-256: written whole, then named, never changed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from edge.errors import StoreError
+
+
+class BlobDirectory:
+    """``blobs/ab/abcdef...`` with unfinished files apart in ``blobs/unfinished``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._unfinished = directory / "unfinished"
+
+    def prepare(self) -> None:
+        """Make the directory and clear away what a crash left unfinished."""
+        self._unfinished.mkdir(parents=True, exist_ok=True)
+        for leftover in self._unfinished.iterdir():
+            leftover.unlink()
+
+    def path(self, sha256: str) -> Path:
+        """Where the bytes of that hash are kept, whether or not they are there."""
+        return self._directory / sha256[:2] / sha256
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes; on the disk for good when this returns. Gives their hash.
+
+        Raises
+        ------
+        StoreError
+            The disk refuses; nothing half written stays behind.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self.path(sha256)
+        try:
+            if not path.parent.exists():
+                path.parent.mkdir(exist_ok=True)
+                sync_directory(self._directory)
+            if not _holds(path, data):
+                self._write(path, data)
+            # Also for a file that was there: another thread may have named it just now.
+            sync_directory(path.parent)
+        except OSError as error:
+            raise disk_refused(error) from error
+        return sha256
+
+    def _write(self, path: Path, data: bytes) -> None:
+        descriptor, draft = tempfile.mkstemp(dir=self._unfinished)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), 0o440)
+                os.fsync(file.fileno())
+            Path(draft).rename(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(draft).unlink()
+            raise
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether the file is there and whole; one that rotted is written anew."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except FileNotFoundError:
+        return False
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def disk_refused(error: Exception) -> StoreError:
+    """The one sentence for everything that the disk or the database refuses."""
+    return StoreError(
+        f"磁盘或数据库拒绝写入：{error}",
+        f"the disk or the database refuses: {error}",
+        next_zh="释放磁盘空间或更换磁盘；程序会自动重试",
+        next_en="free disk space or change the disk; the program tries again by itself",
+    )

@@ -1,0 +1,173 @@
+"""The database of a station: how it is opened, and how its tables came to be.
+
+Write-ahead log with ``synchronous=FULL``: a commit is on the disk when it returns. Tables change
+by numbered migrations only; ``user_version`` counts those that were applied.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.errors import ConfigError, StoreError
+
+DATABASE = "station.db"
+APPLICATION_ID = 0x53544C59
+"""``STLY``: the database says whose it is."""
+
+_BUSY_TIMEOUT_MS = 10_000
+_JOURNAL_LIMIT_BYTES = 16 << 20
+
+_LOG = """
+CREATE TABLE station (
+    id TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE records (
+    idx INTEGER PRIMARY KEY,
+    record_id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    lane TEXT,
+    passage INTEGER,
+    verdict TEXT,
+    time_us INTEGER NOT NULL,
+    urgent INTEGER NOT NULL,
+    canonical BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX records_passage ON records (lane, passage) WHERE passage IS NOT NULL;
+CREATE INDEX records_kind ON records (kind, idx);
+CREATE INDEX records_lane ON records (kind, lane, idx);
+CREATE INDEX records_time ON records (time_us);
+
+CREATE TABLE nodes (
+    level INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (level, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE checkpoints (
+    size INTEGER PRIMARY KEY,
+    time_ns INTEGER NOT NULL,
+    note TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE outbox (
+    idx INTEGER PRIMARY KEY REFERENCES records (idx),
+    record_id TEXT NOT NULL,
+    urgent INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    enqueued_ns INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    poisoned TEXT
+) STRICT;
+CREATE INDEX outbox_order ON outbox (urgent DESC, idx) WHERE poisoned IS NULL;
+
+CREATE TABLE receipts (
+    idx INTEGER PRIMARY KEY REFERENCES records (idx),
+    record_id TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    received_us INTEGER NOT NULL,
+    tree_size INTEGER NOT NULL,
+    note TEXT NOT NULL
+) STRICT;
+"""
+
+_APPEND_ONLY = "".join(
+    f"""
+CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}
+BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
+"""
+    for table in ("station", "records", "nodes", "checkpoints", "receipts")
+    for verb in ("UPDATE", "DELETE")
+)
+
+MIGRATIONS: Sequence[str] = (_LOG + _APPEND_ONLY,)
+"""Each brings the schema one version on; one that was released is never edited."""
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """The one connection that writes. Transactions are begun by hand."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    _configure(connection)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT_BYTES}")
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can only read, also from a medium that can't be written."""
+    unwritten = not path.with_name(path.name + "-wal").exists()
+    try:
+        connection = _open_uri(path, "mode=ro")
+        connection.execute("SELECT count(*) FROM sqlite_schema")
+    except sqlite3.OperationalError:
+        # Without a journal nobody is writing; then SQLite needs no shared memory beside the file.
+        if not unwritten:
+            raise
+        connection = _open_uri(path, "mode=ro&immutable=1")
+    _configure(connection)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _open_uri(path: Path, options: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{options}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Bring the schema to the newest version, each step in a transaction of its own.
+
+    Raises
+    ------
+    StoreError
+        The file is the database of another program.
+    ConfigError
+        It was written by a newer version of this program.
+    """
+    application, version = _identity(connection)
+    if application not in (0, APPLICATION_ID) or (application == 0 and _has_tables(connection)):
+        raise StoreError(
+            "数据库文件不是本程序的",
+            "the database file belongs to another program",
+            next_zh="检查站点文件中的 data_dir",
+            next_en="check data_dir in the station file",
+        )
+    if version > len(migrations):
+        raise ConfigError(
+            f"数据库版本 {version} 比本程序新",
+            f"the database has version {version}, newer than this program knows",
+            next_zh="安装写入它的程序版本或更新的版本",
+            next_en="install the version that wrote it, or a newer one",
+        )
+    for number in range(version, len(migrations)):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {migrations[number]}; PRAGMA application_id={APPLICATION_ID};"
+            f"PRAGMA user_version={number + 1}; COMMIT;"
+        )
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
+    """``application_id`` and ``user_version`` of a database file."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return application, version
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return bool(tables)
+
+
+def quick_check(connection: sqlite3.Connection) -> str:
+    """Empty if SQLite finds its pages whole, otherwise what it found first."""
+    (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return "" if finding == "ok" else str(finding)
