@@ -24,7 +24,7 @@ from edge.records import (
     VerdictKind,
 )
 
-_SET_BY_THE_LOG = frozenset({"schema", "station", "index", "kind", "passage", "blobs"})
+_RESERVED = frozenset({"schema", "station", "index", "kind", "time_us", "passage", "blobs"})
 
 
 def vehicle_draft(
@@ -85,21 +85,20 @@ def vehicle_draft(
     return Draft("vehicle", body, tuple(blobs), urgent)
 
 
-def other_draft(kind: str, fields: Mapping[str, Any], blobs: Sequence[Blob] = ()) -> Draft:
+def other_draft(
+    kind: str, *, time_ns: int, fields: Mapping[str, Any], blobs: Sequence[Blob] = ()
+) -> Draft:
     """A statement of another kind: start, stop, config, device, case ...
-
-    ``fields`` holds ``time_us`` (microseconds UTC) and whatever the kind says.
 
     Raises
     ------
     ValueError
-        A field has a name that the log itself sets, or ``time_us`` is missing.
+        A field has a name that the statement or the log sets itself.
     """
-    if reserved := _SET_BY_THE_LOG & fields.keys():
-        raise ValueError(f"the log sets {', '.join(sorted(reserved))} itself")
-    if not isinstance(fields.get("time_us"), int):
-        raise ValueError("a statement needs time_us, an integer")
-    return Draft(kind, {"schema": f"steelyard/{kind}/1", "kind": kind, **fields}, tuple(blobs))
+    if reserved := _RESERVED & fields.keys():
+        raise ValueError(f"{', '.join(sorted(reserved))} can't be given as fields")
+    head = {"schema": f"steelyard/{kind}/1", "kind": kind, "time_us": time_ns // 1000}
+    return Draft(kind, head | dict(fields), tuple(blobs))
 
 
 def flag_names(flags: int) -> list[str]:

@@ -40,7 +40,7 @@ def encode_clip(clip: RawClip, channels: Sequence[str]) -> list[bytes]:
     Raises
     ------
     ValueError
-        Counts beyond 24 bits, or names that do not fit the columns.
+        No samples, counts beyond 24 bits, or names that do not fit the columns.
     """
     _check(clip, channels)
     starts = range(0, len(channels), _CHANNELS_PER_FILE)
@@ -75,9 +75,11 @@ def decode_clip(files: Sequence[bytes]) -> RawClip:
 
 def _check(clip: RawClip, channels: Sequence[str]) -> None:
     counts = clip.counts
+    if not counts.size:
+        raise ValueError("a clip without samples")
     if counts.ndim != 2 or not channels or counts.shape[1] != len(channels):
         raise ValueError(f"{len(channels)} names for counts of shape {counts.shape}")
-    if counts.size and (counts.min() < -ADC_FULL_SCALE - 1 or counts.max() > ADC_FULL_SCALE):
+    if counts.min() < -ADC_FULL_SCALE - 1 or counts.max() > ADC_FULL_SCALE:
         raise ValueError("counts beyond 24 bits")
 
 
