@@ -52,7 +52,7 @@ class NoteSigner:
         try:
             if not path.exists():
                 _create_key_file(path, cls(name, Ed25519PrivateKey.generate())._encoded())
-            signer = cls._load(path)
+            signer = cls.load(path)
         except OSError as error:
             raise ConfigError(
                 f"密钥文件 {path} 无法读写：{error.strerror}",
@@ -68,7 +68,16 @@ class NoteSigner:
         return signer
 
     @classmethod
-    def _load(cls, path: Path) -> NoteSigner:
+    def load(cls, path: Path) -> NoteSigner:
+        """The key in ``path``.
+
+        Raises
+        ------
+        ConfigError
+            The file may be read by others, or holds no key.
+        OSError
+            It can't be read.
+        """
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(4096).decode("utf-8", "replace").strip()

@@ -117,9 +117,13 @@ def _encode_file(counts: Int32s, rate_hz: float, tag: dict[str, Any]) -> bytes:
 def _decode_file(data: bytes) -> tuple[Int32s, dict[str, Any]]:
     with soundfile.SoundFile(io.BytesIO(data)) as file:
         tag = parse_canonical(file.comment.encode())
+        if tag["schema"] != SCHEMA or file.channels != len(tag["channels"]):
+            raise ValueError("the tag does not fit the file")
+        if file.frames != tag["samples"]:  # before memory is taken for what a header claims
+            raise ValueError("the number of samples does not fit the tag")
         counts = file.read(dtype="int32", always_2d=True)
-    if tag["schema"] != SCHEMA or counts.shape != (tag["samples"], len(tag["channels"])):
-        raise ValueError("samples and tag do not fit each other")
+    if len(counts) != tag["samples"]:
+        raise ValueError("samples are missing at the end")
     return np.right_shift(counts, _LEFT_JUSTIFY_BITS), tag
 
 
