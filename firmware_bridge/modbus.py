@@ -228,7 +228,7 @@ class ModbusDevice:
         return values
 
     async def _read_span(self, span: Span) -> list[Value]:
-        reply = await self._ask(self._request(span))
+        reply = await self._ask(lambda: self._request(span))
         self._check(span, reply)
         raw = [int(bit) for bit in reply.bits] if span.kind in BIT_KINDS else reply.registers
         values = []
@@ -250,11 +250,11 @@ class ModbusDevice:
         }
         return reads[span.kind](span.start, count=span.count, device_id=self._unit)
 
-    async def _ask(self, request: Awaitable[ModbusPDU]) -> ModbusPDU:
+    async def _ask(self, request: Callable[[], Awaitable[ModbusPDU]]) -> ModbusPDU:
         """One request and what came for it; the line is suspect until the reply is checked."""
         self._suspect = True
         try:
-            return await request
+            return await request()
         except ModbusException as error:
             assert self._client is not None
             if not self._client.connected:
@@ -312,11 +312,12 @@ class ModbusDevice:
 
     async def _loopback(self) -> bool:
         """Whether the device answered a request of function 08."""
-        assert self._client is not None
+        client = self._client
+        assert client is not None
         self._nonce = (self._nonce + 1) & 0xFFFF
         number = self._nonce.to_bytes(2, "big")
         try:
-            reply = await self._ask(self._client.diag_query_data(number, device_id=self._unit))
+            reply = await self._ask(lambda: client.diag_query_data(number, device_id=self._unit))
         except ModbusLost as error:
             if error.reason != "silent":
                 raise

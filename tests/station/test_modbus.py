@@ -158,6 +158,9 @@ async def on_tcp(slave: Slave, transaction_shift: int = 0) -> AsyncIterator[str]
         await asyncio.wait(handlers)
 
 
+Line = Callable[[Slave], contextlib.AbstractAsyncContextManager[str]]
+
+
 async def read_until_ten(device: ModbusDevice) -> tuple[list[dict[str, float]], int]:
     """Ten good reads and the number of failed ones between."""
     good: list[dict[str, float]] = []
@@ -171,10 +174,18 @@ async def read_until_ten(device: ModbusDevice) -> tuple[list[dict[str, float]], 
 
 
 @pytest.mark.parametrize("late_s", [1.05, 1.6, 2.6])
-@pytest.mark.parametrize("loopback", ["echo", "refuse", "ignore"])
-@pytest.mark.parametrize("line", [on_pty, on_tcp])
+@pytest.mark.parametrize(
+    ("line", "loopback"),
+    [
+        (on_pty, "echo"),
+        (on_pty, "refuse"),
+        (on_pty, "ignore"),
+        (on_tcp, "echo"),
+        (on_tcp, "refuse"),
+    ],
+)
 def test_a_late_answer_is_never_taken_for_another(
-    two: RegisterMap, late_s: float, loopback: str, line: Callable[..., object]
+    two: RegisterMap, late_s: float, line: Line, loopback: str
 ) -> None:
     async def scenario() -> None:
         slave = Slave({5: late_s * TIMEOUT_S, 9: late_s * TIMEOUT_S}, loopback)
