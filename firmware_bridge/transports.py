@@ -69,6 +69,10 @@ class PortLost(OSError):
         self.reason = reason
 
 
+class BadLine(ValueError):
+    """What was asked for is no line: a wrong URL, or a speed that no port can have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Bytes as they came, and the host's UTC just after they were read."""
@@ -100,7 +104,7 @@ class PortReader:
     ------
     PortLost
         On entering, if the line can't be opened; from `read`, when it broke.
-    ValueError
+    BadLine
         On entering, if the URL is neither of the two forms.
     """
 
@@ -181,7 +185,7 @@ class PortReader:
     def _run(self) -> None:
         try:
             line = _open(self._url, self._baud)
-        except (PortLost, ValueError) as error:
+        except (PortLost, BadLine) as error:
             self._tell(self._fail_to_open, error)
         else:
             self._tell(_finish, self._opened)
@@ -285,7 +289,9 @@ def _open(url: str, baud: int) -> _Line:
         unnumbered: Reason = "refused" if isinstance(error, serial.SerialException) else "missing"
         reason = _REASONS.get(error.errno, "missing") if error.errno else unnumbered
         raise PortLost(url, reason, str(error)) from error
-    raise ValueError(f"{url!r} is neither the path of a device nor socket://host:port")
+    except ValueError as error:
+        raise BadLine(f"{url!r}: {error}") from error
+    raise BadLine(f"{url!r} is neither the path of a device nor socket://host:port")
 
 
 def _open_serial(path: str, baud: int) -> _Line:

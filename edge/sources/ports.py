@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from edge.errors import LinkDown, Text
+from edge.errors import ConfigError, LinkDown, Text
 from edge.records import InputEdge, SampleBlock
-from firmware_bridge.transports import PortLost, Reason
+from firmware_bridge.transports import BadLine, PortLost, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,9 @@ _WHY: dict[Reason, tuple[Text, Text]] = {
     ),
     "lost": (
         Text("连接中断", "was lost"),
-        Text("检查线缆和设备电源；恢复后自动重连", "check cable and power; it reconnects by itself"),
+        Text(
+            "检查线缆和设备电源；恢复后自动重连", "check cable and power; it reconnects by itself"
+        ),
     ),
     "permission": (
         Text("没有访问权限", "may not be opened by this user"),
@@ -82,4 +84,14 @@ def link_down(what: Text, lost: PortLost) -> LinkDown:
         f"{what.en}: port {lost.url} {why.en}",
         next_zh=step.zh,
         next_en=step.en,
+    )
+
+
+def bad_line(what: Text, bad: BadLine) -> ConfigError:
+    """The error for a line that can't be, whatever is plugged in."""
+    return ConfigError(
+        f"{what.zh}：url 或 baud 不正确：{bad}",
+        f"{what.en}: url or baud is wrong: {bad}",
+        next_zh="改正站点文件，url 是设备路径或 socket://主机:端口",
+        next_en="mend the station file; url is a device's path or socket://host:port",
     )
