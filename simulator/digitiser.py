@@ -1,0 +1,136 @@
+"""A digitiser as its bytes show it: counts for any span of samples, and the edges of its inputs.
+
+Sample ``k`` is taken at ``k / rate`` seconds of the world's time, where the true rate is the
+nominal one off by the oscillator's error. Samples are made in whole chunks and then cut, so that
+every way of asking gives the same counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edge.records import Int32s, LaneLayout, read_only
+from simulator.faults import spoil_samples
+from simulator.road import LaneRoad
+from simulator.scenario import Scenario
+from simulator.seeds import stream
+from simulator.sensor import CHUNK, Electronics, Pulse, wheel_pulses
+from simulator.traffic import LaneTraffic, Passing
+
+_KEPT_CHUNKS = 4
+_KEPT_VEHICLES = 64
+
+Edge = tuple[int, int, bool]
+"""Sample, number of the input, active."""
+
+
+class SimDigitiser:
+    """One digitiser with its lanes. ``start_s`` of the world is its sample 0."""
+
+    def __init__(
+        self,
+        device: str,
+        channels: Sequence[str],
+        lanes: Sequence[LaneLayout],
+        traffic: Mapping[str, LaneTraffic],
+        scenario: Scenario,
+        seed: int,
+    ) -> None:
+        section = scenario.electronics
+        self.device, self.channels = device, tuple(channels)
+        self.rate_hz = section.rate_hz
+        self.newton_per_count = section.newton_per_count
+        error_ppm = section.oscillator_sd_ppm * stream(seed, "clock", device).standard_normal()
+        self.true_rate_hz = self.rate_hz * (1 + error_ppm * 1e-6)
+        self.electronics = Electronics(device, len(channels), section, scenario.weather, seed)
+        self._seed, self._lanes, self._traffic = seed, tuple(lanes), traffic
+        road = scenario.road
+        self._roads = {
+            lane.lane: LaneRoad(lane.lane, road.road_class, lane.rows, road.receptor_step_mm, seed)
+            for lane in lanes
+        }
+        self._faults = [fault for fault in scenario.fault if fault.device == device]
+        self._chunks: OrderedDict[int, Int32s] = OrderedDict()
+        self._pulses: OrderedDict[int, list[Pulse]] = OrderedDict()
+
+    def time_s(self, sample: float) -> float:
+        """World time at which a sample is taken."""
+        return sample / self.true_rate_hz
+
+    def block(self, first_sample: int, n: int) -> Int32s:
+        """Counts of ``n`` samples, int32 (n, channels)."""
+        end = first_sample + n
+        parts = []
+        for chunk in range(first_sample // CHUNK, -(-end // CHUNK)):
+            base = chunk * CHUNK
+            parts.append(self._chunk(chunk)[max(first_sample - base, 0) : end - base])
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.channels)), np.int32)
+
+    def edges(self, from_sample: int, to_sample: int) -> list[Edge]:
+        """Edges of the separators in ``[from_sample, to_sample)``, in order of time."""
+        span_s = (self.time_s(from_sample), self.time_s(to_sample))
+        silent = [f for f in self._faults if f.kind in ("separator_stuck", "separator_silent")]
+        found = [
+            edge
+            for lane in self._lanes
+            if lane.separator is not None
+            for passing in self._traffic[lane.lane].between(*span_s)
+            for edge in self._separator_edges(passing, lane)
+            if from_sample <= edge[0] < to_sample
+            and not any(fault.holds(self.time_s(edge[0])) for fault in silent)
+        ]
+        return sorted(found)
+
+    def _separator_edges(self, passing: Passing, lane: LaneLayout) -> list[Edge]:
+        assert lane.separator is not None
+        at_m, number = lane.separator.position_m, lane.separator.input
+        times_s = (passing.nose_s(at_m), passing.tail_s(at_m))
+        on, off = (math.ceil(time_s * self.true_rate_hz) for time_s in times_s)
+        return [(on, number, True), (off, number, False)]
+
+    def _chunk(self, chunk: int) -> Int32s:
+        if chunk not in self._chunks:
+            self._chunks[chunk] = self._make(chunk)
+            if len(self._chunks) > _KEPT_CHUNKS:
+                self._chunks.popitem(last=False)
+        return self._chunks[chunk]
+
+    def _make(self, chunk: int) -> Int32s:
+        first = chunk * CHUNK
+        span_s = (self.time_s(first), self.time_s(first + CHUNK))
+        force_n = np.zeros((CHUNK, len(self.channels)))
+        for lane in self._lanes:
+            for passing in self._traffic[lane.lane].between(*span_s):
+                if passing.first_wheel_s <= span_s[1] and passing.last_wheel_s >= span_s[0]:
+                    _add_pulses(force_n, first, self._pulses_of(passing, lane))
+        counts = self.electronics.counts(chunk, force_n, self.true_rate_hz)
+        if self._faults:
+            time_s = (first + np.arange(CHUNK)) / self.true_rate_hz
+            chance = stream(self._seed, "fault", self.device, chunk)
+            spoil_samples(counts, time_s, self._faults, chance)
+        return read_only(counts)
+
+    def _pulses_of(self, passing: Passing, lane: LaneLayout) -> list[Pulse]:
+        number = passing.vehicle.number
+        if number not in self._pulses:
+            road = self._roads[lane.lane]
+            pulses = wheel_pulses(passing, lane, road, self.true_rate_hz, self._seed)
+            for pulse in pulses:
+                gain = self.electronics.lateral_gain(pulse.channel, passing.vehicle.lateral_m)
+                pulse.force_n[:] *= gain
+            self._pulses[number] = pulses
+            if len(self._pulses) > _KEPT_VEHICLES:
+                self._pulses.popitem(last=False)
+        return self._pulses[number]
+
+
+def _add_pulses(force_n: np.ndarray, first: int, pulses: Sequence[Pulse]) -> None:
+    for pulse in pulses:
+        start, end = max(pulse.first, first), min(pulse.end, first + len(force_n))
+        if start < end:
+            part = pulse.force_n[start - pulse.first : end - pulse.first]
+            force_n[start - first : end - first, pulse.channel] += part

@@ -1,0 +1,148 @@
+"""The scenario: who drives where, how fast, how heavy; and what the site's devices are like.
+
+A scenario file is TOML. Its ``[[lane]]`` tables hold for the lanes of the station file in their
+order; the last one holds for all further lanes. Everything random comes from the seed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from edge.errors import InputError
+from simulator.faults import Fault
+from simulator.fleet import TYPES, Span
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrafficSection(_Section):
+    """The traffic of one lane."""
+
+    flow_per_h: float = Field(gt=0, le=4_000, default=300.0)
+    speed_kmh: Span = (40.0, 80.0)
+    speed_change_sd: float = Field(ge=0, le=0.2, default=0.01)
+    gap_m: float = Field(ge=1, default=2.0)
+    """Smallest clear distance from tail to nose, kept everywhere between the devices."""
+    lateral_sd_m: float = Field(ge=0, le=0.5, default=0.10)
+    stop_rate: float = Field(ge=0, le=1, default=0.0)
+    """Part of the vehicles that halt on the array."""
+    off_lane_rate: float = Field(ge=0, le=1, default=0.0)
+    """Part of the vehicles that pass with one side beside the sensors."""
+    mix: dict[str, float] = {"12": 25, "15": 10, "115": 15, "125": 5, "127": 5, "155": 5, "157": 35}
+    """Weights of the axle codes."""
+    load: dict[str, float] = {"empty": 20, "part": 25, "legal": 33, "over": 22}
+    """Weights of the load states."""
+
+    @field_validator("mix")
+    @classmethod
+    def _codes(cls, mix: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(mix) - set(TYPES))
+        if unknown or not mix:
+            raise ValueError(f"unknown axle codes {unknown}; allowed are {sorted(TYPES)}")
+        return mix
+
+
+class RoadSection(_Section):
+    """The surface and how flush the sensors lie in it."""
+
+    road_class: Literal["smooth", "A", "B", "C", "D", "E"] = "A"
+    receptor_step_mm: float = Field(ge=0, le=3, default=0.15)
+
+
+class ElectronicsSection(_Section):
+    """Sensors and converters; ``_n`` are newtons on one channel, standard deviations or peaks."""
+
+    rate_hz: float = Field(gt=0, le=20_000, default=2_000.0)
+    newton_per_count: float = Field(gt=0, default=0.02)
+    gain_sd_rel: float = Field(ge=0, le=0.1, default=0.02)
+    noise_n: float = Field(ge=0, default=15.0)
+    hum_n: float = Field(ge=0, default=12.0)
+    zero_n: float = Field(ge=0, default=300.0)
+    drift_n: float = Field(ge=0, default=60.0)
+    zero_n_per_k: float = 3.0
+    span_ppm_per_k: float = 20.0
+    lateral_rel: float = Field(ge=0, le=0.05, default=0.003)
+    oscillator_sd_ppm: float = Field(ge=0, le=200, default=15.0)
+
+
+class PlateSection(_Section):
+    """How well the plate cameras read."""
+
+    miss_rate: float = Field(ge=0, le=1, default=0.03)
+    misread_rate: float = Field(ge=0, le=1, default=0.03)
+    delay_ms: Span = (80.0, 350.0)
+    clock_offset_ms: float = 0.0
+    pictures: bool = True
+
+
+class WeatherSection(_Section):
+    """Temperature of road and cabinet over the day."""
+
+    mean_c: float = 22.0
+    swing_c: float = 6.0
+
+    def temperature_c(self, time_s: float) -> float:
+        """Road temperature: a daily wave, and the shorter waves of sun and cloud."""
+        day = np.sin(2 * np.pi * time_s / 86_400)
+        return float(self.mean_c + self.swing_c * day + 0.8 * np.sin(2 * np.pi * time_s / 700))
+
+
+class Scenario(_Section):
+    """A whole scenario file."""
+
+    name: str = "traffic"
+    seed: int = Field(ge=0, default=1)
+    lead_in_s: float = Field(ge=0, default=2.0)
+    """Quiet time before the first vehicle reaches the first device."""
+    lane: tuple[TrafficSection, ...] = (TrafficSection(),)
+    road: RoadSection = RoadSection()
+    electronics: ElectronicsSection = ElectronicsSection()
+    plate: PlateSection = PlateSection()
+    weather: WeatherSection = WeatherSection()
+    fault: tuple[Fault, ...] = ()
+
+    @field_validator("lane")
+    @classmethod
+    def _some_lane(cls, lane: tuple[TrafficSection, ...]) -> tuple[TrafficSection, ...]:
+        if not lane:
+            raise ValueError("a scenario needs at least one [[lane]]")
+        return lane
+
+    def traffic_of(self, lane_number: int) -> TrafficSection:
+        """The traffic of the n-th lane of the station file, counted from 0."""
+        return self.lane[min(lane_number, len(self.lane) - 1)]
+
+
+def load_scenario(path: Path | str) -> Scenario:
+    """Read a scenario file, or one of those beside this module by its name (``demo``).
+
+    Raises
+    ------
+    InputError
+        Not readable, not TOML, an unknown key or a value outside its range.
+    """
+    file = Path(path)
+    if not file.suffix:
+        file = Path(__file__).parent / "scenarios" / f"{file.name}.toml"
+    try:
+        return Scenario.model_validate(tomllib.loads(file.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        problem = _first_problem(error) if isinstance(error, ValidationError) else str(error)
+        raise InputError(
+            f"场景文件 {file} 不可用：{problem}",
+            f"cannot use the scenario {file}: {problem}",
+            next_zh="对照 simulator/scenarios/demo.toml 改正",
+            next_en="compare it with simulator/scenarios/demo.toml",
+        ) from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    item = error.errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"

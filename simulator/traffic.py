@@ -1,0 +1,168 @@
+"""Vehicles in a lane, one after the other: who comes when, how fast, and where it is when."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.records import LaneLayout
+from simulator.fleet import SimVehicle, Span, make_vehicle, reference_vehicle
+from simulator.motion import Motion, Stop, drive
+from simulator.scenario import TrafficSection
+from simulator.seeds import stream
+
+_APPROACH_M = 30.0
+"""Vehicles come into being this far before the first device and vanish as far behind the last."""
+_REFERENCE_GAP_S = 4.0
+REFERENCE_CODES = ("12", "157")
+"""Test lorries of a calibration: a two-axle rigid and a semitrailer (OIML R 134-1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A vehicle that wants to enter a lane, not before ``wanted_s``."""
+
+    vehicle: SimVehicle
+    speed_mps: float
+    change_rel: float
+    wanted_s: float
+    stop: Stop | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passing:
+    """A vehicle on its way through a lane; positions are the lane's, times the world's."""
+
+    vehicle: SimVehicle
+    lane: str
+    motion: Motion
+    first_wheel_s: float
+    """First wheel meets the first row."""
+    last_wheel_s: float
+    """Last wheel leaves the last row."""
+    speed_mps: float
+    acceleration_mps2: float
+
+    def nose_s(self, position_m: float) -> float:
+        """When the nose reaches a position."""
+        return float(self.motion.time_at_s(position_m - self.vehicle.front_overhang_m))
+
+    def tail_s(self, position_m: float) -> float:
+        """When the tail leaves a position."""
+        return float(self.motion.time_at_s(position_m + _tail_behind_m(self.vehicle)))
+
+
+class LaneTraffic:
+    """The vehicles of one lane, one after the other, made when they are asked for."""
+
+    def __init__(self, lane: LaneLayout, zone_m: Span, gap_m: float, plans: Iterator[Plan]) -> None:
+        self._lane, self._zone_m, self._gap_m, self._plans = lane, zone_m, gap_m, plans
+        self._made_until_s = 0.0
+        self._enter_s: list[float] = []
+        self._leave_s: list[float] = []
+        self.passings: list[Passing] = []
+
+    def between(self, from_s: float, to_s: float) -> list[Passing]:
+        """Vehicles of which any part is among the devices at some time in the span."""
+        while self._made_until_s <= to_s and (plan := next(self._plans, None)) is not None:
+            self._add(plan)
+        return self.passings[bisect_left(self._leave_s, from_s) : bisect_right(self._enter_s, to_s)]
+
+    def _add(self, plan: Plan) -> None:
+        passing = place(plan, self._lane, self._zone_m, self._last(), self._gap_m)
+        self.passings.append(passing)
+        self._enter_s.append(passing.nose_s(self._zone_m[0]))
+        self._leave_s.append(passing.tail_s(self._zone_m[1]))
+        self._made_until_s = self._enter_s[-1]
+
+    def _last(self) -> Passing | None:
+        return self.passings[-1] if self.passings else None
+
+
+def place(
+    plan: Plan, lane: LaneLayout, zone_m: Span, ahead: Passing | None, gap_m: float
+) -> Passing:
+    """Let a vehicle drive through the zone as early as it wants and the one ahead allows."""
+    vehicle = plan.vehicle
+    motion = drive(
+        plan.speed_mps,
+        plan.change_rel,
+        zone_m[0] - _APPROACH_M - vehicle.front_overhang_m,
+        zone_m[1] + _APPROACH_M + _tail_behind_m(vehicle),
+        plan.stop,
+    )
+    nose = zone_m[0] - vehicle.front_overhang_m
+    wait_s = plan.wanted_s - float(motion.time_at_s(nose))
+    if ahead is not None:
+        at_m = np.linspace(*zone_m, 9)
+        free_s = ahead.motion.time_at_s(at_m + _tail_behind_m(ahead.vehicle) + gap_m)
+        wait_s = max(
+            wait_s, float(np.max(free_s - motion.time_at_s(at_m - vehicle.front_overhang_m)))
+        )
+    motion = motion.later(wait_s)
+    first, last = lane.rows[0], lane.rows[-1]
+    front_m = (
+        first.position_m - first.width_m / 2,
+        last.position_m + last.width_m / 2 + vehicle.wheelbase_m,
+    )
+    speed_mps = motion.mean_speed_mps(*front_m)
+    first_s, last_s = motion.time_at_s(np.array(front_m))
+    return Passing(
+        vehicle,
+        lane.lane,
+        motion,
+        float(first_s),
+        float(last_s),
+        speed_mps,
+        plan.change_rel * speed_mps / float(motion.time_s[-1] - motion.time_s[0]),
+    )
+
+
+def _tail_behind_m(vehicle: SimVehicle) -> float:
+    return vehicle.wheelbase_m + vehicle.rear_overhang_m
+
+
+def traffic_plans(
+    section: TrafficSection, lane_number: int, lane: LaneLayout, lead_in_s: float, seed: int
+) -> Iterator[Plan]:
+    """Endless traffic of a lane: Erlang headways about the flow, everything drawn in order."""
+    chance = stream(seed, "traffic", lane_number)
+    wanted_s = lead_in_s
+    number = lane_number * 1_000_000
+    while True:
+        number += 1
+        vehicle = make_vehicle(number, section.mix, section.load, section.lateral_sd_m, chance)
+        if chance.random() < section.off_lane_rate:
+            vehicle = vehicle.beside(float(chance.choice([-1.3, 1.3])))
+        low, high = section.speed_kmh
+        stop = None
+        if chance.random() < section.stop_rate:
+            middle_m = (lane.rows[0].position_m + lane.rows[-1].position_m) / 2
+            halt_m = middle_m + chance.uniform(-0.5, vehicle.wheelbase_m)
+            stop = Stop(halt_m, chance.uniform(1.0, 4.0))
+        yield Plan(
+            vehicle,
+            chance.uniform(low, high) / 3.6,
+            float(chance.normal(0, section.speed_change_sd)) if stop is None else 0.0,
+            wanted_s,
+            stop,
+        )
+        wanted_s += float(chance.gamma(3.0, 3_600 / section.flow_per_h / 3.0))
+
+
+def reference_plans(
+    lane_number: int, lane: LaneLayout, passes: int, speeds_kmh: Sequence[float], seed: int
+) -> Iterator[Plan]:
+    """Calibration runs: each test lorry ``passes`` times, through all speeds in turn."""
+    chance = stream(seed, "reference", lane_number)
+    wanted_s = _REFERENCE_GAP_S
+    for kind, code in enumerate(REFERENCE_CODES):
+        for run in range(passes):
+            number = lane_number * 1_000_000 + kind * 1_000 + run
+            vehicle = reference_vehicle(number, code, float(chance.normal(0, 0.08)), chance)
+            speed_kmh = speeds_kmh[run % len(speeds_kmh)]
+            yield Plan(vehicle, speed_kmh / 3.6, 0.0, wanted_s)
+            wanted_s += _REFERENCE_GAP_S
