@@ -1,0 +1,98 @@
+"""Keeps the floor: sees sealed vehicles, seals what was done and what nobody did in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from edge.errors import SteelyardError
+from edge.health import Level
+from edge.inspection.floor import Floor
+from edge.records import Draft, Record
+from edge.web.status import bytes_per_hour
+from edge.web.view import StationView
+
+_REBUILT_FROM = 200
+_RETRY_S = 5.0
+_TRAFFIC_S = 60.0
+
+
+class Desk:
+    """The operator's desk: the floor, and the traffic that the disk must hold."""
+
+    def __init__(self, station: StationView) -> None:
+        self.floor = Floor()
+        self.bytes_per_hour: float | None = None
+        self._station = station
+        # Two clicks on one button must not seal one guidance twice.
+        self._sealing = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Rebuild the floor from the store, then keep it until cancelled."""
+        with self._station.feed.subscribe() as news:
+            await self._until_done(self._rebuild)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._every(1.0, self._seal_no_shows), name="desk no-shows")
+                group.create_task(self._every(_TRAFFIC_S, self._measure), name="desk traffic")
+                async for event, data in news:
+                    if event == "vehicle":
+                        self.floor.see(data["record_id"], data, self._station.mono_ns())
+
+    async def guided(self, index: int) -> Record:
+        """Seal that the operator guided a vehicle.
+
+        Raises
+        ------
+        InputError
+            It does not wait.
+        StoreError
+            It could not be kept; nothing changed.
+        """
+        async with self._sealing:
+            return await self._seal(self.floor.guided(index, *self._now()))
+
+    async def _seal_no_shows(self) -> None:
+        async with self._sealing:
+            for draft in self.floor.no_shows(*self._now()):
+                await self._seal(draft)
+
+    async def _seal(self, draft: Draft) -> Record:
+        record = await self._station.store.append(draft)
+        self.floor.settle(record.body)
+        self._station.feed.publish("case", record.body)
+        return record
+
+    async def _rebuild(self) -> None:
+        store = self._station.store
+        vehicles = await store.latest(kind="vehicle", limit=_REBUILT_FROM)
+        cases = await store.latest(kind="case", limit=2 * _REBUILT_FROM)
+        mono_ns, utc_us = self._now()
+        for record in reversed(vehicles):
+            age_ns = max(0, utc_us - record.body["time_us"]) * 1_000
+            self.floor.see(record.record_id, record.body, mono_ns - age_ns)
+        for record in cases:
+            self.floor.settle(record.body)
+
+    async def _measure(self) -> None:
+        newest = await self._station.store.latest(kind="vehicle", limit=_REBUILT_FROM)
+        self.bytes_per_hour = bytes_per_hour(newest, self._station.utc_ns() // 1_000)
+
+    def _now(self) -> tuple[int, int]:
+        return self._station.mono_ns(), self._station.utc_ns() // 1_000
+
+    async def _every(self, period_s: float, job: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._until_done(job)
+            await asyncio.sleep(period_s)
+
+    async def _until_done(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Do a job; where the store refuses, say so on the page and try again."""
+        while True:
+            try:
+                await job()
+            except SteelyardError as error:
+                self._station.health.state("floor", Level.DOWN, error.what.zh, error.what.en)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                self._station.health.state("floor", Level.OK, "正常", "works")
+                return

@@ -1,0 +1,120 @@
+"""Words of the trade for people: flags, verdicts, selections, parts, and what to do about each."""
+
+from __future__ import annotations
+
+from edge.errors import Text
+from edge.health import Level
+
+FLAGS: dict[str, Text] = {
+    "GAP": Text("称重时丢了一段信号", "part of the signal was lost while weighing"),
+    "SATURATED": Text("传感器信号超出量程", "a sensor's signal went off the scale"),
+    "SPEED_OUT_OF_RANGE": Text("车速超出检定范围", "speed outside the certified range"),
+    "SPEED_CHANGE": Text("过秤时刹车或加速", "braked or accelerated on the scale"),
+    "WHEEL_OFF": Text("有一侧车轮没压到传感器", "a wheel missed the sensors on one side"),
+    "ROW_MISSING": Text("有一排传感器没有信号", "a row of sensors saw nothing of an axle"),
+    "AMBIGUOUS": Text("车轴分不清属于哪辆车", "axles could belong to another vehicle"),
+    "UNCALIBRATED": Text("没有有效的检定证书", "no valid calibration certificate"),
+    "INCOMPLETE": Text("车辆没有完整通过", "the vehicle did not pass completely"),
+    "LOAD_OUT_OF_RANGE": Text("轴重超出检定范围", "an axle load outside the certified range"),
+    "CLOCK_UNSURE": Text("时间可能不准", "the time may be inexact"),
+    "SEPARATOR_FAULT": Text("车辆分离器异常", "the vehicle separator misbehaves"),
+    "STRADDLING": Text("跨车道行驶", "drove across two lanes"),
+    "REVERSED": Text("逆行或倒车", "drove against the direction, or reversed"),
+    "STOPPED": Text("在秤上停车或太慢", "stopped on the scale, or crawled"),
+}
+
+VERDICTS: dict[str, Text] = {
+    "within": Text("未超限", "Within limit"),
+    "over": Text("超限", "Over limit"),
+    "indeterminate": Text("不能判定", "Cannot tell"),
+}
+
+SELECTIONS: dict[str, Text] = {
+    "over": Text("超限", "over the limit"),
+    "may_be_over": Text("可能超限", "may be over the limit"),
+    "no_legal_weight": Text("没有称出有效重量", "no legal weight was obtained"),
+}
+
+CASES: dict[str, Text] = {
+    "waiting": Text("等待引导到精检秤", "waits to be guided to the precise scale"),
+    "guided": Text("已引导到精检秤", "guided to the precise scale"),
+    "expired": Text("没有到精检秤（超时）", "never came to the precise scale (time ran out)"),
+}
+
+LEVELS: dict[Level, Text] = {
+    Level.OK: Text("正常", "works"),
+    Level.WAITING: Text("等待", "waiting"),
+    Level.WARNING: Text("注意", "look"),
+    Level.DOWN: Text("故障", "down"),
+}
+
+KINDS: dict[str, Text] = {
+    "vehicle": Text("车辆", "vehicle"),
+    "case": Text("引导", "guidance"),
+    "start": Text("启动", "start"),
+    "stop": Text("停止", "stop"),
+    "config": Text("配置", "configuration"),
+    "device": Text("设备", "device"),
+}
+
+PARTS: dict[str, Text] = {
+    "digitiser": Text("称重仪 {id}", "Digitiser {id}"),
+    "camera": Text("车牌相机 {id}", "Plate camera {id}"),
+    "modbus": Text("机柜监测 {id}", "Cabinet sensors {id}"),
+    "uplink": Text("中心连接", "Line to the centre"),
+    "store": Text("记录库", "Record store"),
+    "clock": Text("时钟", "Clock"),
+    "floor": Text("引导台账", "Guidance"),
+    "web": Text("网页", "Web page"),
+    "calibration": Text("检定", "Calibration"),
+    "disk": Text("磁盘", "Disk"),
+}
+
+NEXT_STEPS: dict[str, Text] = {
+    "digitiser": Text(
+        "看称重仪 {id} 的电源灯和数据线；5 分钟不恢复就打电话叫维护。这期间该车道不称重。",
+        "Look at the power light and cable of digitiser {id}; if it is not back in 5 minutes, "
+        "call maintenance. Its lanes do not weigh meanwhile.",
+    ),
+    "camera": Text(
+        "看相机 {id} 的电源和镜头；称重照常，但没有车牌。10 分钟不恢复就打电话叫维护。",
+        "Look at power and lens of camera {id}. Weighing goes on, without plates. If it is not "
+        "back in 10 minutes, call maintenance.",
+    ),
+    "modbus": Text(
+        "称重不受影响。当班期间告诉维护：机柜监测 {id} 没有应答。",
+        "Weighing is not affected. Tell maintenance during the shift that {id} does not answer.",
+    ),
+    "uplink": Text(
+        "不用担心：记录都保存在本站，线路恢复后自动补发。断开超过 1 小时请打电话给网络维护。",
+        "No record is lost: all are kept here and sent when the line is back. If it is down for "
+        "more than an hour, call the network people.",
+    ),
+    "store": Text(
+        "不要关机，不要删文件。马上打电话叫维护。",
+        "Do not switch off, do not delete files. Call maintenance at once.",
+    ),
+}
+
+NEXT_STEP = Text("打电话叫维护，报出这一行。", "Call maintenance and read them this line.")
+
+
+def part_name(part: str) -> Text:
+    """What people call a part of the station; its own name where it has none here."""
+    family, _, ident = part.partition(".")
+    text = PARTS.get(family)
+    if text is None:
+        return Text(part, part)
+    return Text(text.zh.format(id=ident).strip(), text.en.format(id=ident).strip())
+
+
+def next_step(part: str) -> Text:
+    """What an operator does when a part is down or needs a look."""
+    family, _, ident = part.partition(".")
+    text = NEXT_STEPS.get(family, NEXT_STEP)
+    return Text(text.zh.format(id=ident), text.en.format(id=ident))
+
+
+def flag_text(name: str) -> Text:
+    """A flag in words; its name where a newer record carries one that we don't know."""
+    return FLAGS.get(name, Text(name, name))

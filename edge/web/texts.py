@@ -1,0 +1,208 @@
+"""Every sentence of the pages, in both languages, and the speaker that picks one.
+
+Keys are dotted: what they belong to, then what they say. Words of the trade (flags, verdicts,
+reasons) stand in ``edge.web.terms``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.errors import Text
+
+LANGUAGES = ("zh", "en")
+
+TEXTS: dict[str, Text] = {
+    "nav.live": Text("现场", "Live"),
+    "nav.records": Text("记录", "Records"),
+    "nav.devices": Text("设备", "Devices"),
+    "nav.language": Text("English", "中文"),
+    "lost.title": Text("与站点失去联系", "The station does not answer"),
+    "lost.text": Text(
+        "下面是最后看到的内容，可能已经过时。页面会自动重连；一分钟后仍不恢复，请打电话叫维护。",
+        "What you see below is the last that was heard and may be old. The page reconnects by "
+        "itself; if it has not after one minute, call maintenance.",
+    ),
+    "head.ok": Text("一切正常", "Everything works"),
+    "head.ok.more": Text("车辆正在称重，记录正在保存。", "Vehicles are weighed, records are kept."),
+    "head.waiting": Text("正在启动", "Starting"),
+    "head.waiting.more": Text("还在等待设备应答：", "Still waiting for devices:"),
+    "head.warning": Text("能用，但需要有人看看", "Works, but somebody should look"),
+    "head.down": Text("有设备不工作", "Something does not work"),
+    "head.store": Text("读不到记录", "Records cannot be read"),
+    "todo.title": Text("现在要做的事", "What to do now"),
+    "todo.none": Text("没有要处理的事。", "Nothing to do."),
+    "todo.guide": Text("引导到精检秤", "Guide to the precise scale"),
+    "todo.guided": Text("已引导", "Guided"),
+    "todo.waited": Text("已等 {minutes} 分钟", "waiting {minutes} min"),
+    "todo.no_plate": Text("车牌未识别", "plate not read"),
+    "todo.more": Text("还有 {count} 辆车在等待引导", "{count} more vehicles wait to be guided"),
+    "lane.empty": Text("还没有车辆通过", "No vehicle has passed yet"),
+    "lane.number": Text("第 {number} 辆", "No. {number}"),
+    "lane.details": Text("查看详情", "Details"),
+    "recent.title": Text("最近通过的车辆", "Last vehicles"),
+    "recent.none": Text("还没有车辆。", "No vehicles yet."),
+    "recent.today": Text("今日车辆", "Today"),
+    "recent.over": Text("超限", "over"),
+    "recent.indeterminate": Text("不能判定", "cannot tell"),
+    "recent.all": Text("全部记录", "All records"),
+    "gross": Text("总重", "Gross weight"),
+    "gross.u": Text("扩展不确定度 U，k = 2", "expanded uncertainty U, k = 2"),
+    "limit": Text("限值", "Limit"),
+    "limit.none": Text("没有适用的限值", "No limit applies"),
+    "time": Text("时间", "Time"),
+    "speed": Text("车速", "Speed"),
+    "speed.change": Text("变速", "Speed change"),
+    "axles": Text("轴", "Axles"),
+    "axle.number": Text("第 {number} 轴", "Axle {number}"),
+    "axle.load": Text("轴重", "Axle load"),
+    "axle.left": Text("左", "Left"),
+    "axle.right": Text("右", "Right"),
+    "axle.rows": Text("各排传感器", "Rows of sensors"),
+    "axle.spacing": Text("到下一轴", "To next axle"),
+    "axle.configuration": Text("轴组", "Axle groups"),
+    "group": Text("轴组", "Group"),
+    "plate": Text("车牌", "Plate"),
+    "plate.none": Text("未识别", "Not read"),
+    "plate.ambiguous": Text("不能确定", "Not certain"),
+    "plate.join.read": Text("车牌与车辆对应明确。", "The plate clearly belongs to this vehicle."),
+    "plate.join.missing": Text(
+        "没有与这辆车对应的车牌。", "No plate was read that belongs to this vehicle."
+    ),
+    "plate.join.ambiguous": Text(
+        "有一个车牌可能属于不止一辆车，所以不采用。",
+        "A plate could belong to more than one vehicle, so none is used.",
+    ),
+    "plate.candidates": Text("候选车牌", "Candidates"),
+    "plate.offset": Text("与预计时间相差", "Off the expected time"),
+    "plate.confidence": Text("置信度", "Confidence"),
+    "plate.grammar": Text("号牌种类", "Kind of plate"),
+    "plate.grammar.none": Text("不符合任何种类", "fits no kind"),
+    "plate.camera": Text("相机", "Camera"),
+    "plate.reason": Text("理由", "Reason"),
+    "picture": Text("抓拍照片", "Picture"),
+    "picture.none": Text("没有照片。", "No picture."),
+    "verdict.title": Text("判定", "Verdict"),
+    "verdict.why": Text("原因", "Why"),
+    "verdict.lower": Text("可信下限", "Lower bound"),
+    "verdict.level": Text("单侧置信水平 {percent} %", "one-sided coverage {percent} %"),
+    "verdict.article": Text("依据", "Article"),
+    "verdict.source": Text("出处", "Source"),
+    "verdict.verified": Text("已与法规原文核对", "checked against the text of the law"),
+    "verdict.unverified": Text(
+        "凭记忆录入，尚未与法规原文核对", "from memory, not yet checked against the text of the law"
+    ),
+    "verdict.limits": Text("可能适用的限值", "Limits that may apply"),
+    "verdict.pack": Text("规则包", "Rule pack"),
+    "verdict.information": Text("供参考", "For information"),
+    "verdict.screening": Text(
+        "动态称重只用于筛查；处罚以精检秤的结果为准。",
+        "Weighing in motion selects; a penalty rests on the precise scale.",
+    ),
+    "flags.title": Text("需要注意", "Please note"),
+    "flags.none": Text("测量没有异常。", "Nothing unusual about the measurement."),
+    "wave.title": Text("传感器波形", "Sensor waveforms"),
+    "wave.hint": Text(
+        "横向拖动可放大，双击还原。", "Drag sideways to zoom in, double-click to go back."
+    ),
+    "wave.row": Text("第 {number} 排 · {position} m", "Row {number} · {position} m"),
+    "wave.left": Text("左轮", "left wheel"),
+    "wave.right": Text("右轮", "right wheel"),
+    "wave.counts": Text("转换器计数", "converter counts"),
+    "wave.none": Text("这条记录没有保存波形。", "No waveform is kept with this record."),
+    "wave.failed": Text("波形读不出来。", "The waveform cannot be read."),
+    "wave.reset": Text("还原", "Reset"),
+    "wave.download": Text("下载原始信号（FLAC）", "Download raw signal (FLAC)"),
+    "proof.title": Text("证据", "Evidence"),
+    "proof.index": Text("日志序号", "Log index"),
+    "proof.passage": Text("车道内编号", "Number in lane"),
+    "proof.id": Text("记录标识", "Record id"),
+    "proof.certificate": Text("检定证书", "Calibration certificate"),
+    "proof.certificate.none": Text("无（使用标称灵敏度）", "none (nominal sensitivity)"),
+    "proof.software": Text("软件", "Software"),
+    "proof.configuration": Text("站点文件", "Station file"),
+    "proof.clock": Text("时间误差不超过", "Time is good to"),
+    "proof.download": Text("下载记录原文", "Download the record, byte for byte"),
+    "proof.signal": Text("信号", "Signal"),
+    "delivery.title": Text("送往中心", "Delivery to the centre"),
+    "delivery.receipted": Text("中心已签收", "receipted by the centre"),
+    "delivery.waiting": Text(
+        "等待发送，已保存在本站", "waits to be sent; it is safe at this station"
+    ),
+    "delivery.sent": Text("已发送，等待回执", "sent, receipt awaited"),
+    "delivery.poisoned": Text("中心拒收，需要人工处理", "refused by the centre; needs a person"),
+    "delivery.attempts": Text("发送次数", "attempts"),
+    "case.title": Text("引导", "Guidance"),
+    "health.title": Text("设备状态", "Devices"),
+    "health.part": Text("部件", "Part"),
+    "health.state": Text("状态", "State"),
+    "health.since": Text("持续", "For"),
+    "health.counters": Text("计数器", "Counters"),
+    "health.gauges": Text("当前值", "Present values"),
+    "outbox.title": Text("发往中心", "To the centre"),
+    "outbox.waiting": Text("等待发送", "Waiting to be sent"),
+    "outbox.oldest": Text("最早一条已等", "Oldest waits for"),
+    "outbox.hours": Text("断网还能坚持", "Room if the line stays down"),
+    "outbox.hours.unknown": Text("车流量还不够估算", "not enough traffic to tell"),
+    "outbox.free": Text("磁盘剩余", "Free disk"),
+    "outbox.poisoned": Text("被拒收", "Refused"),
+    "outbox.all": Text("全部已签收", "all receipted"),
+    "outbox.records": Text("{count} 条", "{count} records"),
+    "log.title": Text("记录日志", "Record log"),
+    "log.size": Text("记录数", "Records"),
+    "log.root": Text("树根", "Root"),
+    "log.cosigned": Text("中心见证联署", "Co-signed by the centre"),
+    "log.cosigned.no": Text("否", "no"),
+    "log.empty": Text("日志还是空的。", "The log is empty."),
+    "log.key": Text("本站验证公钥", "Verifier key of this station"),
+    "records.title": Text("站点日志", "Station log"),
+    "records.kind": Text("种类", "Kind"),
+    "records.what": Text("内容", "Content"),
+    "records.newer": Text("较新", "Newer"),
+    "records.older": Text("较早", "Older"),
+    "records.none": Text("没有更早的记录。", "No earlier records."),
+    "record.title": Text("第 {index} 号记录", "Record {index}"),
+    "vehicle.title": Text("车辆 · 第 {index} 号记录", "Vehicle · record {index}"),
+    "devices.title": Text("设备与计数", "Devices and counters"),
+    "devices.system": Text("系统", "System"),
+    "error.title": Text("打不开", "This cannot be shown"),
+    "error.missing": Text("没有这个页面或记录", "There is no such page or record"),
+    "error.back": Text("回到现场", "Back to the live page"),
+    "error.next": Text("怎么办", "What to do"),
+    "age.seconds": Text("{n} 秒", "{n} s"),
+    "age.minutes": Text("{n} 分钟", "{n} min"),
+    "age.hours": Text("{n} 小时", "{n} h"),
+    "age.days": Text("{n} 天", "{n} days"),
+    "unit.ppm": Text("百万分之 {n}", "{n} ppm"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Says texts in one language; templates call it ``t``."""
+
+    lang: str
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The sentence of a key, its places filled."""
+        return TEXTS[key].lang(self.lang).format(**values)
+
+    def pick(self, text: Text) -> str:
+        """A bilingual text of another room, in this language."""
+        return text.lang(self.lang)
+
+    def age(self, seconds: float) -> str:
+        """A duration in the one unit that matters."""
+        for limit_s, unit_s, key in (
+            (60, 1, "age.seconds"),
+            (2 * 3600, 60, "age.minutes"),
+            (48 * 3600, 3600, "age.hours"),
+        ):
+            if seconds < limit_s:
+                return self(key, n=int(seconds // unit_s))
+        return self("age.days", n=int(seconds // 86_400))
+
+
+def language(code: str | None) -> str:
+    """A language of the station: what was asked for if we speak it, Chinese otherwise."""
+    return code if code in LANGUAGES else LANGUAGES[0]
