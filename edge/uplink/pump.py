@@ -23,7 +23,8 @@ from collections.abc import Callable
 from edge.config import UplinkSection
 from edge.errors import IntegrityError, Text
 from edge.health import Health, Level
-from edge.store.store import OutboxEntry, Store
+from edge.store.queries import OutboxEntry
+from edge.store.store import Store
 from edge.uplink.mqtt import Link, MessageTooLarge
 from edge.uplink.topics import CHUNK_BYTES, Topics, chunks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Uplink:
         section: UplinkSection,
         *,
         station: str,
+        verifier_key: str,
         resolve: Callable[[Path], Path],
         health: Health,
         now_ns: Callable[[], int],
@@ -51,6 +52,7 @@ class Uplink:
         self._store = store
         self._section = section
         self._station = station
+        self._verifier_key = verifier_key
         self._resolve = resolve
         self._health = health
         self._now_ns = now_ns
@@ -58,7 +60,7 @@ class Uplink:
         self._telemetry = telemetry
         self._topics = Topics(station)
         self._pump = Pump(store, section, self._topics, health)
-        self._versions = VERSIONS
+        self._versions: Sequence[int] = VERSIONS
         self._stopping = asyncio.Event()
         self._centre = _centre_verifier(section.centre_key)
         read_access(section, resolve)  # a wrong file is told at the start, not in the field
@@ -113,7 +115,7 @@ class Uplink:
 
     async def _serve(self, link: Link) -> None:
         await link.subscribe(self._topics.receipt)
-        await link.publish(self._topics.key, self._store.verifier_key.encode(), retain=True)
+        await link.publish(self._topics.key, self._verifier_key.encode(), retain=True)
         await link.publish(self._topics.state, Presence("online").encode(), retain=True)
         self._health.state("uplink", Level.OK, "已连接中心", "connected to the centre")
         await _first_to_end(
@@ -151,8 +153,11 @@ class Uplink:
 
     async def _take_refusal(self, receipt: Receipt) -> bool:
         record = await self._store.record(receipt.index)
+        delivery = await self._store.delivery(receipt.index)
         if record is None or record.record_id != receipt.record_id:
             return False
+        if delivery.receipted_us is not None or delivery.poisoned is not None:
+            return False  # decided before: an old refusal undoes nothing
         await self._pump.poison(receipt.index, f"中心拒收 / refused: {receipt.reason}")
         return True
 
