@@ -23,8 +23,8 @@ MEDIA_TYPE = "audio/flac"
 _CHANNELS_PER_FILE = 8
 _LEFT_JUSTIFY_BITS = 8
 """soundfile takes 24-bit samples in the upper bits of an int32."""
-_HEADER_RATE_HZ = (1, 655_350)
-"""What the stream header of FLAC can say; the true rate stands in the tag."""
+_HEADER_RATE_HZ = (1, 65_535)
+"""Whole rates that every FLAC decoder must take; the true rate stands in the tag."""
 
 
 def encode_clip(clip: RawClip, channels: Sequence[str]) -> list[bytes]:

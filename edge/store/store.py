@@ -96,7 +96,7 @@ class Store:
                 cls, directory, station=station, signer=signer, health=health, now_ns=now_ns
             )
         except (OSError, sqlite3.Error) as error:
-            raise disk_refused(error) from error
+            raise _damaged(str(error)) if _is_damage(error) else disk_refused(error) from error
 
     async def close(self) -> None:
         """Finish what is queued and give the directory free; the second call does nothing."""
@@ -281,11 +281,21 @@ def _open_log(
 ) -> StationLog:
     migrate(connection)
     if finding := quick_check(connection):
-        raise IntegrityError(
-            f"数据库损坏：{finding}",
-            f"the database is damaged: {finding}",
-            step="quick_check",
-            next_zh="不要删除任何文件；备份数据目录，通知维护人员",
-            next_en="delete nothing; copy the data directory and call the maintainer",
-        )
+        raise _damaged(finding)
     return StationLog(connection, station=station, signer=signer, now_ns=now_ns)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether SQLite says that the file itself is broken, rather than the disk busy or full."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _damaged(finding: str) -> IntegrityError:
+    return IntegrityError(
+        f"数据库损坏：{finding}",
+        f"the database is damaged: {finding}",
+        step="quick_check",
+        next_zh="不要删除任何文件；备份数据目录，通知维护人员",
+        next_en="delete nothing; copy the data directory and call the maintainer",
+    )

@@ -1,0 +1,89 @@
+"""kill -9 at any moment: what was acknowledged is there, the numbers have no hole."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+from edge.evidence.envelope import Envelope, verify_envelope
+from edge.evidence.note import NoteVerifier
+from edge.store.verify import verify_store
+from tests.evidence.sample import opened, station_signer
+
+KILLS = 10
+
+STATION = textwrap.dedent(
+    """
+    import asyncio, os, sys
+    from pathlib import Path
+    from tests.evidence.sample import opened, vehicle
+
+    async def lane(store, name):
+        while True:
+            blob = await store.put_blob(os.urandom(20_000), "picture", "image/jpeg")
+            record = await store.append(vehicle(name, verdict="over", blobs=(blob,)))
+            print(record.index, record.record_id, flush=True)
+
+    async def scenario(directory):
+        async with opened(directory) as store:
+            print("ready", flush=True)
+            await asyncio.gather(lane(store, "1"), lane(store, "2"))
+
+    asyncio.run(scenario(Path(sys.argv[1])))
+    """
+)
+
+
+def run_and_kill(directory: Path, after_s: float) -> dict[int, str]:
+    """Let a station append for a moment, kill it; what it had acknowledged by then."""
+    station = subprocess.Popen(
+        [sys.executable, "-c", STATION, str(directory)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert station.stdout is not None
+    first = station.stdout.readline()
+    time.sleep(after_s)
+    station.send_signal(signal.SIGKILL)
+    out, err = station.communicate()
+    assert first == "ready\n", err
+    whole_lines = out[: out.rfind("\n") + 1].splitlines()
+    return {int(index): record_id for index, record_id in (line.split() for line in whole_lines)}
+
+
+def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    acknowledged: dict[int, str] = {}
+    for _ in range(KILLS):
+        told = run_and_kill(tmp_path, chance.uniform(0.005, 0.12))
+        assert not acknowledged.keys() & told.keys(), "a number was given twice"
+        acknowledged |= told
+    assert len(acknowledged) > KILLS
+
+    key = station_signer(tmp_path).verifier_key
+    steps = verify_store(tmp_path, key, lambda _step: None)
+    assert len(steps) == 8
+    assert all(step.ok for step in steps), steps
+    asyncio.run(_check_acknowledged(tmp_path, acknowledged, NoteVerifier(key)))
+
+
+async def _check_acknowledged(
+    directory: Path, acknowledged: dict[int, str], verifier: NoteVerifier
+) -> None:
+    async with opened(directory) as store:
+        waiting = {entry.index: entry.record_id for entry in await store.outbox(1_000_000)}
+        assert acknowledged.items() <= waiting.items()
+        assert sorted(waiting) == list(range(len(waiting)))
+        for index in acknowledged:
+            envelope = Envelope.decode(await store.envelope(index))
+            assert verify_envelope(envelope, verifier)["index"] == index
+            (blob,) = await store.deliverable_blobs(index)
+            assert store.blob_path(blob.sha256).stat().st_size == blob.size_bytes
