@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 from edge.config import CameraSection, StationConfig
@@ -49,6 +49,8 @@ class World:
         In place of the scenario's own.
     start_utc_ns : int
         UTC of world time 0.
+    until_s : float
+        Nobody wants to enter after this time.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class World:
         seed: int | None = None,
         start_utc_ns: int = DEFAULT_START_UTC_NS,
         *,
+        until_s: float = math.inf,
         _plans: _PlansOf | None = None,
     ) -> None:
         self.station, self.scenario, self.start_utc_ns = station, scenario, start_utc_ns
+        self._until_s = until_s
         self.seed = scenario.seed if seed is None else seed
         self._device_of = {lane.id: lane.digitiser for lane in station.model.lane}
         self._directions = {lane.id: lane.direction for lane in station.model.lane}
@@ -129,6 +133,11 @@ class World:
         ]
         return sorted(found, key=lambda passing: passing.last_wheel_s)
 
+    def last_leave_s(self) -> float:
+        """When the last vehicle of a world with an end has left its array."""
+        passings = [p for lane in self.traffic.values() for p in lane.between(0.0, math.inf)]
+        return max((passing.last_wheel_s for passing in passings), default=0.0)
+
     def truth(self, from_s: float, to_s: float) -> list[Truth]:
         """What a perfect station would say of ``left_between``."""
         return [self.truth_of(passing) for passing in self.left_between(from_s, to_s)]
@@ -168,12 +177,12 @@ class World:
                 number, lane, passes, self._speeds_kmh(number), self.seed
             ),
         )
-        ends_s = [_last_leave_s(traffic) for traffic in world.traffic.values()]
-        return world.recording(directory, max(ends_s) + _REFERENCE_TAIL_S)
+        return world.recording(directory, world.last_leave_s() + _REFERENCE_TAIL_S)
 
     def _traffic_plans(self, number: int, lane: LaneLayout) -> Iterator[Plan]:
         section = self.scenario.traffic_of(number)
-        return traffic_plans(section, number, lane, self.scenario.lead_in_s, self.seed)
+        plans = traffic_plans(section, number, lane, self.scenario.lead_in_s, self.seed)
+        return takewhile(lambda plan: plan.wanted_s < self._until_s, plans)
 
     def _speeds_kmh(self, lane_number: int) -> list[float]:
         low, high = self.scenario.traffic_of(lane_number).speed_kmh
@@ -181,7 +190,7 @@ class World:
 
     def _zone_m(self, lane: LaneLayout) -> Span:
         """From the first device of a lane to the last: there vehicles keep their distance."""
-        at_m = [row.position_m for row in lane.rows]
+        at_m = [row.position_m + side * row.width_m / 2 for row in lane.rows for side in (-1, 1)]
         at_m += [lane.separator.position_m] if lane.separator else []
         at_m += [c.position_m for c in self.station.model.camera if lane.lane in c.lanes]
         return min(at_m) - 1.0, max(at_m) + 1.0
@@ -224,8 +233,3 @@ class World:
         offset_ns = round(self.scenario.plate.clock_offset_ms * 1e6)
         camera_time_ns = self.utc_ns(event.taken_s) + offset_ns
         return event.frame(sequence, camera_time_ns, self.direction_of(event.lane), picture)
-
-
-def _last_leave_s(traffic: LaneTraffic) -> float:
-    passings = traffic.between(0.0, math.inf)
-    return max((passing.last_wheel_s for passing in passings), default=0.0)

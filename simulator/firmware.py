@@ -1,0 +1,149 @@
+"""The firmware of a simulated digitiser: what it does with the host's commands and its samples.
+
+It starts and stops on command, says HELLO and STATUS every second, sends edges before the samples
+they lie in, and counts what the line did not take: the sample counter then shows the hole.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.config import DigitiserSection
+from edge.records import ADC_FULL_SCALE, Int32s
+from firmware_bridge import stream
+from simulator import seeds
+from simulator.faults import spoil_frame
+from simulator.lines import Line
+from simulator.world import World
+
+_BLOCK_S = 0.02
+_SECOND_S = 1.0
+_EDGES_KEPT = 256
+_ABOVE_ROAD_K = 9.0
+"""A digitiser is warmer than the road: it sits in a closed box."""
+_SUPPLY_V = 24.1
+
+
+class DigitiserDevice:
+    """One digitiser on its line."""
+
+    def __init__(self, section: DigitiserSection, world: World, line: Line) -> None:
+        self._id, self._world, self._line = section.device_id, world, line
+        self._digitiser = world.digitiser(section.id)
+        self._chance = seeds.stream(world.seed, "line", section.id)
+        self._faults = [fault for fault in world.scenario.fault if fault.device == section.id]
+        self._restarts_s = sorted(f.from_s for f in self._faults if f.kind == "restart")
+        self._power_up(0)
+
+    def _power_up(self, at_sample: int) -> None:
+        """Everything that a restart forgets; the counter begins at zero."""
+        self._base = self._next = at_sample
+        self._boot_id = int(self._chance.integers(1 << 32))
+        self._decoder = stream.StreamDecoder()
+        self._sequence = self._lost = self._saturated = self._inputs = 0
+        self._edges: list[stream.Edge] = []
+        self._zero = np.zeros(len(self._digitiser.channels), np.int32)
+        self._level = np.zeros(len(self._digitiser.channels), np.int32)
+        self._greet_s = 0.0
+        self.started = False
+
+    def tick(self, time_s: float, clock_s: float) -> None:
+        """Do what is due at ``time_s`` of the world; ``clock_s`` paces HELLO and STATUS."""
+        self._meddle(time_s)
+        due = int(time_s * self._digitiser.true_rate_hz)
+        for message in self._decoder.feed(self._line.read()):
+            self._obey(message, due)
+        if clock_s >= self._greet_s:
+            self._greet_s = clock_s + _SECOND_S
+            self._send(self._hello())
+            self._send(self._status(time_s))
+        if self.started:
+            self._stream(due)
+
+    def _meddle(self, time_s: float) -> None:
+        if any(fault.kind == "cut" and fault.holds(time_s) for fault in self._faults):
+            self._line.unplug()
+        else:
+            self._line.plug()
+        while self._restarts_s and self._restarts_s[0] <= time_s:
+            self._restarts_s.pop(0)
+            self._power_up(int(time_s * self._digitiser.true_rate_hz))
+
+    def _obey(self, message: stream.Message, due: int) -> None:
+        if isinstance(message, stream.Start):
+            self._next = self._next if self.started else due
+            self.started = True
+            self._greet_s = 0.0
+        elif isinstance(message, stream.Stop):
+            self.started = False
+        elif isinstance(message, stream.Zero):
+            mask = (message.channel_mask >> np.arange(len(self._zero))) & 1
+            self._zero = np.where(mask, self._level, self._zero).astype(np.int32)
+
+    def _stream(self, due: int) -> None:
+        """Send the samples up to ``due`` in blocks, the edges of each before it."""
+        step = max(round(_BLOCK_S * self._digitiser.rate_hz), 1)
+        while self._next + step <= due:
+            first, self._next = self._next, self._next + step
+            self._send_edges(self._digitiser.edges(first, self._next))
+            raw = self._digitiser.block(first, step)
+            self._level = raw.mean(axis=0).astype(np.int32)
+            counts = np.clip(raw - self._zero, -ADC_FULL_SCALE - 1, ADC_FULL_SCALE)
+            self._saturated = _mask(np.abs(raw).max(axis=0) >= ADC_FULL_SCALE)
+            if not self._send(self._samples(first, counts)):
+                self._lost += step
+
+    def _send_edges(self, edges: list[stream.Edge]) -> None:
+        """Edges that the line did not take wait for the next block."""
+        for _, number, active in edges:
+            bit = 1 << number
+            self._inputs = self._inputs | bit if active else self._inputs & ~bit
+        self._edges += [(sample - self._base, number, active) for sample, number, active in edges]
+        del self._edges[:-_EDGES_KEPT]
+        if self._edges and self._send(
+            stream.Inputs(self._id, self._sequence, self._edges[0][0], tuple(self._edges))
+        ):
+            self._edges.clear()
+
+    def _send(self, message: stream.Message) -> bool:
+        """One frame, spoilt by what the line suffers; false if the line was full or away."""
+        frame = stream.encode(message)
+        time_s = self._digitiser.time_s(self._next)
+        if not self._line.send(spoil_frame(frame, self._faults, time_s, self._chance)):
+            return False
+        self._sequence = (self._sequence + 1) & 0xFFFF_FFFF
+        return True
+
+    def _samples(self, first: int, counts: Int32s) -> stream.Samples:
+        return stream.Samples(self._id, self._sequence, first - self._base, counts)
+
+    def _hello(self) -> stream.Hello:
+        digitiser = self._digitiser
+        return stream.Hello(
+            self._id,
+            self._sequence,
+            self._next - self._base,
+            f"SIM-{digitiser.device}",
+            "steelyard-simulator",
+            "1.0",
+            len(digitiser.channels),
+            digitiser.rate_hz,
+            digitiser.newton_per_count,
+            self._boot_id,
+        )
+
+    def _status(self, time_s: float) -> stream.Status:
+        return stream.Status(
+            self._id,
+            self._sequence,
+            self._next - self._base,
+            self._world.temperature_c(time_s) + _ABOVE_ROAD_K,
+            _SUPPLY_V,
+            self._saturated,
+            self._lost,
+            self._inputs,
+        )
+
+
+def _mask(channels: np.ndarray) -> int:
+    return sum(1 << int(channel) for channel in np.flatnonzero(channels))
