@@ -43,7 +43,7 @@ LEAST_STEP_NS = 5_000_000
 """Smaller jumps of the host clock are followed as delay, larger ones begin a new fit."""
 
 STEP_WINDOWS = 3
-"""So many windows in a row must be late before a step is believed: a burst is over sooner."""
+"""So many windows in a row must be late, and alike, before a step is believed: stalls differ."""
 
 Point: TypeAlias = tuple[float, float]
 """Nanoseconds since the fit began by the nominal rate, and lateness against it."""
@@ -105,8 +105,10 @@ class DeviceClock:
             UTC of the receipt, nanoseconds, from the host's clock.
         """
         if self._fit is not None and not self._fit.observe(sample_end, received_ns):
-            self.steps += 1
-            self.restart()
+            # Before it has settled, a fit that began with late blocks just begins better.
+            self.steps += self._fit.settled
+            self._stepped = self._stepped or self._fit.settled
+            self._fit = None
         if self._fit is None:
             self._fit = _Fit(self._nominal_ns, sample_end, received_ns)
         self._stepped = self._stepped and not self._fit.settled
@@ -137,18 +139,18 @@ class _Fit:
         self._window_end_ns = received_ns + WINDOW_NS
         self._earliest: Point | None = (0.0, 0.0)
         self._windows: deque[Point] = deque(maxlen=KEPT_WINDOWS)
-        self._late_windows = 0
+        self._late_ns: deque[float] = deque(maxlen=STEP_WINDOWS)
         self.offset_ns = 0.0
         self.slope = 0.0
         self.bound_ns = float(UNSETTLED_BOUND_NS)
         self.settled = False
 
     def observe(self, sample: int, received_ns: int) -> bool:
-        """Take a point in; false if it shows that the host's clock stepped."""
+        """Take a point in; false if it doesn't fit, because the host's clock stepped."""
         if received_ns >= self._window_end_ns:
             self._close_window(received_ns)
         point = self._point(sample, received_ns)
-        if self._lateness_ns(point) < -self._step_ns or self._late_windows >= STEP_WINDOWS:
+        if self._lateness_ns(point) < -self._step_ns or self._all_late:
             return False
         self.latest_sample = max(self.latest_sample, sample)
         if self._earliest is None or point[1] < self._earliest[1]:
@@ -172,13 +174,19 @@ class _Fit:
     def _step_ns(self) -> float:
         return max(LEAST_STEP_NS, 3.0 * self.bound_ns) if self.settled else UNSETTLED_BOUND_NS
 
+    @property
+    def _all_late(self) -> bool:
+        if len(self._late_ns) < STEP_WINDOWS:
+            return False
+        least, most = min(self._late_ns), max(self._late_ns)
+        return least > self._step_ns and most - least < self._step_ns
+
     def _close_window(self, received_ns: int) -> None:
         # Windows go by receive time: however long a stall was, its burst falls into one of them.
         self._window_end_ns = received_ns + WINDOW_NS
         if self._earliest is None:
             return
-        late = self._lateness_ns(self._earliest) > self._step_ns
-        self._late_windows = self._late_windows + 1 if late else 0
+        self._late_ns.append(self._lateness_ns(self._earliest))
         self._windows.append(self._earliest)
         self._earliest = None
         if len(self._windows) >= SETTLED_WINDOWS:

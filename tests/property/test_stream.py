@@ -1,0 +1,127 @@
+"""Any message survives any split; any damage costs itself; any bytes are survived."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from firmware_bridge.session import BlockSeen, DigitiserSession
+from firmware_bridge.stream import (
+    Hello,
+    Inputs,
+    Message,
+    Samples,
+    Start,
+    Status,
+    Stop,
+    StreamDecoder,
+    Time,
+    Zero,
+    encode,
+)
+
+U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
+HEAD = (U16, U32, U64)
+TEXT = st.text(max_size=20)
+POSITIVE = st.floats(1e-9, 1e9)
+F32 = st.floats(-1e9, 1e9, width=32)
+COUNTS = hnp.arrays(
+    np.int32,
+    hnp.array_shapes(min_dims=2, max_dims=2, max_side=12),
+    elements=st.integers(-(1 << 23), (1 << 23) - 1),
+)
+EDGES = st.lists(st.tuples(U64, st.integers(0, 31), st.booleans()), min_size=1, max_size=8).map(
+    lambda edges: tuple(sorted(edges))
+)
+
+MESSAGES: st.SearchStrategy[Message] = st.one_of(
+    st.builds(Hello, *HEAD, TEXT, TEXT, TEXT, st.integers(1, 32), POSITIVE, POSITIVE, U32),
+    st.builds(Samples, *HEAD, COUNTS),
+    st.builds(Inputs, *HEAD, EDGES),
+    st.builds(Status, *HEAD, F32, F32, U32, U64, U32),
+    st.builds(Start, *HEAD),
+    st.builds(Stop, *HEAD),
+    st.builds(Zero, *HEAD, U32),
+    st.builds(Time, *HEAD, U64),
+)
+
+quick = settings(max_examples=40, deadline=None)
+
+
+def _key(message: Message) -> object:
+    if isinstance(message, Samples):
+        head = (message.device_id, message.sequence, message.sample)
+        return (*head, message.counts.shape, message.counts.tobytes())
+    return message
+
+
+@given(st.lists(MESSAGES, max_size=5), st.lists(st.integers(1, 200), max_size=40))
+@quick
+def test_any_messages_survive_any_split(messages: list[Message], sizes: list[int]) -> None:
+    line = b"".join(encode(message) for message in messages)
+    decoder, heard = StreamDecoder(), []
+    for size in sizes:
+        heard += decoder.feed(line[:size])
+        line = line[size:]
+    heard += decoder.feed(line)
+    assert [_key(m) for m in heard] == [_key(m) for m in messages]
+    assert sum(decoder.counters.values()) == len(messages)
+
+
+@given(
+    st.lists(MESSAGES, min_size=3, max_size=5),
+    st.integers(0, 2),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1),
+)
+@quick
+def test_damage_inside_a_frame_costs_that_frame_alone(
+    messages: list[Message], hit: int, flips: list[tuple[float, int]]
+) -> None:
+    frames = [bytearray(encode(message)) for message in messages]
+    whole = bytes(frames[hit])
+    for place, bits in flips:
+        frames[hit][int(place * len(whole))] ^= bits
+    heard = [_key(m) for m in StreamDecoder().feed(b"".join(frames))]
+    others = [_key(m) for i, m in enumerate(messages) if i != hit]
+    assert heard == others or (
+        len(heard) == len(messages) and frames[hit].strip(b"\0") == whole.strip(b"\0")
+    )
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20))
+@quick
+def test_any_bytes_are_survived_and_the_next_frame_is_understood(pieces: list[bytes]) -> None:
+    decoder = StreamDecoder()
+    for piece in pieces:
+        assert decoder.feed(piece) == []
+    hello = Hello(1, 2, 3, "S", "M", "F", 8, 4_000.0, 0.5, 1)
+    assert decoder.feed(encode(hello)) == [hello]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.randoms(use_true_random=False))
+@quick
+def test_whatever_the_line_loses_doubles_or_swaps_each_sample_is_told_once_or_missed(
+    sizes: list[int], random: np.random.Generator
+) -> None:
+    hello = Hello(1, 0, 0, "S", "M", "F", 1, 1_000.0, 0.5, 1)
+    ends = np.cumsum(sizes).tolist()
+    frames = [
+        encode(Samples(1, i + 1, end - n, np.arange(end - n, end, dtype=np.int32)[:, None]))
+        for i, (n, end) in enumerate(zip(sizes, ends, strict=True))
+    ]
+    line = [f for f in frames for _ in range(random.choice((0, 1, 1, 1, 2)))]
+    for i in range(len(line) - 1):
+        if random.random() < 0.2:
+            line[i], line[i + 1] = line[i + 1], line[i]
+    session = DigitiserSession(1)
+    events = session.receive(encode(hello) + b"".join(line), 0)
+    blocks = [e for e in events if isinstance(e, BlockSeen)]
+    end = blocks[0].first_sample if blocks else 0
+    for block in blocks:
+        assert block.first_sample == end + block.lost_before
+        assert not block.restarted
+        end = block.first_sample + len(block.counts)
+        assert block.counts[:, 0].tolist() == list(range(block.first_sample, end))
+    assert session.counters.get("lost_samples", 0) == sum(b.lost_before for b in blocks)
