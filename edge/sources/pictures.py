@@ -1,0 +1,81 @@
+"""Pictures of plate cameras: matched by reference, awaited until whole, hashed on arrival."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.records import Picture
+
+MAX_PICTURE_BYTES = 8 << 20
+WAIT_S = 0.5
+"""How long a plate waits for its picture."""
+
+_POLL_S = 0.02
+_PLAIN_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,128}")
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+class PictureFolder:
+    """The directory into which one camera puts its pictures.
+
+    Parameters
+    ----------
+    directory : Path
+    count : callable
+        Counts ``pictures``, ``pictures_refused`` (no plain file name), ``pictures_missing`` and
+        ``pictures_unusable`` (too large, cut off, no JPEG, no file).
+    """
+
+    def __init__(self, directory: Path, count: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._count = count
+
+    async def take(self, reference: str, deadline_s: float) -> Picture | None:
+        """The picture once it is whole, or None at ``deadline_s`` of the running loop's clock."""
+        if _PLAIN_NAME.fullmatch(reference) is None:
+            self._count("pictures_refused")
+            return None
+        path = self._directory / reference
+        data = await self._await_whole(path, deadline_s)
+        if data is None:
+            seen = await asyncio.to_thread(os.path.lexists, path)
+            self._count("pictures_unusable" if seen else "pictures_missing")
+            return None
+        self._count("pictures")
+        return Picture(reference, str(path), hashlib.sha256(data).hexdigest(), len(data))
+
+    async def _await_whole(self, path: Path, deadline_s: float) -> bytes | None:
+        """The file once its end mark is there and its size rests; at least two looks."""
+        size_before = -1
+        while True:
+            data = await asyncio.to_thread(_read, path)
+            whole = data.startswith(_JPEG_START) and data.endswith(_JPEG_END)
+            if whole and len(data) == size_before:
+                return data
+            if asyncio.get_running_loop().time() >= deadline_s:
+                return None
+            size_before = len(data)
+            await asyncio.sleep(_POLL_S)
+
+
+def _read(path: Path) -> bytes:
+    """What stands in a plain file of permitted size by now; empty where there is none.
+
+    A symbolic link could lead out of the directory and a pipe could stall the reader: neither is
+    opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return b""
+        data = file.read(MAX_PICTURE_BYTES + 1)
+        return data if len(data) <= MAX_PICTURE_BYTES else b""
