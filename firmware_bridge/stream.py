@@ -18,25 +18,52 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from cobs import cobs
-from numpy.typing import NDArray
+
+from firmware_bridge.messages import (
+    MAX_CHANNELS,
+    MAX_INPUTS,
+    Counts,
+    Edge,
+    Hello,
+    Inputs,
+    Message,
+    Samples,
+    Start,
+    Status,
+    Stop,
+    Time,
+    Zero,
+)
+
+__all__ = [
+    "MAX_CHANNELS",
+    "MAX_FRAME_BYTES",
+    "MAX_INPUTS",
+    "VERSION",
+    "Counts",
+    "Edge",
+    "Hello",
+    "Inputs",
+    "Message",
+    "Samples",
+    "Start",
+    "Status",
+    "Stop",
+    "StreamDecoder",
+    "Time",
+    "Zero",
+    "encode",
+]
 
 VERSION = 1
 """Version of the protocol; a frame of another version is counted as ``unknown``."""
 
 MAX_FRAME_BYTES = 32_768
 """Header, body and CRC together; 32 channels at 10 kHz in blocks of 20 ms need 19 kB."""
-
-MAX_CHANNELS = 32
-MAX_INPUTS = 32
-
-Counts: TypeAlias = NDArray[np.int32]
-Edge: TypeAlias = tuple[int, int, bool]
-"""An edge of a digital input: sample, number of the input, active."""
 
 _HEADER = struct.Struct("<BBHIQ")
 _SHAPE = struct.Struct("<BBH")
@@ -54,97 +81,6 @@ _LEAST_FRAME_BYTES = _HEADER.size + _U32.size
 _FIRST_COUNT = _HEADER.size + _SHAPE.size
 # CRC-32 of any bytes followed by their own little-endian CRC-32: one call checks a whole frame.
 _CRC_RESIDUE = 0x2144DF1C
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """The device names itself: at START and every second."""
-
-    device_id: int
-    sequence: int
-    sample: int
-    serial: str
-    model: str
-    firmware: str
-    channels: int
-    rate_hz: float
-    newton_per_count: float
-    boot_id: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Samples:
-    """Converter counts, int32 (n, channels), read-only; ``sample`` counts the first row."""
-
-    device_id: int
-    sequence: int
-    sample: int
-    counts: Counts
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Edges of the digital inputs, samples not falling; sent before the samples they lie in."""
-
-    device_id: int
-    sequence: int
-    sample: int
-    edges: tuple[Edge, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How the device is doing: every second. ``lost_samples`` counts since the device started."""
-
-    device_id: int
-    sequence: int
-    sample: int
-    temperature_c: float
-    supply_v: float
-    saturated_mask: int
-    lost_samples: int
-    inputs_mask: int
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Host to device: say HELLO, then send samples."""
-
-    device_id: int
-    sequence: int
-    sample: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Host to device: send no more samples."""
-
-    device_id: int
-    sequence: int
-    sample: int
-
-
-@dataclass(frozen=True, slots=True)
-class Zero:
-    """Host to device: take the present level of the channels in the mask as zero."""
-
-    device_id: int
-    sequence: int
-    sample: int
-    channel_mask: int
-
-
-@dataclass(frozen=True, slots=True)
-class Time:
-    """Host to device: the host's UTC, for the device's own log; samples are never stamped by it."""
-
-    device_id: int
-    sequence: int
-    sample: int
-    utc_ns: int
-
-
-Message: TypeAlias = Hello | Samples | Inputs | Status | Start | Stop | Zero | Time
 
 
 def encode(message: Message) -> bytes:
@@ -182,18 +118,13 @@ class StreamDecoder:
 
     def __init__(self) -> None:
         self.counters = dict.fromkeys(("frames", "damaged", "oversize", "unknown", "malformed"), 0)
-        self._pending = bytearray()
+        self._pending = b""
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that these bytes complete, in order. Never raises."""
-        first, *later = data.split(b"\0")
-        self._pending += first
-        if not later:
-            # One byte beyond the largest frame is kept: enough to know that it was too long.
-            del self._pending[_MAX_WIRE_BYTES + 1 :]
-            return []
-        pieces = [bytes(self._pending), *later]
-        self._pending = bytearray(pieces.pop()[: _MAX_WIRE_BYTES + 1])
+        pieces = (self._pending + data).split(b"\0")
+        # One byte beyond the largest frame is kept: enough to know that it was too long.
+        self._pending = pieces.pop()[: _MAX_WIRE_BYTES + 1]
         messages: list[Message] = []
         for piece in pieces:
             if piece:
