@@ -96,7 +96,8 @@ class StationLog:
 
     def _next_passage(self, draft: Draft) -> int:
         (last,) = self._connection.execute(
-            "SELECT max(passage) FROM records WHERE lane = ?", (draft.body.get("lane"),)
+            "SELECT max(passage) FROM records WHERE lane = ? AND passage IS NOT NULL",
+            (draft.body.get("lane"),),
         ).fetchone()
         return (last or 0) + 1
 

@@ -47,8 +47,8 @@ class Readers:
         return await asyncio.wrap_future(job)
 
     def close(self) -> None:
-        """Wait for what runs and close the connections."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Finish what was asked and close the connections."""
+        self._pool.shutdown(wait=True)
         for connection in self._connections:
             connection.close()
 

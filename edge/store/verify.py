@@ -62,7 +62,7 @@ def verify_store(
     Raises
     ------
     ConfigError
-        The verifier key is malformed, or the key file can't be used.
+        The verifier key is malformed, or the key file is damaged or open to others.
     """
     verifier = _verifier(directory, verifier_key)
     steps: list[Step] = []
@@ -125,12 +125,12 @@ class _Opened:
 
 
 def _verifier(directory: Path, verifier_key: str | None) -> NoteVerifier | None:
-    """The key to check signatures with, or None where there is none."""
+    """The key to check signatures with, or None where none can be read."""
     try:
         if verifier_key is None:
             verifier_key = NoteSigner.load(directory / KEY_FILE).verifier_key
         return NoteVerifier(verifier_key)
-    except FileNotFoundError:
+    except OSError:
         return None
     except ValueError as error:
         raise ConfigError(

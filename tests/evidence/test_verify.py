@@ -160,7 +160,7 @@ def flip(path: Path, needle: bytes, offset: int) -> int:
 
 def test_one_turned_bit_in_a_record(copy: Path) -> None:
     place_of_digit = len('"index":')
-    assert flip(copy / "station.db", b'"index":4,', place_of_digit) > 0
+    assert flip(copy / "station.db", b'"index":4,"kind":"vehicle"', place_of_digit) > 0
     steps = outcomes(copy)
     assert [step.number for step in steps if not step.ok] == [2]
     assert "4" in steps[1].detail.en
