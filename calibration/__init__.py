@@ -1,0 +1,1 @@
+"""From reference passes to a certificate: gains with their uncertainty, errors, classes."""

@@ -11,15 +11,12 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from edge.errors import ConfigError, Text
 from edge.rules.sections import GrossLimit, PackFile, RuleSet
-
-BUILT_IN = Path(__file__).parent / "packs"
 
 _NS_PER_S = 1_000_000_000
 _S_PER_DAY = 86_400
@@ -42,7 +39,7 @@ class RulePack:
     sha256: str
 
     @classmethod
-    def parse(cls, raw: bytes, name: str = "rule pack") -> RulePack:
+    def parse(cls, raw: bytes, name: str = "") -> RulePack:
         """Validate the bytes of a pack.
 
         Parameters
@@ -50,7 +47,7 @@ class RulePack:
         raw : bytes
             TOML in UTF-8.
         name : str
-            What the error calls the file.
+            What the error calls the file, such as its path.
 
         Raises
         ------
@@ -144,38 +141,10 @@ def candidate_limits(rules: RuleSet, configuration: str) -> tuple[GrossLimit, ..
     return tuple(sorted(named or same, key=lambda entry: entry.limit_kg))
 
 
-def load_pack(name: str, directory: Path = BUILT_IN) -> RulePack:
-    """Read a pack by the name of one that comes with the program, or by its path.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"cn-national"``, or a path ending in ``.toml`` (relative to ``directory``).
-    directory : Path
-        Where relative paths start; the station file's folder.
-
-    Raises
-    ------
-    ConfigError
-        There is no such pack, it can't be read, or ``RulePack.parse`` refuses it.
-    """
-    path = directory / name if name.endswith(".toml") else BUILT_IN / f"{name}.toml"
-    try:
-        return RulePack.parse(path.read_bytes(), str(path))
-    except OSError as error:
-        known = "、".join(sorted(p.stem for p in BUILT_IN.glob("*.toml")))
-        raise ConfigError(
-            f"读不到规则包 {path}：{error.strerror}",
-            f"cannot read the rule pack {path}: {error.strerror}",
-            next_zh=f"在 [rules] pack 中写自带的名称（{known}）或一个 .toml 文件",
-            next_en=f"set [rules] pack to one that comes along ({known}) or to a .toml file",
-        ) from error
-
-
 def _wrong(name: str, zh: str, en: str) -> ConfigError:
     return ConfigError(
-        f"规则包 {name}：{zh}",
-        f"rule pack {name}: {en}",
+        f"规则包{name and f' {name}'}：{zh}",
+        f"rule pack{name and f' {name}'}: {en}",
         next_zh="对照 docs/rules.md 改正，改动须经法制人员签认",
         next_en="mend it by docs/rules.md; a change needs the legal reviewer's signature",
     )
