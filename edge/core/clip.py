@@ -1,0 +1,232 @@
+"""A clip's own baseline, noise and touches: all that weighing needs, from the clip alone.
+
+Sums of counts are integers and exact, so the same clip gives the same sums everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.core.conditioning import NOISE_FACTOR, extremes, range_per_sigma
+from edge.core.pulses import HYSTERESIS, runs
+from edge.records import ADC_FULL_SCALE, Bools, Floats, Gains, Indices, Int32s, RawClip, Row
+
+__all__ = ["ROOM_AFTER_S", "ROOM_BEFORE_S", "Signals", "Touches", "condition"]
+
+ROOM_BEFORE_S = 0.25
+"""A clip begins this long before its vehicle's first contact; weighing relies on it."""
+
+ROOM_AFTER_S = 0.1
+"""A clip ends this long after its vehicle's last release; weighing relies on it."""
+
+_BLOCK = 16
+_BASELINE_TERMS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Touches:
+    """Touches of one row in a clip; samples from the clip's first, (n_touches,) each.
+
+    ``enter`` and ``leave`` are interpolated crossings of the threshold; ``start`` and ``end`` are
+    the bounds within which the pulse's whole area lies.
+    """
+
+    enter: Floats
+    leave: Floats
+    start: Indices
+    end: Indices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Signals:
+    """Counts of the rows' channels, left and right of each row in turn, wheels upwards.
+
+    Attributes
+    ----------
+    total : int64 array (n_samples + 1, n_rows, 2)
+        Sum of the counts before each sample.
+    moment : int64 array (n_samples + 1, n_rows, 2)
+        Sum of ``total`` before each sample, from which centroids follow.
+    level : float array (3, n_rows, 2)
+        Baseline as coefficients of ``1, u, u**2`` with ``u`` from -1 to 1 over the clip.
+    release : float array (n_rows, 2)
+        Threshold above the baseline, in counts.
+    noise : float array (n_rows, 2)
+        Standard deviation of a mean of 16 quiet samples, scaled to one sample.
+    touches : tuple of Touches, one a row
+    saturated : int64 array (n_samples + 1, n_rows, 2) or None
+        Number of saturated samples before each sample, None where there is none.
+    """
+
+    n_samples: int
+    counts: Int32s
+    total: Indices
+    moment: Indices
+    level: Floats
+    release: Floats
+    noise: Floats
+    touches: tuple[Touches, ...]
+    saturated: Indices | None
+
+    def level_at(self, sample: Floats) -> Floats:
+        """Baseline at samples of shape (..., n_rows, 1): float array (..., n_rows, 2)."""
+        u = 2 * sample / self.n_samples - 1
+        return np.asarray(self.level[0] + u * (self.level[1] + u * self.level[2]))
+
+
+def condition(clip: RawClip, rows: Sequence[Row], gains: Gains, floor: Floats) -> Signals:
+    """Find baseline, noise and touches of a lane's rows.
+
+    Parameters
+    ----------
+    clip : RawClip
+    rows : sequence of Row
+    gains : Gains
+        Only their signs are used: a channel of negative gain presses downwards.
+    floor : float array (n_channels,)
+        Least threshold in counts, from :func:`edge.core.conditioning.floor_counts`.
+    """
+    channels = np.array([(row.left, row.right) for row in rows]).ravel()
+    n = len(clip.counts) // _BLOCK * _BLOCK
+    counts = clip.counts[:n, channels]
+    falling = gains.newton_per_count[channels] < 0
+    if falling.any():
+        counts[:, falling] *= -1
+    total = np.zeros((n + 1, len(channels)), np.int64)
+    np.cumsum(counts, axis=0, dtype=np.int64, out=total[1:])
+    moment = np.zeros_like(total)
+    np.cumsum(total[:-1], axis=0, out=moment[1:])
+    highest, lowest = extremes(counts, _BLOCK)
+    means = np.diff(total[::_BLOCK], axis=0) / _BLOCK
+    whole = _whole(clip, n)
+    level, release, noise = _baseline(means, highest, lowest, floor[channels], whole)
+    touches = _touches(counts, _levels(level, len(means)), release, clip.rate_hz)
+    shape = (len(rows), 2)
+    full = np.abs(counts) >= ADC_FULL_SCALE if _at_end(highest, lowest) else None
+    return Signals(
+        n,
+        counts.reshape(n, *shape),
+        total.reshape(n + 1, *shape),
+        moment.reshape(n + 1, *shape),
+        level.reshape(_BASELINE_TERMS, *shape),
+        release.reshape(shape),
+        noise.reshape(shape),
+        touches,
+        None if full is None else _before(full).reshape(n + 1, *shape),
+    )
+
+
+def _at_end(highest: Int32s, lowest: Int32s) -> bool:
+    return bool(
+        highest.max(initial=0) >= ADC_FULL_SCALE or lowest.min(initial=0) <= -ADC_FULL_SCALE
+    )
+
+
+def _before(marks: Bools) -> Indices:
+    count = np.zeros((len(marks) + 1, marks.shape[1]), np.int64)
+    np.cumsum(marks, axis=0, out=count[1:])
+    return count
+
+
+def _whole(clip: RawClip, n: int) -> Bools:
+    """Blocks that no gap touches."""
+    whole = np.ones(n // _BLOCK, np.bool_)
+    for sample, lost in clip.gaps:
+        first = sample - clip.first_sample
+        whole[max(first // _BLOCK, 0) : max(-(-(first + lost) // _BLOCK), 0)] = False
+    return whole
+
+
+def _levels(level: Floats, n_blocks: int) -> Floats:
+    u = ((np.arange(n_blocks) + 0.5) * 2 / n_blocks - 1)[:, None]
+    return np.asarray(level[0] + u * (level[1] + u * level[2]))
+
+
+def _baseline(
+    means: Floats, highest: Int32s, lowest: Int32s, floor: Floats, whole: Bools
+) -> tuple[Floats, Floats, Floats]:
+    """Parabola through the quiet blocks of each channel, threshold and noise per channel.
+
+    The start is a low quantile: wheels only press. Two rounds let the quiet blocks, the parabola
+    and the noise agree.
+    """
+    n_blocks, n_channels = means.shape
+    spread = np.subtract(highest, lowest, dtype=np.float64)
+    usable = np.flatnonzero(whole) if whole.any() else np.arange(n_blocks)
+    level = np.zeros((_BASELINE_TERMS, n_channels))
+    level[0] = np.sort(means[usable], axis=0)[len(usable) // 10]
+    typical = np.sort(spread[usable], axis=0)[len(usable) // 4]
+    release = np.maximum(floor, NOISE_FACTOR * typical / range_per_sigma(_BLOCK))
+    noise = release
+    for _ in range(2):
+        base = _levels(level, n_blocks)
+        quiet = (highest - base <= release) & (base - lowest <= 2 * release) & whole[:, None]
+        seen = np.maximum(quiet.sum(axis=0), 1)
+        level = _parabola(means, quiet, level)
+        left = np.where(quiet, means - _levels(level, n_blocks), 0.0)
+        sigma = np.where(quiet, spread, 0.0).sum(axis=0) / seen / range_per_sigma(_BLOCK)
+        noise = np.maximum(sigma, np.sqrt((left**2).sum(axis=0) / seen * _BLOCK))
+        release = np.maximum(floor, NOISE_FACTOR * sigma)
+    return level, release, noise
+
+
+def _parabola(means: Floats, quiet: Bools, before: Floats) -> Floats:
+    """Least squares through the quiet blocks; a channel with too few keeps what it had."""
+    n_blocks = len(means)
+    u = (np.arange(n_blocks) + 0.5) * 2 / n_blocks - 1
+    power_sums = np.stack([(quiet * (u**k)[:, None]).sum(axis=0) for k in range(5)])
+    held = np.where(quiet, means - before[0], 0.0)
+    right = np.stack([(held * (u**k)[:, None]).sum(axis=0) for k in range(3)], axis=1)
+    order = np.add.outer(np.arange(3), np.arange(3))
+    normal = np.moveaxis(power_sums[order], 2, 0)
+    # A faint pull of the bends towards zero keeps clips with few quiet blocks solvable.
+    normal = normal + np.diag([0.0, 1.0, 1.0]) * (1e-3 * n_blocks)
+    enough = quiet.sum(axis=0) >= 4
+    normal[~enough] = np.eye(3)
+    solved = np.linalg.solve(normal, right[:, :, None])[:, :, 0].T
+    solved[0] += before[0]
+    return np.where(enough, solved, before)
+
+
+def _touches(
+    counts: Int32s, levels: Floats, release: Floats, rate_hz: float
+) -> tuple[Touches, ...]:
+    blocks = counts.reshape(len(levels), _BLOCK, -1)
+    bounds = (levels + release)[:, None, :]
+    upper = (levels + HYSTERESIS * release)[:, None, :]
+    low = (blocks > bounds).reshape(counts.shape)
+    high = (blocks > upper).reshape(counts.shape)
+    found = []
+    for left in range(0, counts.shape[1], 2):
+        on = low[:, left] | low[:, left + 1]
+        start, _, end = runs(on, high[:, left] | high[:, left + 1])
+        pair = slice(left, left + 2)
+        enter = _crossing(counts[:, pair], bounds[:, 0, pair], start, -1)
+        leave = _crossing(counts[:, pair], bounds[:, 0, pair], end - 1, 1)
+        found.append(Touches(enter, leave, *_bounds(start, end, len(counts))))
+    return tuple(found)
+
+
+def _crossing(counts: Int32s, bounds: Floats, inside: Indices, step: int) -> Floats:
+    """Where the stronger side crossed its threshold, between ``inside`` and the sample beyond."""
+    outside = np.clip(inside + step, 0, len(counts) - 1)
+    bound = bounds[np.minimum(inside // _BLOCK, len(bounds) - 1)]
+    above = counts[inside] - bound
+    below = np.minimum(counts[outside] - bound, 0.0)
+    each = np.arange(len(inside))
+    side = above.argmax(axis=1)
+    rise = above[each, side] - below[each, side]
+    return np.asarray(inside + step * above[each, side] / np.maximum(rise, 1e-9))
+
+
+def _bounds(start: Indices, end: Indices, n: int) -> tuple[Indices, Indices]:
+    """Widen runs to hold the foot of the pulse below the threshold, half way to the next at most."""
+    margin = (end - start) * 3 // 10 + 2
+    middle = (start[1:] + end[:-1]) // 2
+    return (
+        np.maximum(start - margin, np.concatenate([[0], middle])[: len(start)]),
+        np.minimum(end + margin, np.concatenate([middle, [n]])[-len(end) :] if len(end) else end),
+    )

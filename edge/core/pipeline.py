@@ -1,0 +1,273 @@
+"""The core's stream: sample blocks and input edges in, weighed vehicles out.
+
+Chunks are counted from the stream's first sample and every decision falls at a sample fixed by
+the data, so the same samples give the same passages however they were cut into blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import numpy as np
+
+from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S
+from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts
+from edge.core.history import History
+from edge.core.pulses import Touch, TouchFinder
+from edge.core.vehicles import LaneTracker, Window
+from edge.core.weigh import weigh
+from edge.records import (
+    Gains,
+    InputEdge,
+    Int32s,
+    LaneLayout,
+    Passage,
+    RawClip,
+    SampleBlock,
+    read_only,
+)
+
+__all__ = ["Pipeline"]
+
+_LONGEST_GAP_S = 2.0
+"""A longer loss ends everything that was under way; a shorter one is bridged and flagged."""
+
+_MEMORY_S = 0.5
+
+
+class Pipeline:
+    """Weighs what crosses the lanes of one digitiser.
+
+    Parameters
+    ----------
+    device : str
+        Name of the digitiser; blocks of it alone may be fed.
+    rate_hz : float
+        Nominal sample rate.
+    channels : int
+    lanes : tuple of LaneLayout
+        Lanes on this digitiser.
+    gains : Gains
+        For all its channels.
+
+    Raises
+    ------
+    ValueError
+        Gains and channels differ in number, or a lane names a channel that there is not.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        rate_hz: float,
+        channels: int,
+        lanes: tuple[LaneLayout, ...],
+        gains: Gains,
+    ) -> None:
+        if len(gains.newton_per_count) != channels:
+            raise ValueError(f"{len(gains.newton_per_count)} gains for {channels} channels")
+        rows = [row for lane in lanes for row in lane.rows]
+        if any(not 0 <= c < channels for row in rows for c in (row.left, row.right)):
+            raise ValueError(f"a row of {device} names a channel beyond its {channels}")
+        self.device, self.rate_hz, self.channels = device, rate_hz, channels
+        self.lanes, self.gains = lanes, gains
+        self._rows = rows
+        self._lane_of = [i for i, lane in enumerate(lanes) for _ in lane.rows]
+        self._first_row = np.cumsum([0, *(len(lane.rows) for lane in lanes)]).tolist()
+        self._polarity = np.where(gains.newton_per_count < 0, -1.0, 1.0)
+        self._falling = np.flatnonzero(self._polarity < 0)
+        self._floor = floor_counts(lanes, gains)
+        self._partner = np.arange(channels)
+        for row in rows:
+            self._partner[[row.left, row.right]] = row.right, row.left
+        self._before = round(ROOM_BEFORE_S * rate_hz)
+        self._after = round(ROOM_AFTER_S * rate_hz)
+        self._stray = 0
+        self._begin(0)
+
+    @property
+    def stray(self) -> int:
+        """Touches so far that were no vehicle."""
+        return self._stray + sum(tracker.stray for tracker in self._trackers)
+
+    def _begin(self, first_sample: int) -> None:
+        """A new stream: nothing of the old one compares."""
+        self._started = False
+        self._history = History(first_sample, self.channels)
+        self._rest = np.empty((0, self.channels), np.int32)
+        self._done = first_sample
+        self._baseline = Baseline(self.rate_hz, self._floor, self._partner)
+        self._finder = TouchFinder(self._rows, self._polarity)
+        self._trackers = [LaneTracker(lane, self.rate_hz) for lane in self.lanes]
+        self._edges: list[InputEdge] = []
+        self._recent: list[InputEdge] = []
+        self._gaps: list[tuple[int, int]] = []
+        self._windows: list[tuple[Window, int]] = []
+
+    def step(self, block: SampleBlock, edges: Sequence[InputEdge] = ()) -> list[Passage]:
+        """Take the next samples; give the vehicles that are complete with them.
+
+        Parameters
+        ----------
+        block : SampleBlock
+            counts int32 (n, channels). A jump of the counter is a gap, whatever ``lost_before``.
+        edges : sequence of InputEdge
+            Edges up to the block's end; those of later samples are kept until then.
+
+        Returns
+        -------
+        list of Passage
+            In order of their closing.
+
+        Raises
+        ------
+        ValueError
+            The block's width is not the pipeline's.
+        """
+        if block.counts.ndim != 2 or block.counts.shape[1] != self.channels:
+            raise ValueError(f"block of shape {block.counts.shape} for {self.channels} channels")
+        passages: list[Passage] = []
+        lost = block.first_sample - self._history.end_sample
+        if self._started and (block.restarted or lost < 0 or lost > _LONGEST_GAP_S * self.rate_hz):
+            passages += self.flush()
+        if not self._started:
+            self._begin(block.first_sample)
+            self._started = True
+        elif lost:
+            self._bridge(lost)
+            passages += self._take(self._filled(lost))
+        self._edges += edges
+        return passages + self._take(block.counts)
+
+    def flush(self) -> list[Passage]:
+        """The data end: vehicles on the array close as incomplete. The next block begins anew."""
+        end = self._history.end_sample
+        late = [(window, i) for i, t in enumerate(self._trackers) for window in t.close(end)]
+        passages = self._cut(sorted(self._windows + late), end)
+        stray = self.stray
+        self._begin(end)
+        self._stray = stray
+        return passages
+
+    # ------------------------------------------------------------------------------------------
+
+    def _bridge(self, lost: int) -> None:
+        self._gaps.append((self._history.end_sample, lost))
+
+    def _filled(self, lost: int) -> Int32s:
+        """The last sample again for each lost one."""
+        end = self._history.end_sample
+        return np.repeat(self._history.read(end - 1, end), lost, axis=0)
+
+    def _take(self, counts: Int32s) -> list[Passage]:
+        self._history.append(counts)
+        passages: list[Passage] = []
+        for piece in self._pieces(counts):
+            passages += self._search(piece)
+        self._forget()
+        return passages
+
+    def _pieces(self, counts: Int32s) -> Iterator[Int32s]:
+        """Whole chunks of what was left over and what came; most of it without a copy."""
+        if len(self._rest):
+            missing = CHUNK - len(self._rest)
+            head = np.concatenate([self._rest, counts[:missing]])
+            counts = counts[missing:]
+            if len(head) < CHUNK:
+                self._rest = head
+                return
+            yield head
+        whole = len(counts) // CHUNK * CHUNK
+        self._rest = counts[whole:]
+        if whole:
+            yield counts[:whole]
+
+    def _search(self, counts: Int32s) -> list[Passage]:
+        """Find touches in whole chunks, let the lanes decide, cut and weigh what is complete."""
+        highest, lowest = extremes(counts)
+        if len(self._falling):
+            flipped = -lowest[:, self._falling], -highest[:, self._falling]
+            highest[:, self._falling], lowest[:, self._falling] = flipped
+        level, release = self._baseline.step(highest, lowest)
+        pressed = highest > level + release
+        touches = self._finder.step(self._done, counts, pressed, level, release)
+        self._done += len(counts)
+        self._follow(touches)
+        ready = [w for w in self._windows if self._ready(w[0]) <= self._done]
+        self._windows = [w for w in self._windows if self._ready(w[0]) > self._done]
+        return self._cut(sorted(ready, key=lambda w: (self._ready(w[0]), w)), self._done)
+
+    def _follow(self, touches: Sequence[Touch]) -> None:
+        """Hand touches and edges to their lanes."""
+        now = [e for e in self._edges if e.sample < self._done]
+        self._edges = [e for e in self._edges if e.sample >= self._done]
+        self._recent += now
+        for i, (lane, tracker) in enumerate(zip(self.lanes, self._trackers, strict=True)):
+            own = [
+                t._replace(row=t.row - self._first_row[i])
+                for t in touches
+                if self._lane_of[t.row] == i
+            ]
+            inputs = [e for e in now if lane.separator and e.input == lane.separator.input]
+            closed = tracker.advance(own, inputs, self._done)
+            self._windows += [(window, i) for window in closed]
+
+    def _ready(self, window: Window) -> int:
+        """The sample from which a window can be cut."""
+        return max(window.closed_sample, window.end_sample + self._after)
+
+    def _cut(self, windows: Sequence[tuple[Window, int]], end_sample: int) -> list[Passage]:
+        passages = []
+        for window, i in windows:
+            lane = self.lanes[i]
+            closed = min(self._ready(window), end_sample)
+            others = tuple(other for k, other in enumerate(self.lanes) if k != i)
+            try:
+                passage = weigh(
+                    self._clip(window),
+                    lane,
+                    self.gains,
+                    known=window.flags,
+                    closed_sample=closed,
+                    others=others,
+                )
+            except ValueError:
+                # Touches that the stream's threshold saw and the clip's own did not: no vehicle.
+                self._stray += 1
+                continue
+            passages.append(passage)
+        return passages
+
+    def _clip(self, window: Window) -> RawClip:
+        """Samples of a window with room around it; what the stream lacks is a gap at the ends."""
+        first = window.first_sample - self._before
+        end = window.end_sample + self._after
+        counts = self._history.read(first, end)
+        lead = max(0, self._history.first_sample - first)
+        trail = max(0, end - self._history.end_sample)
+        gaps = [g for g in self._gaps if g[0] < end and g[0] + g[1] > first]
+        if lead:
+            gaps.insert(0, (first, lead))
+        if trail:
+            gaps.append((end - trail, trail))
+        if lead or trail:
+            counts = np.pad(counts, ((lead, trail), (0, 0)), mode="edge")
+        edges = tuple(e for e in self._recent if first <= e.sample < end)
+        return RawClip(self.device, first, self.rate_hz, read_only(counts), edges, tuple(gaps))
+
+    def _forget(self) -> None:
+        """Let go of what no vehicle can need any more."""
+        needs = chain(
+            (self._done,),
+            (t.waiting_from for t in self._trackers),
+            (w.first_sample for w, _ in self._windows),
+            (self._finder.waiting_from,),
+        )
+        oldest = min(n for n in needs if n is not None)
+        keep = oldest - self._before - round(_MEMORY_S * self.rate_hz)
+        self._history.forget(keep)
+        if self._recent and self._recent[0].sample < keep:
+            self._recent = [e for e in self._recent if e.sample >= keep]
+        if self._gaps and self._gaps[0][0] < keep:
+            self._gaps = [g for g in self._gaps if g[0] + g[1] >= keep]

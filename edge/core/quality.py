@@ -1,0 +1,88 @@
+"""Doubt, found and named: checks that put flags on axles and vehicles. Nothing is dropped here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.core.axles import Motion, rolling_speed
+from edge.records import Bools, Flag, FlagBits, Floats, LaneLayout
+
+__all__ = ["axle_flags", "contact_m", "plausible_wheel", "united", "vehicle_flags"]
+
+_WHEEL_OFF_SHARE = 0.15
+_LEAST_CONTACT_M, _LONGEST_CONTACT_M = 0.04, 0.60
+_UNEVEN_M = 0.15
+"""A motion that misses the rows by more than this was no smooth motion."""
+
+_STOP_SHARE = 0.4
+"""Below this part of the lane's lowest speed a wheel stood rather than rolled."""
+
+_DOUBLE_M = 0.8
+"""A touch whose tyre patch would be longer than this was two axles at once."""
+
+
+def contact_m(width_m: Floats, duration_s: Floats, speed_mps: Floats) -> Floats:
+    """Length of the tyre's patch from how long it was on a row of that width."""
+    return np.asarray(duration_s * speed_mps - width_m)
+
+
+def plausible_wheel(contact: Floats) -> Bools:
+    """Whether a patch may be a tyre's: all else is a blow or a disturbance."""
+    return np.asarray((contact > _LEAST_CONTACT_M) & (contact < _LONGEST_CONTACT_M))
+
+
+def axle_flags(
+    load_kg: Floats,
+    side_kg: Floats,
+    contact: Floats,
+    lane: LaneLayout,
+    saturated: Bools,
+    in_gap: Bools,
+) -> FlagBits:
+    """Flags of each axle.
+
+    Parameters
+    ----------
+    load_kg : float array (n_axles,)
+    side_kg : float array (n_axles, 2)
+    contact : float array (n_axles, n_rows)
+        Patch lengths, NaN where a row did not see the axle.
+    lane : LaneLayout
+    saturated, in_gap : bool array (n_axles,)
+    """
+    lighter, heavier = side_kg.min(axis=1), side_kg.max(axis=1)
+    checks = {
+        Flag.WHEEL_OFF: lighter < _WHEEL_OFF_SHARE * heavier,
+        Flag.ROW_MISSING: np.isnan(contact).any(axis=1),
+        Flag.LOAD_OUT_OF_RANGE: (load_kg < lane.axle_min_kg) | (load_kg > lane.axle_max_kg),
+        Flag.AMBIGUOUS: (contact > _DOUBLE_M).any(axis=1),
+        Flag.SATURATED: saturated,
+        Flag.GAP: in_gap,
+    }
+    flags = np.zeros(len(load_kg), np.uint32)
+    for flag, found in checks.items():
+        flags |= np.where(found, np.uint32(flag), np.uint32(0))
+    return flags
+
+
+def vehicle_flags(
+    lane: LaneLayout, motion: Motion, speed_mps: float, change: float, durations_s: Floats
+) -> Flag:
+    """Flags of how a vehicle moved; ``durations_s`` is (n_axles, n_rows), NaN where unseen."""
+    flags = Flag.NONE
+    if not lane.speed_min_mps <= speed_mps <= lane.speed_max_mps:
+        flags |= Flag.SPEED_OUT_OF_RANGE
+    uneven = motion.residual_m > _UNEVEN_M
+    if abs(change) > lane.speed_change_max or uneven:
+        flags |= Flag.SPEED_CHANGE
+    slow = _STOP_SHARE * lane.speed_min_mps
+    longest = np.nanmax(durations_s, axis=0, initial=0.0)
+    rolling = [rolling_speed(row, d) for row, d in zip(lane.rows, longest, strict=True)]
+    if min(rolling) < slow or (uneven and speed_mps < lane.speed_min_mps):
+        flags |= Flag.STOPPED
+    return flags
+
+
+def united(flags: FlagBits) -> Flag:
+    """All flags of the axles together."""
+    return Flag(int(np.bitwise_or.reduce(flags, initial=np.uint32(0))))

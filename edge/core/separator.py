@@ -1,0 +1,89 @@
+"""The vehicle separator of a lane as intervals in which a vehicle stood before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.records import Floats, Indices, InputEdge, Separator
+
+__all__ = ["Beam", "Interval"]
+
+_DEBOUNCE_S = 0.03
+"""A shorter free moment is bouncing: no vehicle follows another so closely."""
+
+
+@dataclass(slots=True)
+class Interval:
+    """The separator was active from a sample to a sample, or still is."""
+
+    start_sample: int
+    end_sample: int | None = None
+
+
+class Beam:
+    """Intervals of one separator that no vehicle has claimed yet, and whether it is believed.
+
+    Parameters
+    ----------
+    separator : Separator
+    rate_hz : float
+    """
+
+    def __init__(self, separator: Separator, rate_hz: float) -> None:
+        self.position_m = separator.position_m
+        self.debounce_samples = round(_DEBOUNCE_S * rate_hz)
+        self.intervals: list[Interval] = []
+        self.trusted = True
+        self._stuck = False
+
+    @property
+    def stays_active(self) -> bool:
+        """Whether the only interval is one that has not ended."""
+        return len(self.intervals) == 1 and self.intervals[0].end_sample is None
+
+    def change(self, edge: InputEdge) -> None:
+        """Take an edge; repeated states change nothing, short free moments are mended."""
+        last = self.intervals[-1] if self.intervals else None
+        is_open = last is not None and last.end_sample is None
+        if edge.active and not is_open:
+            if last is not None and edge.sample - (last.end_sample or 0) < self.debounce_samples:
+                last.end_sample = None
+            else:
+                self.intervals.append(Interval(edge.sample))
+        elif not edge.active:
+            self._stuck = False
+            if last is not None and is_open:
+                last.end_sample = edge.sample
+
+    def distrust(self) -> None:
+        """It contradicts the axles: believe the axles until it was free once."""
+        self.trusted = False
+        self._stuck = True
+        self.intervals.clear()
+
+    def renew_trust(self) -> None:
+        """Between two vehicles: believe it again if it has been free since."""
+        if not self.trusted and not self._stuck:
+            self.trusted = True
+            self.intervals = [i for i in self.intervals if i.end_sample is None]
+
+    def assign(self, crossing_sample: Floats) -> tuple[Indices, Floats]:
+        """Nearest interval of each crossing, and how far outside it the crossing lies, in samples.
+
+        Parameters
+        ----------
+        crossing_sample : float array (n_axles,)
+
+        Returns
+        -------
+        number : int64 array (n_axles,)
+        away : float array (n_axles,)
+        """
+        start = np.array([i.start_sample for i in self.intervals], float)
+        end = np.array([np.inf if i.end_sample is None else i.end_sample for i in self.intervals])
+        t = crossing_sample[:, None]
+        away = np.maximum(np.maximum(start - t, t - end), 0.0)
+        number = away.argmin(axis=1)
+        return number, away[np.arange(len(t)), number]

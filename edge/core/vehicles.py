@@ -1,0 +1,310 @@
+"""Which axles are one vehicle: by the separator where the lane has one, else by distance.
+
+A lane's tracker takes touches and input edges in order of time and answers windows of samples, one
+a vehicle. Each decision falls at a sample that the data alone fix, never at the end of a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from edge.core.axles import associate, axle_speeds, rolling_speed, spans
+from edge.core.pulses import Touch
+from edge.core.separator import Beam, Interval
+from edge.records import Bools, Flag, Floats, InputEdge, LaneLayout
+
+__all__ = ["MAX_SPACING_M", "LaneTracker", "Window"]
+
+MAX_SPACING_M = 12.0
+"""Largest distance between two axles of one vehicle (low-bed combinations)."""
+
+_DOUBTFUL_SPACING_M = 9.0
+"""Without a separator, a longer distance may as well lie between two vehicles."""
+
+_CAUTION = 0.7
+"""The speed from a touch's length may be too high by this: tyres are not alike."""
+
+_CRAWL_MPS = 2.0
+_CRAWL_WAIT_S = 60.0
+_STANDING_WAIT_S = 120.0
+_BUMPER_M = 1.5
+"""An axle farther than this from the vehicle that the separator saw does not belong to it."""
+
+_BRAKE_MPS2 = 4.0
+
+
+class Window(NamedTuple):
+    """First contact, last release (exclusive) and the sample at which the vehicle was closed."""
+
+    first_sample: int
+    end_sample: int
+    closed_sample: int
+    flags: Flag
+
+
+class _Axles(NamedTuple):
+    """Axles of the pending touches in order of their time at row 0; spans are in samples."""
+
+    touch: list[list[Touch]]
+    at_row_0_s: Floats
+    speed_mps: Floats
+    span: Floats
+
+
+class LaneTracker:
+    """Touches and edges of one lane in, vehicles out.
+
+    Parameters
+    ----------
+    lane : LaneLayout
+    rate_hz : float
+
+    Attributes
+    ----------
+    stray : int
+        Touches that were no vehicle: a step, a blow, a person crossing.
+    """
+
+    def __init__(self, lane: LaneLayout, rate_hz: float) -> None:
+        self._lane = lane
+        self._rate_hz = rate_hz
+        self._position_m = [row.position_m for row in lane.rows]
+        self._touches: list[Touch] = []
+        self._on: dict[int, int] = {}
+        self._speeds: list[float] = []
+        self._clear_sample = 0.0
+        self._pauses = 0
+        self._beam = Beam(lane.separator, rate_hz) if lane.separator else None
+        self.stray = 0
+
+    @property
+    def waiting_from(self) -> int | None:
+        """First sample that a vehicle in the making needs, if there is one."""
+        enters = [t.enter_sample for t in self._touches] + list(self._on.values())
+        return min(enters, default=None)
+
+    def advance(
+        self, touches: Sequence[Touch], edges: Sequence[InputEdge], until_sample: int
+    ) -> list[Window]:
+        """Vehicles that closed before ``until_sample``; all touches and edges lie before it."""
+        windows: list[Window] = []
+        events = sorted(
+            [(e.sample, 0, e) for e in edges] + [(t.sample, 1, t) for t in touches],
+            key=lambda event: event[:2],
+        )
+        for sample, _, event in events:
+            windows += self._due(sample)
+            windows += self._edge(event) if isinstance(event, InputEdge) else self._touch(event)
+        return windows + self._due(until_sample)
+
+    def close(self, at_sample: int) -> list[Window]:
+        """The data end here: everything pending closes as incomplete."""
+        for row, enter in self._on.items():
+            self._touches.append(Touch(at_sample, row, enter, at_sample))
+        self._on.clear()
+        return self._by_distance(at_sample, Flag.INCOMPLETE)
+
+    # ------------------------------------------------------------------------------------------
+    # events
+
+    def _edge(self, edge: InputEdge) -> list[Window]:
+        if self._beam is not None:
+            self._beam.change(edge)
+            self._renew_trust()
+        return []
+
+    def _touch(self, touch: Touch) -> list[Window]:
+        if touch.leave_sample < 0:
+            windows = self._pause(touch.sample) if self._touches and not self._on else []
+            self._on[touch.row] = touch.enter_sample
+            return windows
+        self._on.pop(touch.row, None)
+        self._touches.append(touch)
+        row = self._lane.rows[touch.row]
+        duration_s = (touch.leave_sample - touch.enter_sample) / self._rate_hz
+        self._speeds = [*self._speeds[-4:], rolling_speed(row, duration_s)]
+        way_m = max(
+            MAX_SPACING_M - (row.position_m - self._position_m[0]),
+            self._position_m[-1] - row.position_m + 1.0,
+        )
+        self._clear_sample = max(self._clear_sample, touch.leave_sample + self._samples(way_m))
+        return []
+
+    def _pause(self, sample: int) -> list[Window]:
+        """A wheel comes after a gap too long for one vehicle, yet the beam never was free.
+
+        It stopped and went on, or the beam is stuck: one pause that brakes allow is believed.
+        """
+        beam = self._beam
+        if (
+            beam is None
+            or not beam.trusted
+            or not beam.stays_active
+            or sample <= self._clear_sample
+        ):
+            return []
+        self._pauses += 1
+        impossible = self._speed() ** 2 / (2 * _BRAKE_MPS2) > MAX_SPACING_M
+        if not impossible and self._pauses < 2:
+            return []
+        beam.distrust()
+        doubt = Flag.NONE if impossible else Flag.AMBIGUOUS
+        return self._by_distance(sample, Flag.SEPARATOR_FAULT | doubt)
+
+    # ------------------------------------------------------------------------------------------
+    # deadlines
+
+    def _speed(self) -> float:
+        return float(np.median(self._speeds)) if self._speeds else self._lane.speed_min_mps
+
+    def _samples(self, way_m: float) -> float:
+        """Samples that a way takes at the present speed, on the safe side."""
+        return way_m / (_CAUTION * self._speed()) * self._rate_hz
+
+    def _due(self, before_sample: int) -> list[Window]:
+        """Close what falls due before a sample."""
+        windows: list[Window] = []
+        while (due := self._deadline()) is not None and due < before_sample:
+            windows += self._settle(due)
+        return windows
+
+    def _deadline(self) -> int | None:
+        beam = self._beam
+        if beam is not None and beam.trusted and beam.intervals:
+            first = beam.intervals[0]
+            if first.end_sample is not None:
+                return self._deadline_of(beam, first, first.end_sample)
+            if self._touches and not self._on:
+                return self._last() + round(_STANDING_WAIT_S * self._rate_hz)
+            return None
+        if self._on or not self._touches:
+            return None
+        due = self._clear_sample
+        if beam is not None and beam.trusted:
+            due += self._samples(max(0.0, beam.position_m - self._position_m[-1]) + _BUMPER_M)
+        return round(due + self._crawl_wait())
+
+    def _deadline_of(self, beam: Beam, interval: Interval, end_sample: int) -> int | None:
+        """When the vehicle of an interval that ended has left the last row."""
+        settled = end_sample + beam.debounce_samples
+        if not self._touches and not self._on:
+            return settled
+        for row, enter in self._on.items():
+            ahead_m = beam.position_m - self._position_m[row]
+            if enter + ahead_m / self._speed() * self._rate_hz < end_sample:
+                return None
+        left = self._count(0) == self._count(len(self._position_m) - 1) > 0
+        if left and not self._on:
+            return max(settled, self._last())
+        way_m = max(0.0, self._position_m[-1] - beam.position_m + 1.0)
+        return round(settled + self._samples(way_m) + self._crawl_wait())
+
+    def _crawl_wait(self) -> float:
+        """Extra patience with one that creeps and has not been on every row."""
+        if self._speed() > _CRAWL_MPS or self._count(0) == self._count(len(self._position_m) - 1):
+            return 0.0
+        return _CRAWL_WAIT_S * self._rate_hz
+
+    def _count(self, row: int) -> int:
+        return sum(t.row == row for t in self._touches)
+
+    def _last(self) -> int:
+        return max(t.leave_sample for t in self._touches)
+
+    # ------------------------------------------------------------------------------------------
+    # settling
+
+    def _settle(self, now: int) -> list[Window]:
+        beam = self._beam
+        if beam is None:
+            return self._by_distance(now, Flag.NONE)
+        if not beam.trusted or not beam.intervals:
+            return self._by_distance(now, Flag.SEPARATOR_FAULT)
+        if beam.intervals[0].end_sample is None:
+            beam.distrust()
+            return self._by_distance(now, Flag.SEPARATOR_FAULT | Flag.INCOMPLETE)
+        return self._by_beam(beam, now)
+
+    def _by_beam(self, beam: Beam, now: int) -> list[Window]:
+        """The vehicle of the oldest interval, and what passed before it unseen by the beam."""
+        axles = self._axles()
+        crossing_s = axles.at_row_0_s + (beam.position_m - self._position_m[0]) / axles.speed_mps
+        number, away_s = beam.assign(crossing_s * self._rate_hz)
+        strange = away_s * np.abs(axles.speed_mps) > _BUMPER_M
+        ended = beam.intervals.pop(0)
+        mine = (number == 0) & ~strange
+        missed = strange & (crossing_s * self._rate_hz < ended.start_sample)
+        windows = self._split(axles, missed, now, Flag.SEPARATOR_FAULT)
+        torn = bool((_steps_m(axles, mine) > MAX_SPACING_M).any())
+        windows += self._split(axles, mine, now, Flag.SEPARATOR_FAULT if torn else Flag.NONE)
+        self._keep(axles, ~(mine | missed))
+        return sorted(windows)
+
+    def _by_distance(self, now: int, flags: Flag) -> list[Window]:
+        """Every pending axle, parted where no vehicle is that long between two axles."""
+        axles = self._axles()
+        everything = np.ones(len(axles.touch), np.bool_)
+        windows = self._split(axles, everything, now, flags)
+        self._keep(axles, ~everything)
+        return windows
+
+    def _split(self, axles: _Axles, chosen: Bools, now: int, flags: Flag) -> list[Window]:
+        members = np.flatnonzero(chosen)
+        steps_m = _steps_m(axles, chosen)
+        by_beam = self._beam is not None and Flag.SEPARATOR_FAULT not in flags
+        windows = []
+        for part in np.split(members, np.flatnonzero(steps_m > MAX_SPACING_M) + 1):
+            touches = [t for i in part for t in axles.touch[i]]
+            if not any(len(axles.touch[i]) > 1 for i in part):
+                self.stray += len(touches)
+                continue
+            inside = np.zeros_like(chosen)
+            inside[part] = True
+            doubtful = not by_beam and (_steps_m(axles, inside) > _DOUBTFUL_SPACING_M).any()
+            first = round(axles.span[part, 0].min())
+            end = round(axles.span[part, 1].max())
+            doubt = Flag.AMBIGUOUS if doubtful else Flag.NONE
+            windows.append(Window(first, end, now, flags | doubt))
+        return windows
+
+    def _keep(self, axles: _Axles, chosen: Bools) -> None:
+        kept = [t for i in np.flatnonzero(chosen) for t in axles.touch[i]]
+        self._touches = sorted(kept, key=lambda t: t.leave_sample)
+        if not kept:
+            self._pauses = 0
+            self._renew_trust()
+
+    def _renew_trust(self) -> None:
+        if self._beam is not None and not self._touches and not self._on:
+            self._beam.renew_trust()
+
+    def _axles(self) -> _Axles:
+        rows = self._lane.rows
+        by_row = [[t for t in self._touches if t.row == r] for r in range(len(rows))]
+        times = [
+            np.array([(t.enter_sample, t.leave_sample) for t in touches], float).reshape(-1, 2)
+            / self._rate_hz
+            for touches in by_row
+        ]
+        centre_s = [t.mean(axis=1) for t in times]
+        found = associate(centre_s, [t[:, 1] - t[:, 0] for t in times], rows)
+        at_s = found.of(centre_s)
+        way_m = np.array(self._position_m) - self._position_m[0]
+        speed = axle_speeds(at_s, way_m, found)
+        at_0 = np.nanmean(at_s - way_m / speed[:, None], axis=1)
+        enter_s, leave_s = (found.of([t[:, i] for t in times]) for i in (0, 1))
+        span = spans(enter_s, leave_s, way_m, speed) * self._rate_hz
+        order = np.argsort(at_0, kind="stable")
+        touches = [
+            [by_row[r][k] for r, k in enumerate(found.touch[i].tolist()) if k >= 0] for i in order
+        ]
+        return _Axles(touches, at_0[order], speed[order], span[order])
+
+
+def _steps_m(axles: _Axles, chosen: Bools) -> Floats:
+    """Distances between chosen axles that follow each other."""
+    speed = np.abs(axles.speed_mps[chosen])
+    return np.asarray(np.diff(axles.at_row_0_s[chosen]) * (speed[1:] + speed[:-1]) / 2)
