@@ -89,6 +89,16 @@ def encode(message: Message) -> bytes:
     The leading zero keeps noise before a frame, or a lost end of the frame before it, from
     taking this frame along.
 
+    Parameters
+    ----------
+    message : Message
+        Counts of `Samples` are integers (n, channels) of 24 bits, n and channels at least 1.
+
+    Returns
+    -------
+    bytes
+        ``00``, the COBS code of header, body and CRC-32, ``00``.
+
     Raises
     ------
     ValueError
@@ -98,7 +108,7 @@ def encode(message: Message) -> bytes:
     try:
         head = _HEADER.pack(VERSION, code, message.device_id, message.sequence, message.sample)
         body = head + write(message)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
         raise ValueError(f"{type(message).__name__}: {error}") from error
     frame = body + _U32.pack(zlib.crc32(body))
     if len(frame) > MAX_FRAME_BYTES:
@@ -121,7 +131,18 @@ class StreamDecoder:
         self._pending = b""
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that these bytes complete, in order. Never raises."""
+        """Take bytes in, in pieces of any length. Never raises.
+
+        Parameters
+        ----------
+        data : bytes
+            What the line brought since the last call; may be empty.
+
+        Returns
+        -------
+        list of Message
+            The messages that these bytes complete, in order.
+        """
         pieces = (self._pending + data).split(b"\0")
         # One byte beyond the largest frame is kept: enough to know that it was too long.
         self._pending = pieces.pop()[: _MAX_WIRE_BYTES + 1]

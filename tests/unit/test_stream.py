@@ -166,6 +166,7 @@ def test_the_hand_made_frame_is_a_good_one() -> None:
         replace(HELLO, channels=0),
         replace(HELLO, rate_hz=float("inf")),
         replace(STATUS, supply_v=float("nan")),
+        replace(STATUS, temperature_c=1e300),
         replace(EDGES, edges=()),
         replace(EDGES, edges=((2, 0, True), (1, 0, False))),
         replace(EDGES, edges=((1, 32, True),)),
