@@ -23,6 +23,7 @@ checked at commissioning with a known value.
 from __future__ import annotations
 
 import math
+import re
 import struct
 import tomllib
 from collections.abc import Sequence
@@ -133,17 +134,20 @@ def load_map(name_or_path: str | Path) -> RegisterMap:
         There is no such map, or it is not as agreed.
     """
     text = str(name_or_path)
-    if text.endswith(".toml"):
-        source, where = Path(text), text
-    else:
-        source, where = Path(str(files("firmware_bridge"))) / "maps" / f"{text}.toml", text
+    source = Path(text) if text.endswith(".toml") else _own_map(text)
     try:
         tree = tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
-        raise MapError(f"register map {where}: {error.strerror}") from error
+        raise MapError(f"register map {text}: {error.strerror}") from error
     except ValueError as error:
-        raise MapError(f"register map {where}: is no TOML: {error}") from error
-    return _map_of(tree, where)
+        raise MapError(f"register map {text}: is no TOML: {error}") from error
+    return _map_of(tree, text)
+
+
+def _own_map(name: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise MapError(f"register map {name}: neither a name nor a .toml file")
+    return Path(str(files("firmware_bridge"))) / "maps" / f"{name}.toml"
 
 
 def _map_of(tree: dict[str, Any], where: str) -> RegisterMap:
@@ -164,7 +168,9 @@ def _map_of(tree: dict[str, Any], where: str) -> RegisterMap:
     return RegisterMap(str(tree.get("name", where)), registers, block)
 
 
-def _register_of(row: dict[str, Any], where: str) -> Register:
+def _register_of(row: object, where: str) -> Register:
+    if not isinstance(row, dict):
+        raise MapError(f"{where}: is no table")
     if unknown := sorted(set(row) - _KEYS):
         raise MapError(f"{where}: unknown key {unknown[0]}")
     low, high = _range_of(row, where)

@@ -164,8 +164,8 @@ class CameraSource:
         self._state(
             Level.WARNING,
             Text(
-                f"相机时钟偏差约 {-off_s} 秒（已自动修正）",
-                f"its clock is off by {-off_s} s (allowed for)",
+                f"相机时钟偏差约 {-off_s:+d} 秒（已自动修正）",
+                f"its clock is off by {-off_s:+d} s (allowed for)",
             ),
             Text("校准相机时钟（NTP 对时）", "set the camera's clock (NTP)"),
         )

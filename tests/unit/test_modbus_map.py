@@ -1,0 +1,158 @@
+"""Register maps: numbers out of words, requests out of registers, clear words for wrong maps."""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge.modbus_map import MapError, Register, RegisterMap, load_map
+
+_DOCUMENT = Path(__file__).parents[2] / "docs" / "wire.md"
+
+
+def register(kind: str = "input", address: int = 0, type: str = "u16", **rest: object) -> Register:  # noqa: A002
+    values: dict[str, object] = {
+        "name": f"{kind}{address}",
+        "kind": kind,
+        "register": address,
+        "type": type,
+        "words": "big",
+        "scale": 1.0,
+        "offset": 0.0,
+        "unit": "",
+        "low": -math.inf,
+        "high": math.inf,
+    }
+    return Register(**(values | rest))  # type: ignore[arg-type]
+
+
+def printed(label: str) -> bytes:
+    found = re.search(rf"```hex {label}\n([0-9A-F\s]+)```", _DOCUMENT.read_text(encoding="utf-8"))
+    assert found is not None, label
+    return bytes.fromhex(found[1])
+
+
+def test_the_documents_reply_means_what_the_document_says() -> None:
+    request, reply = printed("modbus-request"), printed("modbus-reply")
+    words = struct.unpack(f">{reply[2] // 2}H", reply[3:-2])
+    (span,) = (span for span in load_map("cabinet").spans if span.kind == "input")
+    assert struct.unpack(">HH", request[2:6]) == (span.start, span.count) == (0, len(words))
+    values = {r.name: r.value(words[r.register : r.register + r.size]) for r in span.registers}
+    assert values == pytest.approx(
+        {
+            "road_temperature": 21.5,
+            "cabinet_temperature": -1.0,
+            "cabinet_humidity": 45.0,
+            "ups_charge": 100.0,
+            "battery_voltage": 27.12,
+            "uptime": 100_000.0,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("type_", "raw", "big"),
+    [
+        ("u16", [0xFFFF], 65_535),
+        ("i16", [0xFFFF], -1),
+        ("u32", [1, 34_464], 100_000),
+        ("i32", [0xFFFF, 0xFFFE], -2),
+        ("f32", [0x42F6, 0xE979], 123.456),
+    ],
+)
+def test_types_and_word_order(type_: str, raw: list[int], big: float) -> None:
+    assert register(type=type_).value(raw) == pytest.approx(big)
+    assert register(type=type_, words="little").value(raw[::-1]) == pytest.approx(big)
+
+
+def test_the_wrong_word_order_is_another_number() -> None:
+    # The pair of values that pymodbus gives for these words.
+    assert register(type="i32", words="little").value([1, 34_464]) == -2_036_334_591
+
+
+def test_scale_offset_and_range() -> None:
+    probe = register(type="i16", scale=0.1, offset=-5.0, low=-20.0, high=60.0)
+    assert probe.value([300]) == pytest.approx(25.0)
+    assert probe.value([650]) == pytest.approx(60.0)
+    assert probe.value([651]) is None
+    assert probe.value([0x8000]) is None
+
+
+def test_a_float_that_is_no_number_is_dropped() -> None:
+    assert register(type="f32").value([0x7FC0, 0]) is None
+    assert register(type="f32", low=-10.0, high=10.0).value([0x7F80, 0]) is None
+
+
+def test_neighbours_are_read_together_and_nothing_else_is_read() -> None:
+    registers = (
+        register(address=12, type="u32"),
+        register(address=10),
+        register(address=11),
+        register(address=20),
+        register("holding", 21),
+        register("coil", 0, "bit"),
+        register("coil", 1, "bit"),
+    )
+    spans = RegisterMap("m", registers).spans
+    assert [(s.kind, s.start, s.count) for s in spans] == [
+        ("coil", 0, 2),
+        ("holding", 21, 1),
+        ("input", 10, 4),
+        ("input", 20, 1),
+    ]
+    assert sorted(r.name for s in spans for r in s.registers) == sorted(r.name for r in registers)
+
+
+@pytest.mark.parametrize("block", [2, 32, 125])
+def test_no_request_is_longer_than_the_device_allows(block: int) -> None:
+    registers = tuple(register(address=2 * i, type="f32") for i in range(200))
+    spans = RegisterMap("m", registers, block).spans
+    assert max(s.count for s in spans) <= block
+    assert sum(s.count for s in spans) == 400
+
+
+ENTRY = '[[register]]\nname = "a"\nkind = "input"\nregister = 0\ntype = "u16"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no [[register]]"),
+        ("[[register", "no TOML"),
+        ("blocks = 3\n" + ENTRY, "unknown key blocks"),
+        ("block = 126\n" + ENTRY, "block"),
+        ("block = true\n" + ENTRY, "block"),
+        (ENTRY + "skale = 2\n", "entry 1: unknown key skale"),
+        (ENTRY.replace("input", "output"), "kind"),
+        (ENTRY.replace("u16", "u64"), "type"),
+        (ENTRY.replace("input", "coil"), "type"),
+        (ENTRY.replace("= 0", "= 65536"), "0..65535"),
+        (ENTRY.replace("= 0", "= 65535").replace("u16", "u32"), "0..65535"),
+        (ENTRY.replace("= 0", "= -1"), "0..65535"),
+        (ENTRY.replace("= 0", "= 1.5"), "whole number"),
+        (ENTRY.replace('name = "a"\n', ""), "name"),
+        (ENTRY + 'words = "middle"\n', "words"),
+        (ENTRY + "scale = 0\n", "scale"),
+        (ENTRY + "scale = nan\n", "scale"),
+        (ENTRY + "range = [5, 1]\n", "range"),
+        (ENTRY + "range = [nan, 1]\n", "range"),
+        (ENTRY + "range = 5\n", "range"),
+        (ENTRY + ENTRY, "a stands twice"),
+        ('register = ["name"]', "entry 1: is no table"),
+    ],
+)
+def test_a_wrong_map_says_where(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "map.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(MapError, match=re.escape(words)):
+        load_map(path)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "../maps/cabinet", "/tmp/none.toml"])
+def test_a_map_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(MapError, match=re.escape(name)):
+        load_map(name)
