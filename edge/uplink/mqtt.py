@@ -280,7 +280,7 @@ class Link:
 
     def _on_connack(self, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            error = refusals.refused(str(self._access), reason.value, str(reason))
+            error = refusals.refused_at_door(str(self._access), reason.value, str(reason))
             self._end(_other(error) if reason.value == refusals.UNSUPPORTED_PROTOCOL else error)
             return
         self.max_packet_bytes = getattr(properties, "MaximumPacketSize", _UNLIMITED)
@@ -335,3 +335,5 @@ def _watch_peer(_client: Any, _userdata: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
+    # An acknowledgement must not wait for the peer's delayed ACK of the message before it.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -94,7 +94,7 @@ class Pump:
             if self._sending:
                 await asyncio.wait(self._sending.values(), timeout=_DRAIN_S)
         finally:
-            self._breaks.update(self._sending)
+            self._breaks.update(list(self._sending))
             await _end([*watchers, *self._sending.values()])
             self._sending.clear()
 

@@ -56,6 +56,17 @@ def refused(broker: str, code: int, name: str) -> LinkDown:
     return _down(broker, what, step)
 
 
+def refused_at_door(broker: str, code: int, name: str) -> LinkDown:
+    """The broker answered CONNECT with a reason code; some say 135 for a wrong password too."""
+    if code != NOT_AUTHORISED:
+        return refused(broker, code, name)
+    return _down(
+        broker,
+        Text("用户名或密码错误，或没有授权", "wrong user name or password, or not authorised"),
+        _CHECK_LOGIN,
+    )
+
+
 def unreachable(broker: str, error: OSError) -> LinkDown:
     """No connection came about."""
     return _down(broker, *_explain(error))

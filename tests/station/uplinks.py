@@ -1,4 +1,4 @@
-"""A station's store and uplink and a case system around a broker, as the uplink's tests use them."""
+"""A station's store and uplink and a case system around a broker, for the uplink's tests."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from edge.config import UplinkSection
+from edge.errors import Text
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
-from edge.health import Health
+from edge.health import Health, Level, State
 from edge.records import Draft, Record
 from edge.store.store import Store
 from edge.supervise import supervise
@@ -35,12 +36,14 @@ class Post:
     health: Health = field(default_factory=lambda: Health(time.monotonic_ns))
     receipts: list[Receipt] = field(default_factory=list)
 
-    async def append(self, blob: bytes | None = None, *, urgent: bool = False) -> Record:
+    async def append(
+        self, blob: bytes | None = None, *, urgent: bool = False, text: str = "试 test"
+    ) -> Record:
         """Seal one record, with a blob if given."""
         blobs = ()
         if blob is not None:
             blobs = (await self.store.put_blob(blob, "picture", "image/jpeg"),)
-        draft = Draft("note", {"time_us": time.time_ns() // 1000, "text": "试 test"}, blobs, urgent)
+        draft = Draft("note", {"time_us": time.time_ns() // 1000, "text": text}, blobs, urgent)
         return await self.store.append(draft)
 
     @contextlib.asynccontextmanager
@@ -70,6 +73,12 @@ class Post:
     async def is_empty(self) -> bool:
         """Whether the outbox is empty."""
         return (await self.store.outbox_summary()).waiting == 0
+
+    def state(self, name: str) -> State:
+        """A state of the uplink, of the line itself where ``name`` is empty."""
+        part = f"uplink.{name}" if name else "uplink"
+        unknown = State(Level.WAITING, Text("", ""), 0)
+        return self.health.snapshot().states.get(part, unknown)
 
     def count(self, name: str) -> int:
         """A counter of the uplink."""
@@ -125,13 +134,6 @@ def cases(directory: Path) -> Any:
     """The case system's store, read beside it."""
     with contextlib.closing(CaseStore.open(directory)) as store:
         yield store
-
-
-def centre_key(directory: Path) -> str:
-    """The key by which the case system in ``directory`` signs."""
-    from simulator.case_system import CENTRE_KEY_FILE, CENTRE_NAME
-
-    return NoteSigner.load_or_create(directory / CENTRE_KEY_FILE, CENTRE_NAME).verifier_key
 
 
 def runs(test: Callable[..., Any]) -> Callable[..., None]:
