@@ -295,11 +295,14 @@ def calibrate_fit(
     from edge.replay import replay_passages
 
     config = load_station(station_file)
-    read_references = _lazy("calibration.session", "read_references")
+    session = importlib.import_module("calibration.session")
     with click.progressbar(length=1000, label="标定 / fit", file=sys.stderr) as bar:
         passages = list(replay_passages(recording, config, progress=_fraction(bar)))
-    certificate = _lazy("calibration.session", "calibrate")(
-        passages, read_references(references or recording), station=config.model.station.id
+    certificate = session.calibrate(
+        passages,
+        session.read_references(references or recording),
+        session.read_digitisers(recording, config),
+        station=config.model.station.id,
     )
     try:
         out.write_bytes(certificate.to_json())
@@ -325,3 +328,7 @@ def bench_speed(*, seconds: float, json_file: Path | None) -> None:
         click.echo(f"{name:36} {value:16,.4g}")
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

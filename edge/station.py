@@ -59,7 +59,7 @@ class Station:
         self._config = config
         self._model = config.model
         self._health = Health(time.monotonic_ns, OutageLog())
-        self._feed = Feed()
+        self.feed = Feed()
         self._pack = RulePack.parse(config.pack_bytes())
         self._software = software_identity()
         self._lanes = Lanes(config, self._health)
@@ -69,8 +69,6 @@ class Station:
             for section in self._model.digitiser
         }
         self._gains: dict[str, Gains] = {}
-        self._sealed_mono_ns: dict[int, int] = {}
-        self.health = self._health
         self.url = ""
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[Station], None]) -> None:
@@ -238,7 +236,7 @@ class Station:
             config=self._config,
             health=self._health,
             store=store,
-            feed=self._feed,
+            feed=self.feed,
             pack=self._pack,
             software=self._software,
             verifier_key=signer.verifier_key,
@@ -246,15 +244,17 @@ class Station:
         )
 
     def _tell_sealed(self, record: Record) -> None:
-        self._sealed_mono_ns[record.index] = time.monotonic_ns()
-        self._feed.publish("vehicle", {**record.body, "record_id": record.record_id})
+        self.feed.publish("vehicle", {**record.body, "record_id": record.record_id})
 
     def _tell_receipt(self, receipt: Receipt) -> None:
-        sealed = self._sealed_mono_ns.pop(receipt.index, None)
-        latency_ms = (time.monotonic_ns() - sealed) / 1e6 if sealed is not None else None
-        self._feed.publish(
+        self.feed.publish(
             "receipt",
-            {"index": receipt.index, "record_id": receipt.record_id, "latency_ms": latency_ms},
+            {
+                "index": receipt.index,
+                "record_id": receipt.record_id,
+                "status": receipt.status,
+                "time_ns": time.time_ns(),
+            },
         )
 
     def _telemetry(self) -> dict[str, Any]:
