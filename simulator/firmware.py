@@ -53,9 +53,8 @@ class DigitiserDevice:
         due = int(time_s * self._digitiser.true_rate_hz)
         for message in self._decoder.feed(self._line.read()):
             self._obey(message, due)
-        if clock_s >= self._greet_s:
+        if clock_s >= self._greet_s and self._send(self._hello()):
             self._greet_s = clock_s + _SECOND_S
-            self._send(self._hello())
             self._send(self._status(time_s))
         if self.started:
             self._stream(due)
