@@ -52,13 +52,24 @@ def _password(path: Path) -> str:
     return path.read_text(encoding="utf-8").rstrip("\r\n")
 
 
+class _Socket(ssl.SSLSocket):
+    """paho leaves the socket of a failed handshake open; this one closes itself."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def _tls(section: UplinkSection, resolve: Callable[[Path], Path]) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        if section.ca_file:
-            context = ssl.create_default_context(cafile=resolve(section.ca_file))
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = ssl.create_default_context(
+            cafile=resolve(section.ca_file) if section.ca_file else None
+        )
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.sslsocket_class = _Socket
         if section.cert_file and section.key_file:
             _refuse_shared(resolve(section.key_file), "key_file")
             context.load_cert_chain(resolve(section.cert_file), resolve(section.key_file))

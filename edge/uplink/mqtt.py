@@ -239,7 +239,8 @@ class Link:
         self._cut()
         await asyncio.shield(asyncio.to_thread(self._client.loop_stop))
         for name in ("connect", "disconnect", "publish", "subscribe", "message"):
-            setattr(self._client, f"on_{name}", None)  # no cycle holds the sockets
+            setattr(self._client, f"on_{name}", None)
+        del self._client  # paho closes its last sockets when nothing holds it any more
 
     # ------------------------------------------------------------------------------------------
     # Inside

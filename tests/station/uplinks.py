@@ -103,7 +103,7 @@ async def post(directory: Path) -> AsyncIterator[Post]:
 
 
 @contextlib.asynccontextmanager
-async def case_system(broker: str, directory: Path) -> AsyncIterator[CaseSystem]:
+async def case_system(broker: str | UplinkSection, directory: Path) -> AsyncIterator[CaseSystem]:
     """A case system that listens while the block runs."""
     system = CaseSystem(broker, directory)
     task = asyncio.create_task(system.run())
