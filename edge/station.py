@@ -119,7 +119,7 @@ class Station:
         async with asyncio.TaskGroup() as tail:
             tasks = [
                 self._supervised(tail, "web", lambda: self._serve(view)),
-                self._supervised(tail, "uplink", self._uplink(store).run),
+                self._supervised(tail, "uplink", self._uplink(store, signer).run),
                 tail.create_task(self._notify_systemd(), name="systemd"),
             ]
             async with asyncio.TaskGroup() as middle:
@@ -219,12 +219,13 @@ class Station:
 
     # ------------------------------------------------------------------ tail: people and centre
 
-    def _uplink(self, store: Store) -> Uplink:
+    def _uplink(self, store: Store, signer: NoteSigner) -> Uplink:
         return Uplink(
             store,
             self._model.uplink,
             station=self._model.station.id,
             resolve=self._config.resolve,
+            verifier_key=signer.verifier_key,
             health=self._health,
             now_ns=time.time_ns,
             on_receipt=self._tell_receipt,
