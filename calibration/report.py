@@ -182,7 +182,7 @@ def _lane_remarks(lane: FittedLane) -> Iterator[Text]:
     if len(vehicles) < 2:
         yield Text(
             f"车道 {name}：只有一种基准车，不同车辆之间的差别未知。",
-            f"Lane {name}: one kind of reference vehicle; differences between vehicles are unknown.",
+            f"Lane {name}: only one reference vehicle; how others differ is unknown.",
         )
     for vehicle in sorted(vehicles, key=lambda v: v.vehicle_name):
         runs = sum(one.reference == vehicle for one in lane.used)

@@ -143,8 +143,8 @@ def candidate_limits(rules: RuleSet, configuration: str) -> tuple[GrossLimit, ..
 
 def _wrong(name: str, zh: str, en: str) -> ConfigError:
     return ConfigError(
-        f"规则包{name and f' {name}'}：{zh}",
-        f"rule pack{name and f' {name}'}: {en}",
+        f"{f'规则包 {name}'.strip()}：{zh}",
+        f"{f'rule pack {name}'.strip()}: {en}",
         next_zh="对照 docs/rules.md 改正，改动须经法制人员签认",
         next_en="mend it by docs/rules.md; a change needs the legal reviewer's signature",
     )
