@@ -82,6 +82,7 @@ class DemoBroker:
         await self._stop()
 
     async def _start(self, program: Path, config: str, port: int) -> None:
+        _require_free(port)
         store = self._directory / "broker"
         store.mkdir(exist_ok=True)
         file = self._directory / "broker.conf"
@@ -159,6 +160,19 @@ def _free_port() -> int:
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         return int(door.getsockname()[1])
+
+
+def _require_free(port: int) -> None:
+    """Whoever listens there already would be taken for our broker."""
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            door.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise LinkDown(
+                f"端口 {port} 已被占用：{error.strerror}",
+                f"port {port} is taken: {error.strerror}",
+            ) from error
 
 
 def _die_with_parent() -> None:
