@@ -74,8 +74,10 @@ def _read(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return b""
-        data = file.read(MAX_PICTURE_BYTES + 1)
-        return data if len(data) <= MAX_PICTURE_BYTES else b""
+        data = os.read(descriptor, MAX_PICTURE_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    return data if len(data) <= MAX_PICTURE_BYTES else b""

@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.config import ModbusSection
+from edge.errors import ConfigError, DeviceFault, LinkDown
+from edge.health import Health, Level
+from edge.records import Measurement
+from edge.sources.modbus import ModbusSource
 from firmware_bridge.modbus import ModbusDevice, ModbusLost, ModbusRefused
 from firmware_bridge.modbus_map import RegisterMap, load_map
 
@@ -52,11 +57,19 @@ def crc16(data: bytes) -> bytes:
     return struct.pack("<H", crc)
 
 
+_LOOPBACKS: dict[str, Callable[[bytes], bytes | None]] = {
+    "echo": lambda pdu: pdu,
+    "refuse": lambda _: b"\x88\x01",
+    "ignore": lambda _: None,
+    "babble": lambda _: b"\x03\x02\x04\x57",
+}
+
+
 class Slave:
     """A device that answers one request after the other, each as late as it is told.
 
     ``delays_s[i]`` belongs to request ``i``; None stands for no answer. Function 08 is echoed,
-    refused or ignored as ``loopback`` says.
+    refused, ignored or met with something else as ``loopback`` says.
     """
 
     def __init__(self, delays_s: dict[int, float | None] | None = None, loopback: str = "echo"):
@@ -69,7 +82,7 @@ class Slave:
     def answer(self, pdu: bytes) -> bytes | None:
         function, start, count = struct.unpack(">BHH", pdu[:5])
         if function == 0x08:
-            return {"echo": pdu, "refuse": b"\x88\x01", "ignore": None}[self.loopback]
+            return _LOOPBACKS[self.loopback](pdu)
         wanted = range(start, start + count)
         if function in (1, 2):
             byte = sum(self.bits[address] << i for i, address in enumerate(wanted))
@@ -196,3 +209,189 @@ def test_a_late_answer_is_never_taken_for_another(
             assert device.counters["timeouts"] >= 1
 
     asyncio.run(scenario())
+
+
+def test_a_cancelled_read_leaves_nothing_to_be_mistaken(two: RegisterMap) -> None:
+    async def scenario() -> None:
+        slave = Slave({3: 0.8 * TIMEOUT_S})
+        async with on_pty(slave) as url, ModbusDevice(url, 1, two, TIMEOUT_S) as device:
+            await device.read()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(device.read(), 0.3 * TIMEOUT_S)
+            values = {value.name: value.value for value in await device.read()}
+            assert values == {"here": 1111, "there": 2222}
+
+    asyncio.run(scenario())
+
+
+def test_what_an_earlier_master_asked_is_not_taken_for_ours(two: RegisterMap) -> None:
+    """The port is opened while an answer to somebody else's request is still on its way."""
+
+    async def scenario() -> None:
+        slave = Slave({1: 2.5 * TIMEOUT_S})
+        async with on_pty(slave) as url:
+            with pytest.raises(ModbusLost):
+                async with ModbusDevice(url, 1, two, TIMEOUT_S) as first:
+                    await first.read()
+            slave.words = {0: 3333, 100: 4444}
+            async with ModbusDevice(url, 1, two, TIMEOUT_S) as second:
+                values = {value.name: value.value for value in await second.read()}
+        assert values == {"here": 3333, "there": 4444}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("line", [on_pty, on_tcp])
+def test_the_cabinet_map_reads_in_two_requests(line: Line) -> None:
+    async def scenario() -> None:
+        slave = Slave()
+        slave.words = dict(CABINET_INPUTS)
+        async with line(slave) as url, ModbusDevice(url, 1, load_map("cabinet"), 0.5) as device:
+            values = {value.name: value.value for value in await device.read()}
+            slave.words[0] = 2000
+            again = {value.name for value in await device.read()}
+        assert values == pytest.approx(
+            {
+                "road_temperature": 21.5,
+                "cabinet_temperature": -1.0,
+                "cabinet_humidity": 45.0,
+                "ups_charge": 100.0,
+                "battery_voltage": 27.12,
+                "uptime": 100_000.0,
+                "door_open": 0.0,
+                "ups_on_mains": 1.0,
+            }
+        )
+        assert values.keys() - again == {"road_temperature"}
+        assert device.counters["out_of_range"] == 1
+        assert len([pdu for pdu in slave.requests if pdu[0] != 8]) == 4
+
+    asyncio.run(scenario())
+
+
+def test_a_reply_to_another_transaction_is_not_taken(two: RegisterMap) -> None:
+    async def scenario() -> None:
+        async with on_tcp(Slave(), 7) as url, ModbusDevice(url, 1, two, TIMEOUT_S) as device:
+            with pytest.raises(ModbusLost):
+                await device.read()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("line", [on_pty, on_tcp])
+def test_a_register_that_is_not_there_is_refused(two: RegisterMap, line: Line) -> None:
+    async def scenario() -> None:
+        slave = Slave()
+        del slave.words[100]
+        async with line(slave) as url, ModbusDevice(url, 1, two, 0.5) as device:
+            with pytest.raises(ModbusRefused, match="exception 2"):
+                await device.read()
+            slave.words[100] = 5
+            assert [value.value for value in await device.read()] == [1111, 5]
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_never_answers_is_asked_again_after_silence(two: RegisterMap) -> None:
+    async def scenario() -> None:
+        slave = Slave(dict.fromkeys(range(1000)))
+        async with on_pty(slave) as url, ModbusDevice(url, 1, two, 0.02) as device:
+            with pytest.raises(ModbusLost) as lost:
+                await device.read()
+            assert lost.value.reason == "silent"
+            assert device.counters["settled_by_silence"] == 1
+            assert slave.requests[-1][0] == 0x03
+
+    asyncio.run(scenario())
+
+
+def test_a_line_that_chatters_is_given_up(two: RegisterMap) -> None:
+    async def scenario() -> None:
+        slave = Slave(loopback="babble")
+        async with on_pty(slave) as url, ModbusDevice(url, 1, two, 0.02) as device:
+            with pytest.raises(ModbusLost, match="rest"):
+                await device.read()
+            assert all(pdu[0] == 0x08 for pdu in slave.requests)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("url", "unit"),
+    [
+        ("tcp://", 1),
+        ("http://127.0.0.1", 1),
+        ("rtu://", 1),
+        ("rtu:///dev/ttyS9?speed=9600", 1),
+        ("rtu:///dev/ttyS9?baud=fast", 1),
+        ("rtu:///dev/ttyS9?parity=X", 1),
+        ("rtu:///dev/ttyS9", 0),
+        ("rtu:///dev/ttyS9", 248),
+    ],
+)
+def test_what_is_no_line_is_a_mistake_of_the_station_file(url: str, unit: int) -> None:
+    source = source_of(url, unit=unit)[0]
+    with pytest.raises(ConfigError):
+        asyncio.run(source.run(lambda _: None))
+
+
+def source_of(url: str, **rest: object) -> tuple[ModbusSource, Health]:
+    values = {"id": "M1", "url": url, "map": "cabinet", "poll_s": 0.1, "timeout_s": TIMEOUT_S}
+    health = Health(lambda: 0)
+    return ModbusSource(ModbusSection.model_validate(values | rest), health, lambda: 77), health
+
+
+def test_the_source_polls_and_survives_one_missing_answer() -> None:
+    async def scenario() -> None:
+        slave = Slave({5: None})
+        slave.words = dict(CABINET_INPUTS)
+        measured: list[Measurement] = []
+        async with on_pty(slave) as url:
+            source, health = source_of(url)
+            levels: set[Level] = set()
+            task = asyncio.create_task(source.run(measured.append))
+            async with asyncio.timeout(5):
+                while len(measured) < 32:
+                    await asyncio.sleep(0.01)
+                    levels.add(health.snapshot().states["modbus.M1"].level)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert measured[0].device == "M1"
+        assert measured[0].time_ns == 77
+        assert levels == {Level.WAITING, Level.WARNING, Level.OK}
+        assert health.snapshot().counters["modbus.M1.missed_polls"] == 1
+        assert health.snapshot().counters["modbus.M1.timeouts"] == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_silent_device_is_a_link_down() -> None:
+    async def scenario() -> None:
+        async with on_pty(Slave(dict.fromkeys(range(100)))) as url:
+            await source_of(url, timeout_s=0.05)[0].run(lambda _: None)
+
+    with pytest.raises(LinkDown):
+        asyncio.run(scenario())
+
+
+def test_a_missing_port_and_a_closed_one_are_link_downs(tmp_path: Path) -> None:
+    with pytest.raises(LinkDown):
+        asyncio.run(source_of(f"rtu://{tmp_path}/none")[0].run(lambda _: None))
+    with pytest.raises(LinkDown):
+        asyncio.run(source_of("tcp://127.0.0.1:1")[0].run(lambda _: None))
+
+
+def test_a_device_without_the_registers_is_a_fault() -> None:
+    async def scenario() -> None:
+        slave = Slave()
+        slave.words = {}
+        async with on_pty(slave) as url:
+            await source_of(url)[0].run(lambda _: None)
+
+    with pytest.raises(DeviceFault, match="exception 2"):
+        asyncio.run(scenario())
+
+
+def test_a_map_that_is_not_there_is_a_mistake_of_the_station_file() -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        source_of("tcp://127.0.0.1:1", map="nowhere")
