@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from edge.health import Level
@@ -16,6 +16,9 @@ from edge.web.view import StationView
 from edge.web.waveform import MOST_BUCKETS, Trace, signal_view
 
 router = APIRouter()
+
+Index = Annotated[int, Path(ge=0, le=2**53)]
+"""Number of a record, in the range that its canonical form can say."""
 
 _FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _SIGNAL_ROLE = "signal"
@@ -81,7 +84,7 @@ async def state(request: Request) -> dict[str, Any]:
 async def vehicles(
     request: Request,
     lane: str | None = None,
-    before: Annotated[int | None, Query(ge=0)] = None,
+    before: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[dict[str, Any]]:
     """Vehicle records, the newest first; ``before`` is an index to go on from."""
@@ -92,14 +95,14 @@ async def vehicles(
 
 
 @router.get("/api/vehicles/{index}.json")
-async def vehicle(request: Request, index: int) -> dict[str, Any]:
+async def vehicle(request: Request, index: Index) -> dict[str, Any]:
     """One vehicle record."""
     record = await record_of(request, index, "vehicle")
     return {**record.body, "record_id": record.record_id}
 
 
 @router.get("/records/{index}/record.json")
-async def canonical(request: Request, index: int) -> Response:
+async def canonical(request: Request, index: Index) -> Response:
     """The record byte for byte: what the leaf hash covers."""
     record = await record_of(request, index)
     name = f"{station_of(request).station_id}-{index}.json"
@@ -111,7 +114,7 @@ async def canonical(request: Request, index: int) -> Response:
 
 
 @router.get("/records/{index}/blobs/{sha256}")
-async def blob(request: Request, index: int, sha256: str) -> FileResponse:
+async def blob(request: Request, index: Index, sha256: str) -> FileResponse:
     """A picture or signal file that the record names; nothing else of the disk is served."""
     record = await record_of(request, index)
     found = next((b for b in record.blobs if b.sha256 == sha256), None)
@@ -131,7 +134,7 @@ async def blob(request: Request, index: int, sha256: str) -> FileResponse:
 @router.get("/api/vehicles/{index}/signal.json")
 async def signal(
     request: Request,
-    index: int,
+    index: Index,
     begin: int = 0,
     end: int = 2**62,
     buckets: Annotated[int, Query(ge=10, le=MOST_BUCKETS)] = 800,

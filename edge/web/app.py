@@ -14,11 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from edge.errors import InputError, SteelyardError, Text
+from edge.supervise import supervise
 from edge.web import api, pages
 from edge.web.board import Board
 from edge.web.desk import Desk
 from edge.web.guard import Guard
 from edge.web.present import kg, spaced_plate
+from edge.web.terms import grammar_text
 from edge.web.texts import TEXTS
 from edge.web.view import StationView
 
@@ -30,7 +32,8 @@ def create_app(station: StationView) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def desk_at_work(_app: FastAPI) -> AsyncIterator[None]:
-        work = asyncio.create_task(desk.run(), name="desk of the floor")
+        work = asyncio.create_task(supervise("floor", desk.run, station.health), name="floor")
+        await desk.open.wait()
         yield
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -62,7 +65,7 @@ def _templates(station: StationView) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"kg": kg, "plate": spaced_plate}
+    environment.filters |= {"kg": kg, "plate": spaced_plate, "grammar": grammar_text}
     environment.globals["local"] = station.local
     return environment
 

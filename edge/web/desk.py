@@ -23,12 +23,20 @@ class Desk:
     def __init__(self, station: StationView) -> None:
         self.floor = Floor()
         self.bytes_per_hour: float | None = None
+        self.open = asyncio.Event()
+        """Set once the floor was rebuilt, or could not be at the first try."""
         self._station = station
         # Two clicks on one button must not seal one guidance twice.
         self._sealing = asyncio.Lock()
 
     async def run(self) -> None:
         """Rebuild the floor from the store, then keep it until cancelled."""
+        try:
+            await self._keep()
+        finally:
+            self.open.set()
+
+    async def _keep(self) -> None:
         with self._station.feed.subscribe() as news:
             await self._until_done(self._rebuild)
             async with asyncio.TaskGroup() as group:
@@ -92,7 +100,9 @@ class Desk:
                 await job()
             except SteelyardError as error:
                 self._station.health.state("floor", Level.DOWN, error.what.zh, error.what.en)
+                self.open.set()
                 await asyncio.sleep(_RETRY_S)
             else:
                 self._station.health.state("floor", Level.OK, "正常", "works")
+                self.open.set()
                 return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 LIGHT_KG = 3_500
@@ -17,6 +17,8 @@ _FRONT, _REAR = 135.0, 115.0
 _CAB_LENGTH, _CAB_TOP, _BOX_TOP, _FLOOR = 215.0, 290.0, 375.0, 95.0
 _RADIUS, _LIGHT_RADIUS = 49.0, 33.0
 _UNKNOWN_SPACING_CM = 200.0
+_LABEL_PER_GAP = 0.4
+"""Height of a letter at which "12.3" still fits between two axles."""
 _NARROWEST = 1_050.0
 """Short vehicles are not blown up to the size of a lorry."""
 
@@ -26,7 +28,7 @@ class Wheel:
     """An axle from the side, with the load that stands beneath it."""
 
     x: float
-    tonnes: str
+    load: str
     doubtful: bool
 
 
@@ -46,7 +48,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """Everything that the template draws; ``text`` is the height of a letter."""
+    """Everything that the template draws; ``text`` and ``load_text`` are heights of letters."""
 
     left: float
     width: float
@@ -54,6 +56,9 @@ class Drawing:
     ground: float
     radius: float
     text: float
+    load_text: float
+    group_y: float
+    spacing_y: float
     bodies: tuple[str, ...]
     windows: tuple[str, ...]
     wheels: tuple[Wheel, ...]
@@ -70,22 +75,35 @@ def draw(body: Mapping[str, Any]) -> Drawing:
     ground = _BOX_TOP + 10
     bodies, windows = _bodies(body, axles_x, length, ground)
     text = width / 31
+    group_y = ground + 1.55 * text
+    spacing_y = group_y + (2.05 if _has_groups(body) else 0.35) * text
     return Drawing(
         left=-(width - length) / 2,
         width=width,
-        height=ground + 5.4 * text,
+        height=spacing_y + 1.8 * text,
         ground=ground,
         radius=_LIGHT_RADIUS if _is_light(body) else _RADIUS,
         text=text,
+        load_text=min(text, _LABEL_PER_GAP * min(_gaps(axles_x))),
+        group_y=group_y,
+        spacing_y=spacing_y,
         bodies=bodies,
         windows=windows,
-        wheels=tuple(_wheel(x, axle) for x, axle in zip(axles_x, body["axles"], strict=True)),
+        wheels=_wheels(body, axles_x),
         spacings=tuple(
             Span(a, b, _metres(mm, wide=b - a > 4.5 * text))
-            for a, b, mm in zip(axles_x, axles_x[1:], body["spacings_mm"], strict=False)
+            for (a, b), mm in zip(pairwise(axles_x), body["spacings_mm"], strict=True)
         ),
         groups=tuple(_group(group, axles_x) for group in body["groups"] if group["count"] > 1),
     )
+
+
+def _has_groups(body: Mapping[str, Any]) -> bool:
+    return any(group["count"] > 1 for group in body["groups"])
+
+
+def _gaps(axles_x: list[float]) -> list[float]:
+    return [b - a for a, b in pairwise(axles_x)] or [_NARROWEST]
 
 
 def _spacing_cm(spacing_mm: int | None) -> float:
@@ -102,8 +120,13 @@ def _tonnes(load_kg: int | None) -> str:
     return "?" if load_kg is None else f"{load_kg / 1_000:.1f}"
 
 
-def _wheel(x: float, axle: Mapping[str, Any]) -> Wheel:
-    return Wheel(x, _tonnes(axle["load_kg"]), bool(axle["flags"]))
+def _wheels(body: Mapping[str, Any], axles_x: list[float]) -> tuple[Wheel, ...]:
+    # Axles of a group stand too close for a unit; the bracket beneath them carries it.
+    single = {group["first"] for group in body["groups"] if group["count"] == 1}
+    return tuple(
+        Wheel(x, _tonnes(axle["load_kg"]) + (" t" if i in single else ""), bool(axle["flags"]))
+        for i, (x, axle) in enumerate(zip(axles_x, body["axles"], strict=True))
+    )
 
 
 def _group(group: Mapping[str, Any], axles_x: list[float]) -> Span:

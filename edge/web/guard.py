@@ -84,4 +84,4 @@ def _same_origin(headers: Headers, host: str) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return headers.get("sec-fetch-site") == "same-origin"
-    return urlsplit(origin).netloc == host
+    return bool(host) and origin in {f"http://{host}", f"https://{host}"}

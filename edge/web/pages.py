@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from edge.records import Record
-from edge.web.api import record_of, station_of
+from edge.web.api import Index, record_of, station_of
 from edge.web.board import Board
 from edge.web.present import vehicle_view
 from edge.web.status import parts
@@ -62,7 +62,7 @@ async def events(request: Request) -> StreamingResponse:
 
 
 @router.get("/vehicles/{index}")
-async def vehicle(request: Request, index: int) -> HTMLResponse:
+async def vehicle(request: Request, index: Index) -> HTMLResponse:
     """Everything about one vehicle, and why it was judged so."""
     station, t = station_of(request), speaker_of(request)
     record = await record_of(request, index, "vehicle")
@@ -80,7 +80,7 @@ async def vehicle(request: Request, index: int) -> HTMLResponse:
 
 
 @router.post("/cases/{index}/guided")
-async def guided(request: Request, index: int) -> RedirectResponse:
+async def guided(request: Request, index: Index) -> RedirectResponse:
     """The operator guided a vehicle to the precise scale: sealed, then shown."""
     await request.app.state.desk.guided(index)
     return RedirectResponse("/", status_code=303)
@@ -88,7 +88,7 @@ async def guided(request: Request, index: int) -> RedirectResponse:
 
 @router.get("/records")
 async def records(
-    request: Request, before: Annotated[int | None, Query(ge=0)] = None
+    request: Request, before: Annotated[int | None, Query(ge=0, le=2**53)] = None
 ) -> HTMLResponse:
     """The station log, the newest first."""
     station, t = station_of(request), speaker_of(request)
@@ -106,7 +106,7 @@ async def records(
 
 
 @router.get("/records/{index}")
-async def record(request: Request, index: int) -> HTMLResponse:
+async def record(request: Request, index: Index) -> HTMLResponse:
     """Any record of the log as it is written."""
     found = await record_of(request, index)
     written = json.dumps(found.body, ensure_ascii=False, indent=2)

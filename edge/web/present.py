@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from edge.errors import Text
 from edge.inspection.floor import Case
 from edge.web.drawing import Drawing, draw
-from edge.web.terms import CASES, FLAGS, SELECTIONS, VERDICTS, flag_text
+from edge.web.terms import CASES, FLAGS, SELECTIONS, VERDICTS, figures_text, flag_text
 from edge.web.texts import Speaker
 from edge.web.view import StationView
 
@@ -81,7 +81,8 @@ def vehicle_view(
         sentence=t.pick(verdict_sentence(verdict)),
         limits=limits_text(verdict, t),
         information=tuple(
-            (t.pick(station.pack.text(key)), value) for key, value in verdict["information"]
+            (t.pick(station.pack.text(key)), t.pick(figures_text(value)))
+            for key, value in verdict["information"]
         ),
         reasons=tuple(t.pick(reason_text(key, station)) for key in verdict["reasons"]),
         flags=tuple(t.pick(flag_text(name)) for name in body["flags"]),

@@ -15,6 +15,7 @@ from edge.web.texts import Speaker
 
 _ORDER = (Level.DOWN, Level.WARNING, Level.WAITING, Level.OK)
 _NS_PER_S = 1_000_000_000
+_LONG_S = 99 * 86_400
 _US_PER_H = 3_600_000_000
 
 
@@ -99,7 +100,8 @@ def outage_text(free: int, per_hour: float | None, t: Speaker) -> str:
     """How long the station can keep everything while the line is down."""
     if not per_hour:
         return t("outbox.hours.unknown")
-    return t.age(3600 * free / per_hour)
+    seconds = 3600 * free / per_hour
+    return t.age(seconds) if seconds < _LONG_S else t("outbox.hours.long")
 
 
 def store_trouble(what: Text, then: Text, t: Speaker) -> Headline:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from edge.errors import Text
 from edge.health import Level
 
@@ -23,6 +25,33 @@ FLAGS: dict[str, Text] = {
     "STOPPED": Text("在秤上停车或太慢", "stopped on the scale, or crawled"),
 }
 
+GRAMMARS: dict[str, Text] = {
+    "": Text("不符合任何种类", "fits no kind"),
+    "cn-ordinary": Text("普通号牌", "ordinary"),
+    "cn-trailer": Text("挂车号牌", "trailer"),
+    "cn-energy-small": Text("小型新能源号牌", "new energy, small"),
+    "cn-energy-large": Text("大型新能源号牌", "new energy, large"),
+    "cn-learner": Text("教练车号牌", "driving school"),
+    "cn-police": Text("警车号牌", "police"),
+    "cn-hk-macau": Text("港澳入出境号牌", "Hong Kong, Macau"),
+    "cn-consulate": Text("领馆号牌", "consulate"),
+    "cn-embassy": Text("使馆号牌", "embassy"),
+    "cn-rescue": Text("应急救援号牌", "emergency rescue"),
+    "cn-armed-police": Text("武警号牌", "armed police"),
+    "cn-army": Text("军车号牌", "army"),
+}
+
+FIGURES: dict[str, Text] = {
+    "group": Text("第 {} 轴组", "group {}"),
+    "axles": Text("{} 轴", "{} axle(s)"),
+    "load_kg": Text("测得 {} kg", "measured {} kg"),
+    "u_kg": Text("标准不确定度 {} kg", "standard uncertainty {} kg"),
+    "limit_kg": Text("限值 {} kg", "limit {} kg"),
+    "verified=true": Text("已核对", "checked"),
+    "verified=false": Text("凭记忆，未核对", "from memory, not checked"),
+}
+"""Figures that the rules state as ``name=value``."""
+
 VERDICTS: dict[str, Text] = {
     "within": Text("未超限", "Within limit"),
     "over": Text("超限", "Over limit"),
@@ -40,6 +69,8 @@ CASES: dict[str, Text] = {
     "guided": Text("已引导到精检秤", "guided to the precise scale"),
     "expired": Text("没有到精检秤（超时）", "never came to the precise scale (time ran out)"),
 }
+
+_FIGURE = re.compile(r"\b([a-z_]+)=([\w.]+)")
 
 LEVELS: dict[Level, Text] = {
     Level.OK: Text("正常", "works"),
@@ -113,6 +144,25 @@ def next_step(part: str) -> Text:
     family, _, ident = part.partition(".")
     text = NEXT_STEPS.get(family, NEXT_STEP)
     return Text(text.zh.format(id=ident), text.en.format(id=ident))
+
+
+def grammar_text(name: str) -> Text:
+    """A kind of plate in words; its name where we have none (plates of other countries)."""
+    return GRAMMARS.get(name, Text(name, name))
+
+
+def figures_text(statement: str) -> Text:
+    """A statement with ``name=value`` in words; anything else in it stays as it is."""
+
+    def said(found: re.Match[str]) -> Text:
+        name, value = found.groups()
+        text = FIGURES.get(found[0]) or FIGURES.get(name)
+        shown = f"{int(value):,}" if value.isdigit() else value
+        return Text(text.zh.format(shown), text.en.format(shown)) if text else Text(*2 * [found[0]])
+
+    zh = _FIGURE.sub(lambda found: said(found).zh + "，", statement)
+    en = _FIGURE.sub(lambda found: said(found).en + ", ", statement)
+    return Text(zh.replace("， ", "，").strip("， "), en.replace(",  ", ", ").strip(", "))
 
 
 def flag_text(name: str) -> Text:

@@ -52,7 +52,6 @@ TEXTS: dict[str, Text] = {
     "limit.none": Text("没有适用的限值", "No limit applies"),
     "time": Text("时间", "Time"),
     "speed": Text("车速", "Speed"),
-    "speed.change": Text("变速", "Speed change"),
     "axles": Text("轴", "Axles"),
     "axle.number": Text("第 {number} 轴", "Axle {number}"),
     "axle.load": Text("轴重", "Axle load"),
@@ -61,7 +60,6 @@ TEXTS: dict[str, Text] = {
     "axle.rows": Text("各排传感器", "Rows of sensors"),
     "axle.spacing": Text("到下一轴", "To next axle"),
     "axle.configuration": Text("轴组", "Axle groups"),
-    "group": Text("轴组", "Group"),
     "plate": Text("车牌", "Plate"),
     "plate.none": Text("未识别", "Not read"),
     "plate.ambiguous": Text("不能确定", "Not certain"),
@@ -73,13 +71,10 @@ TEXTS: dict[str, Text] = {
         "有一个车牌可能属于不止一辆车，所以不采用。",
         "A plate could belong to more than one vehicle, so none is used.",
     ),
-    "plate.candidates": Text("候选车牌", "Candidates"),
     "plate.offset": Text("与预计时间相差", "Off the expected time"),
     "plate.confidence": Text("置信度", "Confidence"),
     "plate.grammar": Text("号牌种类", "Kind of plate"),
-    "plate.grammar.none": Text("不符合任何种类", "fits no kind"),
     "plate.camera": Text("相机", "Camera"),
-    "plate.reason": Text("理由", "Reason"),
     "picture": Text("抓拍照片", "Picture"),
     "picture.none": Text("没有照片。", "No picture."),
     "verdict.title": Text("判定", "Verdict"),
@@ -87,7 +82,6 @@ TEXTS: dict[str, Text] = {
     "verdict.lower": Text("可信下限", "Lower bound"),
     "verdict.level": Text("单侧置信水平 {percent} %", "one-sided coverage {percent} %"),
     "verdict.article": Text("依据", "Article"),
-    "verdict.source": Text("出处", "Source"),
     "verdict.verified": Text("已与法规原文核对", "checked against the text of the law"),
     "verdict.unverified": Text(
         "凭记忆录入，尚未与法规原文核对", "from memory, not yet checked against the text of the law"
@@ -134,8 +128,6 @@ TEXTS: dict[str, Text] = {
     "delivery.attempts": Text("发送次数", "attempts"),
     "case.title": Text("引导", "Guidance"),
     "health.title": Text("设备状态", "Devices"),
-    "health.part": Text("部件", "Part"),
-    "health.state": Text("状态", "State"),
     "health.since": Text("持续", "For"),
     "health.counters": Text("计数器", "Counters"),
     "health.gauges": Text("当前值", "Present values"),
@@ -144,6 +136,7 @@ TEXTS: dict[str, Text] = {
     "outbox.oldest": Text("最早一条已等", "Oldest waits for"),
     "outbox.hours": Text("断网还能坚持", "Room if the line stays down"),
     "outbox.hours.unknown": Text("车流量还不够估算", "not enough traffic to tell"),
+    "outbox.hours.long": Text("99 天以上", "more than 99 days"),
     "outbox.free": Text("磁盘剩余", "Free disk"),
     "outbox.poisoned": Text("被拒收", "Refused"),
     "outbox.all": Text("全部已签收", "all receipted"),
@@ -156,8 +149,6 @@ TEXTS: dict[str, Text] = {
     "log.empty": Text("日志还是空的。", "The log is empty."),
     "log.key": Text("本站验证公钥", "Verifier key of this station"),
     "records.title": Text("站点日志", "Station log"),
-    "records.kind": Text("种类", "Kind"),
-    "records.what": Text("内容", "Content"),
     "records.newer": Text("较新", "Newer"),
     "records.older": Text("较早", "Older"),
     "records.none": Text("没有更早的记录。", "No earlier records."),
@@ -173,7 +164,6 @@ TEXTS: dict[str, Text] = {
     "age.minutes": Text("{n} 分钟", "{n} min"),
     "age.hours": Text("{n} 小时", "{n} h"),
     "age.days": Text("{n} 天", "{n} days"),
-    "unit.ppm": Text("百万分之 {n}", "{n} ppm"),
 }
 
 
@@ -190,6 +180,11 @@ class Speaker:
     def pick(self, text: Text) -> str:
         """A bilingual text of another room, in this language."""
         return text.lang(self.lang)
+
+    def half(self, sentence: str) -> str:
+        """This language's half of a sentence that was sealed as ``中文 / English``."""
+        zh, slash, en = sentence.partition(" / ")
+        return en if slash and self.lang == "en" else zh
 
     def age(self, seconds: float) -> str:
         """A duration in the one unit that matters."""

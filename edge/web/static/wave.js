@@ -64,7 +64,11 @@ function plot(canvas, traces) {
   const y = (count) => TOP + (high + pad - count) / (high - low + 2 * pad) * (HEIGHT - TOP - BOTTOM);
   grid(pen, width, x, y, low, high);
   wheels(pen, x, width);
-  for (const trace of traces) band(pen, trace, x, y, colour(trace.side === "left" ? "--left" : "--right"));
+  // The right wheel is a thin line on the broad one of the left, so that equal loads show both.
+  for (const trace of traces) {
+    const left = trace.side === "left";
+    band(pen, trace, x, y, colour(left ? "--left" : "--right"), left ? 3.5 : 1.2);
+  }
 }
 
 function grid(pen, width, x, y, low, high) {
@@ -94,9 +98,9 @@ function wheels(pen, x, width) {
   if (to > from) pen.fillRect(from, TOP, to - from, HEIGHT - TOP - BOTTOM);
 }
 
-function band(pen, trace, x, y, ink) {
+function band(pen, trace, x, y, ink, broad) {
   const n = trace.min.length, [begin, end] = shown.window, step = (end - begin) / Math.max(1, n);
-  pen.strokeStyle = ink; pen.fillStyle = ink; pen.lineWidth = 1.4; pen.lineJoin = "round";
+  pen.strokeStyle = ink; pen.fillStyle = ink; pen.lineWidth = broad; pen.lineJoin = "round";
   pen.beginPath();
   for (let i = 0; i < n; i++) pen.lineTo(x(begin + (i + 0.5) * step), y(trace.max[i]));
   for (let i = n - 1; i >= 0; i--) pen.lineTo(x(begin + (i + 0.5) * step), y(trace.min[i]));

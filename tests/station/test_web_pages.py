@@ -1,0 +1,299 @@
+"""The pages over a real server and a real store: what they show, refuse, seal and hand out."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from edge.errors import ConfigError, LinkDown, StoreError
+from edge.evidence.merkle import leaf_hash
+from edge.health import Level
+from edge.web.app import create_app
+from edge.web.server import WebServer
+from tests.browser.sample_station import (
+    CAR,
+    LEGAL_SEMI,
+    OVER_SEMI,
+    STRADDLER,
+    SampleStation,
+    open_station,
+)
+
+Visit = Callable[[SampleStation, httpx.AsyncClient], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(sample: SampleStation) -> AsyncIterator[httpx.AsyncClient]:
+    server = WebServer(create_app(sample.view), "127.0.0.1", 0)
+    running = asyncio.create_task(server.run())
+    try:
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+            yield client
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+def visit(directory: Path, what: Visit) -> None:
+    async def scenario() -> None:
+        async with open_station(directory) as sample, serving(sample) as client:
+            await what(sample, client)
+
+    asyncio.run(scenario())
+
+
+def own(client: httpx.AsyncClient) -> dict[str, str]:
+    return {"Origin": str(client.base_url).rstrip("/")}
+
+
+def test_start_page_shows_the_newest_vehicle_of_each_lane(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        await sample.seal(CAR)
+        await sample.seal(LEGAL_SEMI)
+        html = (await client.get("/")).text
+        assert "冀B·5T288" in html
+        assert "44,750" in html
+        assert "± 1,074" in html, "U is twice the standard uncertainty"
+        assert "还没有车辆通过" in html, "lane 2 is empty"
+        assert "一切正常" in html
+
+    visit(tmp_path, look)
+
+
+def test_language_is_remembered(tmp_path: Path) -> None:
+    async def look(_: SampleStation, client: httpx.AsyncClient) -> None:
+        assert "现在要做的事" in (await client.get("/")).text
+        assert "What to do now" in (await client.get("/?lang=en")).text
+        assert "What to do now" in (await client.get("/")).text
+        assert "现在要做的事" in (await client.get("/?lang=xx")).text
+
+    visit(tmp_path, look)
+
+
+def test_markup_in_a_plate_stays_text(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        nasty = dataclasses.replace(OVER_SEMI, plate="<img src=x>")
+        record = await sample.seal(nasty)
+        for path in ("/", f"/vehicles/{record.index}", "/records", f"/records/{record.index}"):
+            answer = await client.get(path)
+            assert "&lt;img src=x&gt;" in answer.text
+            assert "<img src=x" not in answer.text
+            assert "script-src 'self'" in answer.headers["content-security-policy"]
+
+    visit(tmp_path, look)
+
+
+def test_guiding_is_sealed_once(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        record = await sample.seal(OVER_SEMI)
+        path = f"/cases/{record.index}/guided"
+        answers = await asyncio.gather(*(client.post(path, headers=own(client)) for _ in range(2)))
+        assert sorted(answer.status_code for answer in answers) == [303, 409]
+        (case,) = await sample.store.latest(kind="case")
+        assert case.body["vehicle_record_id"] == record.record_id
+        assert case.body["state"] == "guided"
+        assert "已引导到精检秤" in (await client.get(f"/vehicles/{record.index}")).text
+
+    visit(tmp_path, look)
+
+
+def test_the_floor_survives_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_station(tmp_path) as sample:
+            guided, waiting = await sample.seal(OVER_SEMI), await sample.seal(STRADDLER)
+            gone = await sample.seal(OVER_SEMI, ago_s=7_200)
+            async with serving(sample) as client:
+                await client.post(f"/cases/{guided.index}/guided", headers=own(client))
+            async with serving(sample) as client:
+                await asyncio.sleep(0.1)
+                state = (await client.get("/api/state.json")).json()
+                assert state["waiting_cases"] == [waiting.index]
+            ends = {r.body["vehicle_index"]: r for r in await sample.store.latest(kind="case")}
+            assert ends[guided.index].body["state"] == "guided"
+            assert ends[gone.index].body["state"] == "expired"
+            assert ends[gone.index].urgent, "the centre hears of a no-show first"
+
+    asyncio.run(scenario())
+
+
+FOREIGN = [
+    ("GET", {"Host": "evil.example"}),
+    ("GET", {"Host": "127.0.0.1.evil.example:80"}),
+    ("GET", {"Host": "[::bad"}),
+    ("POST", {}),
+    ("POST", {"Origin": "http://evil.example"}),
+    ("POST", {"Origin": "null"}),
+    ("POST", {"Origin": "http://[bad"}),
+    ("POST", {"Sec-Fetch-Site": "cross-site"}),
+]
+
+
+def test_foreign_names_and_foreign_pages_are_refused(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        record = await sample.seal(OVER_SEMI)
+        for method, headers in FOREIGN:
+            path = "/" if method == "GET" else f"/cases/{record.index}/guided"
+            answer = await client.request(method, path, headers=headers)
+            assert answer.status_code == 403, headers
+        assert await sample.store.latest(kind="case") == []
+
+    visit(tmp_path, look)
+
+
+def test_a_record_is_handed_out_byte_for_byte(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        record = await sample.seal(OVER_SEMI)
+        answer = await client.get(f"/records/{record.index}/record.json")
+        assert leaf_hash(answer.content).hex() == record.record_id
+        assert "attachment" in answer.headers["content-disposition"]
+
+    visit(tmp_path, look)
+
+
+def test_only_blobs_of_the_record_are_served(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        first, second = await sample.seal(OVER_SEMI), await sample.seal(CAR)
+        for blob in first.blobs:
+            mine = await client.get(f"/records/{first.index}/blobs/{blob.sha256}")
+            assert mine.content == sample.store.blob_path(blob.sha256).read_bytes()
+            other = await client.get(f"/records/{second.index}/blobs/{blob.sha256}")
+            assert other.status_code == 404
+        assert (await client.get(f"/records/{first.index}/blobs/..%2f..%2fkey")).status_code == 404
+
+    visit(tmp_path, look)
+
+
+def test_signal_is_plotted_from_the_stored_file(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        record = await sample.seal(OVER_SEMI)
+        signal = (await client.get(f"/api/vehicles/{record.index}/signal.json?buckets=50")).json()
+        assert [(t["channel"], t["row"], t["side"]) for t in signal["traces"]] == [
+            ("r1L", 1, "left"),
+            ("r1R", 1, "right"),
+            ("r2L", 2, "left"),
+            ("r2R", 2, "right"),
+        ]
+        assert max(signal["traces"][0]["max"]) > 30_000, "the wheels are to be seen"
+        begin = signal["clip"][0]
+        part = await client.get(
+            f"/api/vehicles/{record.index}/signal.json?begin={begin}&end={begin + 20}"
+        )
+        assert len(part.json()["traces"][0]["min"]) == 20
+
+    visit(tmp_path, look)
+
+
+def test_what_is_not_there_is_said_plainly(tmp_path: Path) -> None:
+    async def look(_: SampleStation, client: httpx.AsyncClient) -> None:
+        for path in ("/vehicles/99", "/records/99", "/nowhere", "/vehicles/x", "/vehicles/-1", f"/records/{2**70}"):
+            answer = await client.get(path)
+            assert answer.status_code in {404, 422}
+            assert "没有这个页面或记录" in answer.text
+
+    visit(tmp_path, look)
+
+
+def test_health_decides_the_answer_to_a_supervisor(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/healthz")).status_code == 200
+        sample.health.state("digitiser.D1", Level.DOWN, "线断了", "the line is cut")
+        assert (await client.get("/healthz")).status_code == 503
+        html = (await client.get("/?lang=en")).text
+        assert "the line is cut" in html
+        assert "call maintenance" in html
+
+    visit(tmp_path, look)
+
+
+def test_records_are_paged_without_hole_or_repeat(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        for _ in range(5):
+            await sample.seal(CAR)
+        indices: list[int] = []
+        while page := (
+            await client.get(
+                "/api/vehicles.json",
+                params={"limit": 2} | ({"before": indices[-1]} if indices else {}),
+            )
+        ).json():
+            indices += [body["index"] for body in page]
+        assert indices == [4, 3, 2, 1, 0]
+
+    visit(tmp_path, look)
+
+
+def test_stream_begins_with_everything_then_sends_what_changed(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        async with client.stream("GET", "/events?lang=en") as stream:
+            parts = (json.loads(x[6:]) async for x in stream.aiter_lines() if x[:5] == "data:")
+            first = await anext(parts)
+            assert {"clock", "headline", "todo", "lane-1", "lane-2", "recent"} <= set(first)
+            began = time.monotonic()
+            await sample.seal(OVER_SEMI)
+            while "lane-2" not in (changed := await anext(parts)):
+                pass
+            assert time.monotonic() - began < 0.9, "told at once, not at the next second"
+            assert "63,750" in changed["lane-2"]
+            assert "lane-1" not in changed
+
+    visit(tmp_path, look)
+
+
+def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async def scenario() -> float:
+        async with open_station(tmp_path) as sample:
+            server = WebServer(create_app(sample.view), "127.0.0.1", 0)
+            running = asyncio.create_task(server.run())
+            async with (
+                httpx.AsyncClient(base_url=server.url, trust_env=False) as client,
+                client.stream("GET", "/events") as stream,
+            ):
+                await anext(stream.aiter_lines())
+                began = time.monotonic()
+                running.cancel()
+                await asyncio.wait([running])
+                return time.monotonic() - began
+
+    assert asyncio.run(scenario()) < 1.0
+
+
+def test_a_store_that_refuses_is_said_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        record = await sample.seal(OVER_SEMI)
+
+        async def refuse(*_: object, **__: object) -> None:
+            raise StoreError("磁盘读不出", "the disk cannot be read", next_en="change the disk")
+
+        for name in ("latest", "outbox_summary", "record"):
+            monkeypatch.setattr(type(sample.store), name, refuse)
+        start = await client.get("/?lang=en")
+        assert start.status_code == 200
+        assert "the disk cannot be read change the disk" in start.text
+        vehicle = await client.get(f"/vehicles/{record.index}")
+        assert vehicle.status_code == 503
+        assert "change the disk" in vehicle.text
+
+    visit(tmp_path, look)
+
+
+def test_a_taken_port_and_a_foreign_address_are_told_apart(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/healthz")).status_code == 200
+        app, port = create_app(sample.view), client.base_url.port
+        assert port is not None
+        with pytest.raises(LinkDown, match=str(port)):
+            WebServer(app, "127.0.0.1", port)
+        with pytest.raises(ConfigError, match=r"192\.0\.2\.1"):
+            WebServer(app, "192.0.2.1", 0)
+
+    visit(tmp_path, look)
