@@ -21,12 +21,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from urllib.parse import parse_qs, urlsplit
 
-from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
+from firmware_bridge.modbus_client import Client, SerialAddress, address_of, make_client
 from firmware_bridge.modbus_map import (
     BIT_KINDS,
     MapError,
@@ -55,8 +54,6 @@ _FUNCTIONS = {"coil": 0x01, "discrete": 0x02, "holding": 0x03, "input": 0x04}
 _PASSING = {5: "acknowledge", 6: "busy", 10: "gateway path unavailable", 11: "no answer behind it"}
 """Exception codes that go away by themselves (V1.1b3, section 7)."""
 
-_Client = AsyncModbusTcpClient | AsyncModbusSerialClient
-
 # What it logs is raised or counted here; a silent device must not fill the journal.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
@@ -84,40 +81,6 @@ class Value:
     name: str
     value: float
     unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Serial:
-    port: str
-    baud: int
-    parity: str
-    stop_bits: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Tcp:
-    host: str
-    port: int
-
-
-def _address_of(url: str) -> _Serial | _Tcp:
-    parts = urlsplit(url)
-    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    if parts.scheme == "tcp" and parts.hostname and not query:
-        return _Tcp(parts.hostname, parts.port or 502)
-    path = parts.netloc + parts.path
-    if parts.scheme == "rtu" and path and set(query) <= {"baud", "parity", "stop"}:
-        line = _Serial(
-            path,
-            int(query.get("baud", "9600")),
-            query.get("parity", "N"),
-            int(query.get("stop", "1")),
-        )
-        if line.parity in ("N", "E", "O") and line.stop_bits in (1, 2) and line.baud > 0:
-            return line
-    raise ValueError(
-        f"{url}: is not tcp://host:port or rtu:///dev/tty...?baud=9600&parity=E&stop=1"
-    )
 
 
 class ModbusDevice:
@@ -153,23 +116,23 @@ class ModbusDevice:
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._url = url
-        self._address = _address_of(url)
-        if isinstance(self._address, _Serial) and not 1 <= unit <= 247:
+        self._address = address_of(url)
+        if isinstance(self._address, SerialAddress) and not 1 <= unit <= 247:
             raise ValueError(f"{url}: unit {unit} is outside 1..247")
         self._unit = unit
         self._map = register_map
         self._timeout_s = timeout_s
         self._mono_ns = mono_ns
         self._lock = asyncio.Lock()
-        self._suspect = isinstance(self._address, _Serial)
+        self._suspect = isinstance(self._address, SerialAddress)
         self._heard_ns = mono_ns()
         self._nonce = self._heard_ns & 0xFFFF
-        self._client: _Client | None = None
+        self._client: Client | None = None
         self.counters: Counter[str] = Counter()
 
     async def __aenter__(self) -> ModbusDevice:
         # pymodbus wants its clients made inside a running loop.
-        self._client = self._make_client()
+        self._client = make_client(self._address, self._timeout_s, self._heard)
         if not await self._client.connect():
             self._client.close()
             raise ModbusLost("missing", f"{self._url}: cannot be opened")
@@ -183,27 +146,6 @@ class ModbusDevice:
     ) -> None:
         assert self._client is not None
         self._client.close()
-
-    def _make_client(self) -> _Client:
-        if isinstance(self._address, _Tcp):
-            return AsyncModbusTcpClient(
-                self._address.host,
-                port=self._address.port,
-                timeout=self._timeout_s,
-                retries=0,
-                reconnect_delay=0,
-                trace_packet=self._heard,
-            )
-        return AsyncModbusSerialClient(
-            self._address.port,
-            baudrate=self._address.baud,
-            parity=self._address.parity,
-            stopbits=self._address.stop_bits,
-            timeout=self._timeout_s,
-            retries=0,
-            reconnect_delay=0,
-            trace_packet=self._heard,
-        )
 
     def _heard(self, sending: bool, data: bytes) -> bytes:
         if not sending:
