@@ -20,7 +20,7 @@ from edge.web.board import Board
 from edge.web.desk import Desk
 from edge.web.guard import Guard
 from edge.web.present import kg, spaced_plate
-from edge.web.terms import grammar_text
+from edge.web.terms import grammar_text, join_text
 from edge.web.texts import TEXTS
 from edge.web.view import StationView
 
@@ -65,7 +65,12 @@ def _templates(station: StationView) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"kg": kg, "plate": spaced_plate, "grammar": grammar_text}
+    environment.filters |= {
+        "kg": kg,
+        "plate": spaced_plate,
+        "grammar": grammar_text,
+        "join_reason": join_text,
+    }
     environment.globals["local"] = station.local
     return environment
 

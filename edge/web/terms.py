@@ -25,6 +25,25 @@ FLAGS: dict[str, Text] = {
     "STOPPED": Text("在秤上停车或太慢", "stopped on the scale, or crawled"),
 }
 
+JOIN_REASONS: dict[str, Text] = {
+    "": Text("车牌与车辆对应明确。", "The plate clearly belongs to this vehicle."),
+    "no-read": Text(
+        "相机在这辆车经过时没有读到车牌。", "The camera read no plate when this vehicle passed."
+    ),
+    "unread": Text(
+        "相机拍到了车辆，但认不出车牌。", "The camera saw it but could not read its plate."
+    ),
+    "fits-two-vehicles": Text(
+        "这个车牌也可能属于另一辆车，所以不采用。",
+        "This plate could also belong to another vehicle, so it is not used.",
+    ),
+    "different-texts": Text(
+        "几次读数的车牌不一样，所以不采用。", "Several reads differ, so none of them is used."
+    ),
+    "no_camera": Text("这条车道没有车牌相机。", "This lane has no plate camera."),
+}
+"""Why a plate and a vehicle came together or not."""
+
 GRAMMARS: dict[str, Text] = {
     "": Text("不符合任何种类", "fits no kind"),
     "cn-ordinary": Text("普通号牌", "ordinary"),
@@ -149,6 +168,11 @@ def next_step(part: str) -> Text:
 def grammar_text(name: str) -> Text:
     """A kind of plate in words; its name where we have none (plates of other countries)."""
     return GRAMMARS.get(name, Text(name, name))
+
+
+def join_text(reason: str) -> Text:
+    """Why a plate was taken or not; the reason itself where it is a newer one."""
+    return JOIN_REASONS.get(reason, Text(reason, reason))
 
 
 def figures_text(statement: str) -> Text:

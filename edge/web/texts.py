@@ -63,14 +63,6 @@ TEXTS: dict[str, Text] = {
     "plate": Text("车牌", "Plate"),
     "plate.none": Text("未识别", "Not read"),
     "plate.ambiguous": Text("不能确定", "Not certain"),
-    "plate.join.read": Text("车牌与车辆对应明确。", "The plate clearly belongs to this vehicle."),
-    "plate.join.missing": Text(
-        "没有与这辆车对应的车牌。", "No plate was read that belongs to this vehicle."
-    ),
-    "plate.join.ambiguous": Text(
-        "有一个车牌可能属于不止一辆车，所以不采用。",
-        "A plate could belong to more than one vehicle, so none is used.",
-    ),
     "plate.offset": Text("与预计时间相差", "Off the expected time"),
     "plate.confidence": Text("置信度", "Confidence"),
     "plate.grammar": Text("号牌种类", "Kind of plate"),

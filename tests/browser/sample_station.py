@@ -191,7 +191,7 @@ def _picture(plate: str) -> bytes:
 
 def _join(sample: Sample, time_ns: int, picture: Blob | None) -> PlateJoin:
     if sample.join is JoinKind.MISSING or picture is None:
-        return PlateJoin(JoinKind.MISSING, None)
+        return PlateJoin(JoinKind.MISSING, None, reason="no-read")
     read = PlateRead(
         camera="C1",
         lane=sample.lane,

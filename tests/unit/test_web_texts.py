@@ -11,7 +11,7 @@ import edge.web
 from edge.errors import Text
 from edge.health import Level
 from edge.inspection.floor import CaseState, Selection
-from edge.records import Flag, JoinKind, VerdictKind
+from edge.records import Flag, VerdictKind
 from edge.web import terms
 from edge.web.texts import TEXTS, Speaker, language
 
@@ -41,7 +41,7 @@ def test_pages_ask_only_for_texts_that_exist_and_every_text_is_asked_for() -> No
     code = "\n".join(p.read_text() for p in [*ROOM.rglob("*.html"), *ROOM.glob("*.py")])
     asked = set(re.findall(r"""\bt\(\s*"([a-z0-9_.]+)"[,)]""", code))
     assert asked <= set(TEXTS)
-    joined = ("plate.join.", "head.", "recent.")  # keys that are put together from a state
+    joined = ("head.", "recent.")  # keys that are put together from a state
     silent = {
         k for k in set(TEXTS) - asked if not k.startswith(joined) and code.count(f'"{k}"') < 2
     }
@@ -54,7 +54,6 @@ def test_every_state_of_the_trade_has_a_word() -> None:
     assert set(terms.SELECTIONS) == set(Selection)
     assert set(terms.CASES) == set(CaseState)
     assert set(terms.LEVELS) == set(Level)
-    assert {f"plate.join.{kind}" for kind in JoinKind} <= set(TEXTS)
 
 
 def test_unknown_language_is_chinese() -> None:
