@@ -26,8 +26,12 @@ _TUKEY = 4.685
 _MAD_TO_SD = 1.4826
 _SCALE_FLOOR = 0.002
 """Scatter below 0.2 % makes no run an outlier."""
-_ROUNDS = 50
-_SETTLED = 1e-10
+_STILL_REL = 1e-6
+"""A load that moves less between the sides, over its sum, is rounding and tells nothing."""
+_ROUNDS = 40
+_WEIGHING_ROUNDS = 12
+"""After these the weights are held: medians make them jump, and the rest then settles."""
+_SETTLED = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,13 +119,12 @@ def fit_gains(runs: LaneRuns) -> LaneFit:
     met: Bools = np.any(seen, axis=1)
     if len(met) < 2 or not (met.any(axis=0).all() and met.any(axis=1).all()):
         raise ValueError("two runs at least; no row and no run without any axle")
-    correction = np.ones(runs.wheel_kg.shape[2:])
-    split_u = np.full(len(correction), SPLIT_PRIOR_REL)
-    weight = np.ones(len(runs.vehicle))
-    for _ in range(_ROUNDS):
+    correction, weight = _first_guess(runs), np.ones(len(runs.vehicle))
+    for number in range(_ROUNDS):
         reference_kg = reference_loads(_axle_kg(runs, correction), runs, weight)
         sums, differences = _responses(runs, seen, reference_kg)
-        weight, cell = _weights(_residuals(sums, differences, correction))
+        if number < _WEIGHING_ROUNDS:
+            weight, cell = _weights(_residuals(sums, differences, correction))
         before = correction
         correction, split_u = _solve(sums, differences, cell)
         if np.abs(correction / before - 1).max() < _SETTLED:
@@ -204,6 +207,13 @@ def u_of_mean(error: Floats, vehicle: Indices) -> float:
     return float(np.sqrt(within / len(error) + between / len(groups)))
 
 
+def _first_guess(runs: LaneRuns) -> Floats:
+    """One factor for each row: the median over runs of the reference mass over what it showed."""
+    shown_kg = np.nansum(runs.wheel_kg, axis=(1, 3))
+    shown_rel = np.where(shown_kg > 0, shown_kg, np.nan) / runs.gross_kg[runs.vehicle, None]
+    return np.repeat(1 / np.nanmedian(shown_rel, axis=0)[:, None], 2, axis=1)
+
+
 def _axle_kg(runs: LaneRuns, correction: Floats) -> Floats:
     rows = (runs.wheel_kg * correction).sum(axis=-1)
     return _mean(rows, np.ones_like(rows), axis=2)
@@ -266,7 +276,8 @@ def _split(total: Floats, apart: Floats, others: Floats, weight: Floats) -> tupl
     """Half the relative difference of a row's gains, and its standard uncertainty."""
     total, apart, others = (x - np.average(x, weights=weight) for x in (total, apart, others))
     spread = float((weight * others**2).sum())
-    follows = float((weight * others * apart).sum()) / spread if spread > 0 else 0.0
+    moves = spread > _STILL_REL**2 * weight.sum()
+    follows = float((weight * others * apart).sum()) / spread if moves else 0.0
     known = follows * others
     noise = float((weight * total**2).sum() / weight.sum())
     strength = float((weight * known**2).sum()) / noise if noise > 0 else 0.0
