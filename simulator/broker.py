@@ -6,23 +6,19 @@ It listens on the loopback only, keeps its sessions in the given directory, and 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import importlib.metadata
 import json
 import os
 import shutil
-import signal
 import socket
 from pathlib import Path
 from types import TracebackType
 
 from edge.errors import ConfigError, LinkDown
+from simulator.children import die_with_parent, end
 
 _START_S = 10.0
-_STOP_S = 5.0
 _TRIES = 3
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)  # opened here: a child between fork and exec may load nothing
 
 _NATS = """\
 server_name: steelyard-demo
@@ -79,7 +75,8 @@ class DemoBroker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._stop()
+        if self._process:
+            await end(self._process)
 
     async def _start(self, program: Path, config: str, port: int) -> None:
         _require_free(port)
@@ -97,12 +94,12 @@ class DemoBroker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the station, which still has to drain
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         try:
             await self._until_open(port)
         except BaseException:
-            await self._stop()
+            await end(self._process)
             raise
 
     async def _until_open(self, port: int) -> None:
@@ -123,18 +120,6 @@ class DemoBroker:
         raise LinkDown(
             f"演示用的消息平台没有启动：{words}", f"the demo broker did not start: {words}"
         )
-
-    async def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            async with asyncio.timeout(_STOP_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
 
 
 def _find_program() -> tuple[Path, str]:
@@ -173,8 +158,3 @@ def _require_free(port: int) -> None:
                 f"端口 {port} 已被占用：{error.strerror}",
                 f"port {port} is taken: {error.strerror}",
             ) from error
-
-
-def _die_with_parent() -> None:
-    """Even kill -9 of the demonstration leaves no broker behind (prctl(2))."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -38,7 +38,9 @@ async def test_records_arrive_over_the_3_1_1_of_nats_even_if_it_is_killed_meanwh
                 async with case_system(broker.url, tmp_path / "centre"):
                     sent = [await station.append(os.urandom(30_000)) for _ in range(20)]
                     await until(lambda: station.receipts)
-                _broker_process().kill()
+                broker_process = _broker_process()
+                broker_process.kill()
+                await until(lambda: not psutil.pid_exists(broker_process.pid))
             sent += [await station.append(os.urandom(30_000)) for _ in range(20)]
             async with DemoBroker(tmp_path / "broker", port=port) as broker:
                 async with open_link(_access(broker), client_id="probe") as link:
