@@ -153,6 +153,7 @@ class Intake:
         if self._store.has_blob(upward.sha256):
             return
         data = self._partial.add(upward, payload)
+        self._health.gauge("case.partial_bytes", self._partial.size_bytes)
         if data is None:
             return
         if hashlib.sha256(data).hexdigest() == upward.sha256:
@@ -209,7 +210,7 @@ class _PartialBlobs:
 
     def __init__(self) -> None:
         self._pieces: dict[tuple[str, str, int], dict[int, bytes]] = {}
-        self._bytes = 0
+        self.size_bytes = 0
 
     def add(self, upward: Upward, piece: bytes) -> bytes | None:
         """The whole blob, if this was its last piece."""
@@ -217,15 +218,15 @@ class _PartialBlobs:
             return None
         key = (upward.station, upward.sha256, upward.count)
         pieces = self._pieces.setdefault(key, {})
-        self._bytes += len(piece) - len(pieces.get(upward.number, b""))
+        self.size_bytes += len(piece) - len(pieces.get(upward.number, b""))
         pieces[upward.number] = piece
         if len(pieces) == upward.count:
             return b"".join(data for _, data in sorted(self._drop(key).items()))
-        while self._bytes > _MOST_PARTIAL_BYTES:
+        while self.size_bytes > _MOST_PARTIAL_BYTES:
             self._drop(next(iter(self._pieces)))
         return None
 
     def _drop(self, key: tuple[str, str, int]) -> dict[int, bytes]:
         pieces = self._pieces.pop(key)
-        self._bytes -= sum(map(len, pieces.values()))
+        self.size_bytes -= sum(map(len, pieces.values()))
         return pieces
