@@ -15,24 +15,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from firmware_bridge.anpr import PlateFrame
 from simulator.fleet import SimVehicle
+from simulator.plates import misread
 from simulator.scenario import PlateSection
 from simulator.seeds import stream
-
-_CONFUSED = (
-    ("0", "D"),
-    ("0", "Q"),
-    ("2", "Z"),
-    ("5", "S"),
-    ("8", "B"),
-    ("6", "G"),
-    ("4", "A"),
-    ("7", "T"),
-    ("U", "V"),
-    ("冀", "翼"),
-    ("京", "东"),
-    ("云", "去"),
-)
-"""Pairs that plate readers mistake for each other."""
 
 _SIZE = (800, 450)
 _GROUND = {"yellow": "#f2b705", "yellow-green": "#b9d532", "blue": "#1f4fa3", "white": "#f4f4f4"}
@@ -98,18 +83,6 @@ def read_plate(
     )
 
 
-def misread(plate: str, chance: np.random.Generator) -> str:
-    """The plate with one character taken for another; any digit if none is easily confused."""
-    pairs = _CONFUSED + tuple((b, a) for a, b in _CONFUSED)
-    choices = [(i, b) for i, c in enumerate(plate) for a, b in pairs if a == c]
-    if not choices:
-        choices = [(i, str((int(c) + 1) % 10)) for i, c in enumerate(plate) if c.isdigit()]
-    if not choices:
-        return plate[:-1]
-    i, wrong = choices[int(chance.integers(len(choices)))]
-    return plate[:i] + wrong + plate[i + 1 :]
-
-
 def write_picture(directory: Path, name: str, picture: bytes) -> None:
     """Lay a picture down as cameras do: under another name first, then in one step its own."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -170,7 +143,7 @@ def _draw_lorry(draw: ImageDraw.ImageDraw, vehicle: SimVehicle) -> None:
     draw.rectangle((left + 6, floor, right, floor + 0.25 * scale), fill="#2b2e31")
     draw.rectangle((cab_end + 0.3 * scale, floor - 2.3 * scale, right, floor), fill=body)
     for x in range(round(cab_end + 0.3 * scale), round(right), max(round(scale), 8)):
-        draw.line((x, floor - 2.3 * scale, x, floor), fill="#00000030", width=1)
+        draw.line((x, floor - 2.3 * scale, x, floor), fill="#7d8388", width=1)
     draw.rounded_rectangle(
         (left, floor - 1.9 * scale, cab_end, floor + 0.55 * scale), radius=7, fill=cab
     )

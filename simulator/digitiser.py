@@ -29,7 +29,7 @@ Edge = tuple[int, int, bool]
 
 
 class SimDigitiser:
-    """One digitiser with its lanes. ``start_s`` of the world is its sample 0."""
+    """One digitiser with its lanes; its sample 0 is taken at world time 0."""
 
     def __init__(
         self,

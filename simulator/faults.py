@@ -15,10 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edge.records import ADC_FULL_SCALE, Int32s
 
-SIGNAL_FAULTS = ("dead", "stuck_high", "offset", "noisy")
-SIGNAL = Literal["dead", "stuck_high", "offset", "noisy"]
-SEPARATOR = Literal["separator_stuck", "separator_silent"]
-LINE = Literal["cut", "flip", "garbage", "restart", "lose_frames"]
+Signal = Literal["dead", "stuck_high", "offset", "noisy"]
+Separator = Literal["separator_stuck", "separator_silent"]
+Line = Literal["cut", "flip", "garbage", "restart", "lose_frames"]
 
 
 class Fault(BaseModel):
@@ -43,7 +42,7 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: SIGNAL | SEPARATOR | LINE
+    kind: Signal | Separator | Line
     device: str
     channel: int = Field(ge=0, default=0)
     from_s: float = Field(ge=0, default=0.0)

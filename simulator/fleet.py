@@ -14,6 +14,8 @@ from itertools import accumulate
 
 import numpy as np
 
+from simulator.plates import make_plate
+
 Span = tuple[float, float]
 
 
@@ -206,10 +208,6 @@ TYPES: dict[str, VehicleType] = {
 _LOADS: dict[str, Span] = {"part": (0.45, 0.75), "legal": (0.75, 0.92), "over": (1.15, 1.60)}
 """Gross against the limit: the lower one for lawful lorries, the higher one for ``over``."""
 
-_PROVINCES = "京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新"
-_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
-_DIGITS = "0123456789"
-
 
 def make_vehicle(
     number: int,
@@ -278,24 +276,9 @@ def reference_vehicle(
     )
 
 
-def make_plate(chance: np.random.Generator) -> tuple[str, str]:
-    """A plate and its colour: yellow for heavy lorries, yellow-green (8 characters) if electric."""
-    province = _pick(_PROVINCES, chance) + _pick(_LETTERS, chance)
-    if chance.random() < 0.12:
-        serial = "".join(_pick(_DIGITS, chance) for _ in range(5)) + _pick("DF", chance)
-        return province + serial, "yellow-green"
-    letters = set(chance.choice(5, int(chance.integers(0, 3)), replace=False).tolist())
-    serial = "".join(_pick(_LETTERS if i in letters else _DIGITS, chance) for i in range(5))
-    return province + serial, "yellow"
-
-
 def _draw(weights: Mapping[str, float], chance: np.random.Generator) -> str:
     p = np.array(list(weights.values()))
     return list(weights)[int(chance.choice(len(p), p=p / p.sum()))]
-
-
-def _pick(letters: str, chance: np.random.Generator) -> str:
-    return letters[int(chance.integers(len(letters)))]
 
 
 def _within(value: float, span: Span) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.records import ADC_FULL_SCALE, Floats, Int32s, LaneLayout, read_only
+from edge.records import ADC_FULL_SCALE, Floats, Int32s, LaneLayout, Row, read_only
 from simulator.dynamics import load_transfer_kg, tyre_forces, wheel_ends
 from simulator.road import GRID, LENGTH_M, TRACK_M, LaneRoad
 from simulator.scenario import ElectronicsSection, WeatherSection
@@ -67,35 +67,46 @@ def wheel_pulses(
     passing: Passing, lane: LaneLayout, road: LaneRoad, rate_hz: float, seed: int
 ) -> list[Pulse]:
     """All pulses of one vehicle on the rows of its lane, sampled at the true ``rate_hz``."""
-    vehicle, motion = passing.vehicle, passing.motion
+    vehicle = passing.vehicle
     axle_kg = np.array(vehicle.axle_kg) + load_transfer_kg(vehicle, passing.acceleration_mps2)
     right = np.array(vehicle.right_share)
     ends = wheel_ends(vehicle, axle_kg[:, None] * np.stack([1 - right, right], axis=1))
     profiles = road.under(vehicle.lateral_m, stream(seed, "track", vehicle.number))
     forces = tyre_forces(ends, profiles, passing.speed_mps)
-    grid_m = LENGTH_M / GRID
-    pulses = []
-    for axle, behind_m in enumerate(vehicle.axle_behind_m):
-        covered = covered_share(vehicle.lateral_m, vehicle.twin[axle])
-        contact_m = ends.contact_m[axle]
-        for row in lane.rows:
-            reach_m = row.width_m / 2 + contact_m.max() / 2
-            span_m = behind_m + row.position_m + np.array([-reach_m, reach_m])
-            first, end = np.ceil(motion.time_at_s(span_m) * rate_hz).astype(int)
-            at_m = motion.position_m(np.arange(first, end) / rate_hz) - behind_m
-            index, part = np.divmod(at_m / grid_m, 1.0)
-            i = index.astype(int) % GRID
-            force = forces[axle, :, i] * (1 - part)[:, None]
-            force += forces[axle, :, (i + 1) % GRID] * part[:, None]
-            distance_m = at_m - row.position_m
-            wheels = np.stack(
-                [pressed_share(distance_m, c, row.width_m) for c in contact_m], axis=1
-            )
-            pressed = (force * wheels) @ covered.T
-            for side, channel in enumerate((row.left, row.right)):
-                if covered[side].any():
-                    pulses.append(Pulse(channel, int(first), pressed[:, side]))
-    return pulses
+    return [
+        pulse
+        for axle, contact_m in enumerate(ends.contact_m)
+        for row in lane.rows
+        for pulse in _row_pulses(passing, axle, row, forces[axle], contact_m, rate_hz)
+    ]
+
+
+def _row_pulses(
+    passing: Passing, axle: int, row: Row, forces_n: Floats, contact_m: Floats, rate_hz: float
+) -> list[Pulse]:
+    """Left and right pulse of one axle on one row; ``forces_n`` (2, GRID) lie along the road."""
+    vehicle, motion = passing.vehicle, passing.motion
+    behind_m = vehicle.axle_behind_m[axle]
+    reach_m = (row.width_m + contact_m.max()) / 2
+    span_m = behind_m + row.position_m + np.array([-reach_m, reach_m])
+    first, end = np.ceil(motion.time_at_s(span_m) * rate_hz).astype(int)
+    at_m = motion.position_m(np.arange(first, end) / rate_hz) - behind_m
+    distance_m = at_m - row.position_m
+    shares = np.stack([pressed_share(distance_m, c, row.width_m) for c in contact_m])
+    covered = covered_share(vehicle.lateral_m, vehicle.twin[axle])
+    pressed_n = covered @ (_force_at(forces_n, at_m) * shares)
+    return [
+        Pulse(channel, int(first), pressed_n[side])
+        for side, channel in enumerate((row.left, row.right))
+        if covered[side].any()
+    ]
+
+
+def _force_at(forces_n: Floats, at_m: Floats) -> Floats:
+    """Forces (2, n) at positions on the road, which repeats."""
+    index, part = np.divmod(at_m * (GRID / LENGTH_M), 1.0)
+    i = index.astype(int) % GRID
+    return np.asarray(forces_n[:, i] * (1 - part) + forces_n[:, (i + 1) % GRID] * part)
 
 
 class Electronics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from simulator.seeds import stream
 _APPROACH_M = 30.0
 """Vehicles come into being this far before the first device and vanish as far behind the last."""
 _REFERENCE_GAP_S = 4.0
+_NUMBERS_A_LANE = 1_000_000
+_OFF_LANE_M = 1.3
+"""So far beside the middle the wheels of one side miss their sensors."""
 REFERENCE_CODES = ("12", "157")
 """Test lorries of a calibration: a two-axle rigid and a semitrailer (OIML R 134-1)."""
 
@@ -86,39 +90,34 @@ def place(
     plan: Plan, lane: LaneLayout, zone_m: Span, ahead: Passing | None, gap_m: float
 ) -> Passing:
     """Let a vehicle drive through the zone as early as it wants and the one ahead allows."""
-    vehicle = plan.vehicle
     motion = drive(
         plan.speed_mps,
         plan.change_rel,
-        zone_m[0] - _APPROACH_M - vehicle.front_overhang_m,
-        zone_m[1] + _APPROACH_M + _tail_behind_m(vehicle),
+        zone_m[0] - _APPROACH_M - plan.vehicle.front_overhang_m,
+        zone_m[1] + _APPROACH_M + _tail_behind_m(plan.vehicle),
         plan.stop,
     )
-    nose = zone_m[0] - vehicle.front_overhang_m
-    wait_s = plan.wanted_s - float(motion.time_at_s(nose))
-    if ahead is not None:
-        at_m = np.linspace(*zone_m, 9)
-        free_s = ahead.motion.time_at_s(at_m + _tail_behind_m(ahead.vehicle) + gap_m)
-        wait_s = max(
-            wait_s, float(np.max(free_s - motion.time_at_s(at_m - vehicle.front_overhang_m)))
-        )
-    motion = motion.later(wait_s)
+    motion = motion.later(_wait_s(plan, motion, zone_m, ahead, gap_m))
     first, last = lane.rows[0], lane.rows[-1]
     front_m = (
         first.position_m - first.width_m / 2,
-        last.position_m + last.width_m / 2 + vehicle.wheelbase_m,
+        last.position_m + last.width_m / 2 + plan.vehicle.wheelbase_m,
     )
+    first_s, last_s = motion.time_at_s(np.array(front_m)).tolist()
     speed_mps = motion.mean_speed_mps(*front_m)
-    first_s, last_s = motion.time_at_s(np.array(front_m))
-    return Passing(
-        vehicle,
-        lane.lane,
-        motion,
-        float(first_s),
-        float(last_s),
-        speed_mps,
-        plan.change_rel * speed_mps / float(motion.time_s[-1] - motion.time_s[0]),
-    )
+    acceleration_mps2 = plan.change_rel * speed_mps / float(np.ptp(motion.time_s))
+    return Passing(plan.vehicle, lane.lane, motion, first_s, last_s, speed_mps, acceleration_mps2)
+
+
+def _wait_s(plan: Plan, motion: Motion, zone_m: Span, ahead: Passing | None, gap_m: float) -> float:
+    """How much later a motion must begin, to be wanted and to keep its gap all along the zone."""
+    nose_m = np.linspace(*zone_m, 9) - plan.vehicle.front_overhang_m
+    nose_s = motion.time_at_s(nose_m)
+    wait_s = plan.wanted_s - nose_s[0]
+    if ahead is not None:
+        tail_m = np.linspace(*zone_m, 9) + _tail_behind_m(ahead.vehicle)
+        wait_s = max(wait_s, np.max(ahead.motion.time_at_s(tail_m + gap_m) - nose_s))
+    return float(wait_s)
 
 
 def _tail_behind_m(vehicle: SimVehicle) -> float:
@@ -131,26 +130,22 @@ def traffic_plans(
     """Endless traffic of a lane: Erlang headways about the flow, everything drawn in order."""
     chance = stream(seed, "traffic", lane_number)
     wanted_s = lead_in_s
-    number = lane_number * 1_000_000
-    while True:
-        number += 1
+    for number in count(lane_number * _NUMBERS_A_LANE + 1):
         vehicle = make_vehicle(number, section.mix, section.load, section.lateral_sd_m, chance)
         if chance.random() < section.off_lane_rate:
-            vehicle = vehicle.beside(float(chance.choice([-1.3, 1.3])))
-        low, high = section.speed_kmh
-        stop = None
-        if chance.random() < section.stop_rate:
-            middle_m = (lane.rows[0].position_m + lane.rows[-1].position_m) / 2
-            halt_m = middle_m + chance.uniform(-0.5, vehicle.wheelbase_m)
-            stop = Stop(halt_m, chance.uniform(1.0, 4.0))
-        yield Plan(
-            vehicle,
-            chance.uniform(low, high) / 3.6,
-            float(chance.normal(0, section.speed_change_sd)) if stop is None else 0.0,
-            wanted_s,
-            stop,
-        )
+            vehicle = vehicle.beside(float(chance.choice([-_OFF_LANE_M, _OFF_LANE_M])))
+        stop = _halt(vehicle, lane, chance) if chance.random() < section.stop_rate else None
+        speed_mps = chance.uniform(*section.speed_kmh) / 3.6
+        change_rel = 0.0 if stop else float(chance.normal(0, section.speed_change_sd))
+        yield Plan(vehicle, speed_mps, change_rel, wanted_s, stop)
         wanted_s += float(chance.gamma(3.0, 3_600 / section.flow_per_h / 3.0))
+
+
+def _halt(vehicle: SimVehicle, lane: LaneLayout, chance: np.random.Generator) -> Stop:
+    """A stop with some part of the vehicle on the array."""
+    middle_m = (lane.rows[0].position_m + lane.rows[-1].position_m) / 2
+    halt_m = middle_m + chance.uniform(-0.5, vehicle.wheelbase_m)
+    return Stop(halt_m, chance.uniform(1.0, 4.0))
 
 
 def reference_plans(
@@ -161,7 +156,7 @@ def reference_plans(
     wanted_s = _REFERENCE_GAP_S
     for kind, code in enumerate(REFERENCE_CODES):
         for run in range(passes):
-            number = lane_number * 1_000_000 + kind * 1_000 + run
+            number = lane_number * _NUMBERS_A_LANE + kind * 1_000 + run
             vehicle = reference_vehicle(number, code, float(chance.normal(0, 0.08)), chance)
             speed_kmh = speeds_kmh[run % len(speeds_kmh)]
             yield Plan(vehicle, speed_kmh / 3.6, 0.0, wanted_s)

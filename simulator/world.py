@@ -12,6 +12,7 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 
 from edge.config import CameraSection, StationConfig
+from edge.errors import InputError
 from edge.records import LaneLayout
 from firmware_bridge.anpr import PlateFrame
 from firmware_bridge.recording import RecordingWriter, Truth
@@ -51,6 +52,11 @@ class World:
         UTC of world time 0.
     until_s : float
         Nobody wants to enter after this time.
+
+    Raises
+    ------
+    InputError
+        A fault of the scenario names a device or channel that the station lacks.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class World:
         self.station, self.scenario, self.start_utc_ns = station, scenario, start_utc_ns
         self._until_s = until_s
         self.seed = scenario.seed if seed is None else seed
+        _check_faults(station, scenario)
         self._device_of = {lane.id: lane.digitiser for lane in station.model.lane}
         self._directions = {lane.id: lane.direction for lane in station.model.lane}
         layouts = {
@@ -233,3 +240,16 @@ class World:
         offset_ns = round(self.scenario.plate.clock_offset_ms * 1e6)
         camera_time_ns = self.utc_ns(event.taken_s) + offset_ns
         return event.frame(sequence, camera_time_ns, self.direction_of(event.lane), picture)
+
+
+def _check_faults(station: StationConfig, scenario: Scenario) -> None:
+    """A fault of a device that the station lacks would never happen: say so."""
+    channels = {d.id: len(d.channels) for d in station.model.digitiser}
+    for fault in scenario.fault:
+        if fault.channel >= channels.get(fault.device, 0):
+            raise InputError(
+                f"场景里的故障 {fault.kind}：站点没有 {fault.device} 的通道 {fault.channel}",
+                f"fault {fault.kind}: the station has no channel {fault.channel} of {fault.device}",
+                next_zh="改正场景文件的 [[fault]]",
+                next_en="mend [[fault]] in the scenario file",
+            )

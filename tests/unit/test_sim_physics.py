@@ -16,8 +16,9 @@ from simulator.dynamics import (
     tyre_forces,
     wheel_ends,
 )
-from simulator.fleet import TYPES, SimVehicle, make_plate, reference_vehicle
+from simulator.fleet import TYPES, SimVehicle, reference_vehicle
 from simulator.motion import Stop, drive
+from simulator.plates import make_plate
 from simulator.road import (
     LENGTH_M,
     WAVE_PER_M,

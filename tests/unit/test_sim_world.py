@@ -12,7 +12,8 @@ import pytest
 from edge.config import StationConfig, StationFile
 from edge.errors import InputError
 from firmware_bridge.recording import Recording
-from simulator.camera import draw_picture, misread, write_picture
+from simulator.camera import draw_picture, write_picture
+from simulator.plates import misread
 from simulator.scenario import Scenario, load_scenario
 from simulator.seeds import stream
 from simulator.world import World
@@ -179,10 +180,17 @@ def test_signal_faults_do_what_they_say() -> None:
     assert not [edge for edge in simulated.edges("D1", 0, 160_000) if edge[0] > 40_010]
 
 
+@pytest.mark.parametrize(("device", "channel"), [("D9", 0), ("D1", 4)])
+def test_a_fault_of_nothing_is_refused(device: str, channel: int) -> None:
+    fault = {"kind": "dead", "device": device, "channel": channel}
+    with pytest.raises(InputError, match=device):
+        World(station(), Scenario.model_validate({"fault": [fault]}))
+
+
 def test_cameras_miss_and_misread_as_often_as_told() -> None:
     scenario = load_scenario("demo")
     poor = scenario.plate.model_copy(update={"miss_rate": 0.2, "misread_rate": 0.3})
-    events = world(plate=poor).plate_events(0, 1_200)
+    events = world(plate=poor).plate_events(0, 700)
     missed = np.mean([event.text == "" for event in events])
     wrong = np.mean([event.text not in ("", event.vehicle.plate) for event in events])
     assert missed == pytest.approx(0.2, abs=0.06)
