@@ -1,4 +1,4 @@
-"""From touches to axles: which touches of the rows belong to one axle, and how the vehicle moved."""
+"""From touches to axles: which touches of the rows are one axle, and how the vehicle moved."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ _MATCH_M = 0.45
 _EVEN = 1.35
 """Speeds of one vehicle's axles between rows differ by less than this factor."""
 
-_PLAUSIBLE = 2.5
-"""A tyre's patch makes the speed from a touch's length right to about this factor."""
+_PLAUSIBLE = {"strip": 2.5, "plate": 1.4}
+"""Tyre patches differ: the speed from a touch's length is right to about this factor. On a plate
+the patch is the smaller part of that length."""
+
+_UNLIKELY, _WRONG_WAY = 0.4, 0.8
+"""What a speed at the edge of belief, and driving the wrong way, weigh against a matched touch."""
 
 _POSITION_U_M = 0.002
 """Standard uncertainty of a row's surveyed position."""
@@ -77,18 +81,19 @@ def associate(
     """
     position_m = np.array([row.position_m for row in rows])
     rough_mps = _rough_speed(duration_s, rows)
+    trust = min(_PLAUSIBLE[row.kind] for row in rows)
     counts = {len(c) for c in centre_s}
     if counts == {0}:
         return Association(np.empty((0, len(rows)), np.int64), False, False, 0.0)
     ordered = np.stack(centre_s, axis=1) if len(counts) == 1 else None
-    if ordered is not None and _even(ordered, position_m, rough_mps):
+    if ordered is not None and _even(ordered, position_m, rough_mps, trust):
         backward = bool(ordered[0, -1] < ordered[0, 0])
         return Association(_in_order(*ordered.shape), backward, False, rough_mps)
-    speed_mps, doubtful = _vote(centre_s, position_m, rough_mps)
+    speed_mps, doubtful = _vote(centre_s, position_m, rough_mps, trust)
     touch = _chain(centre_s, position_m, speed_mps)
-    if ordered is not None and (touch < 0).any() and _one_way(ordered):
-        backward = bool(ordered[0, -1] < ordered[0, 0])
-        return Association(_in_order(*ordered.shape), backward, False, rough_mps)
+    if ordered is not None and (touch < 0).any() and (np.diff(ordered, axis=1) > 0).all():
+        # It crept or stood: no one speed explains it, but each axle met the rows in their order.
+        return Association(_in_order(*ordered.shape), False, False, rough_mps)
     return Association(touch, speed_mps < 0, doubtful, rough_mps)
 
 
@@ -141,15 +146,15 @@ def spans(enter_s: Floats, leave_s: Floats, position_m: Floats, speed_mps: Float
 
 
 def _rough_speed(duration_s: Sequence[Floats], rows: Sequence[Row]) -> float:
-    speeds = [
-        rolling_speed(row, float(d))
-        for row, durations in zip(rows, duration_s, strict=True)
-        for d in durations
-    ]
-    return float(np.median(speeds)) if speeds else 0.0
+    """Median over the touches of the rows that tell it best; 0 where there is no touch."""
+    by_kind: dict[str, list[float]] = {"plate": [], "strip": []}
+    for row, durations in zip(rows, duration_s, strict=True):
+        by_kind[row.kind] += [rolling_speed(row, d) for d in durations.tolist()]
+    speeds = by_kind["plate"] or by_kind["strip"]
+    return sorted(speeds)[len(speeds) // 2] if speeds else 0.0
 
 
-def _even(centre_s: Floats, position_m: Floats, rough_mps: float) -> bool:
+def _even(centre_s: Floats, position_m: Floats, rough_mps: float, trust: float) -> bool:
     """Whether the k-th touches of all rows are axle k beyond doubt: (n_axles, n_rows)."""
     slowness = np.diff(centre_s, axis=1) / np.diff(position_m)
     if slowness[0, 0] < 0:
@@ -157,16 +162,12 @@ def _even(centre_s: Floats, position_m: Floats, rough_mps: float) -> bool:
     least, most = float(slowness.min()), float(slowness.max())
     if least <= 0 or most > _EVEN * least:
         return False
-    return 1 / _PLAUSIBLE < rough_mps * (least + most) / 2 < _PLAUSIBLE
+    return 1 / trust < rough_mps * (least + most) / 2 < trust
 
 
-def _one_way(centre_s: Floats) -> bool:
-    """Whether every axle met the rows in one and the same order, however slowly."""
-    steps = np.diff(centre_s, axis=1)
-    return bool((steps > 0).all() or (steps < 0).all())
-
-
-def _vote(centre_s: Sequence[Floats], position_m: Floats, rough_mps: float) -> tuple[float, bool]:
+def _vote(
+    centre_s: Sequence[Floats], position_m: Floats, rough_mps: float, trust: float
+) -> tuple[float, bool]:
     """Speed that explains most touches, negative if reversed; and whether another does as well."""
     pairs = [
         (a, b, float(dx))
@@ -177,10 +178,11 @@ def _vote(centre_s: Sequence[Floats], position_m: Floats, rough_mps: float) -> t
         return rough_mps, True
     slowness = np.concatenate([((b[None, :] - a[:, None]) / dx).ravel() for a, b, dx in pairs])
     factor = np.abs(slowness) * rough_mps
-    slowness = slowness[(factor > 1 / _PLAUSIBLE) & (factor < _PLAUSIBLE)]
+    slowness = slowness[(factor > 1 / trust) & (factor < trust)]
     if not len(slowness):
         return rough_mps, True
-    score = np.zeros(len(slowness))
+    likely = np.log(np.abs(slowness) * rough_mps) / np.log(trust)
+    score = -_UNLIKELY * likely**2 - np.where(slowness < 0, _WRONG_WAY, 0.0)
     for a, b, dx in pairs:
         due = a[None, :] + slowness[:, None] * dx
         miss_m = np.abs(due[:, :, None] - b[None, None, :]).min(axis=2) / np.abs(slowness)[:, None]

@@ -25,7 +25,7 @@ HOP_SHARE = 0.25
 ROW_SPREAD_REL = 0.006
 """What one row differs from the next by lateral position and lie, part of the load."""
 
-_PRIOR_PER_ROOT_KMH = 0.010
+_PRIOR_PER_ROOT_KMH = 0.012
 _PRIOR_WEIGHT = 6.0
 """Degrees of freedom that the prior of speed is worth against the scatter of the rows."""
 
@@ -33,7 +33,7 @@ _LEAST_SCALE = 0.35
 """The scatter never speaks for less: a bounce that all rows share does not show in it."""
 
 _GROUP_CORRELATION = 0.4
-_AXLE_CORRELATION = 0.1
+_AXLE_CORRELATION = 0.15
 """Dynamic errors of axles of one group, and of one vehicle: bodies pitch and roll as one."""
 
 _UNSEEN_KG = 1e9
@@ -43,7 +43,8 @@ def dynamic_prior_rel(speed_mps: float) -> float:
     """Dynamic load coefficient (rms over static) expected at a speed.
 
     Quarter lorries on ISO 8608 roads give about ``0.86 % * sqrt(v in km/h)`` for steel springs on
-    class A and for air springs on class B (facts: metrology 6.1); 1.0 % leaves some room.
+    class A and for air springs on class B (facts: metrology 6.1); 1.2 % leaves room for the
+    sensor's own step in the road.
     """
     return _PRIOR_PER_ROOT_KMH * float(np.sqrt(max(speed_mps, 0.1) * 3.6))
 
