@@ -118,7 +118,7 @@ async def run_demo(
         async with DemoBroker(place / "broker") as broker:
             config = site.write_station(broker.url)
             _say("标定两条车道的传感器 / calibrating the sensors of both lanes ...")
-            await asyncio.to_thread(_calibrate, config, site, seed)
+            await asyncio.to_thread(calibrate_site, config, site, seed)
             centre = ["case-system", "--broker", broker.url, "--store", str(site.centre)]
             async with command(centre, site.log_file("centre")):
                 run = await _run_station(config, site, stop, seconds, seed)
@@ -139,7 +139,7 @@ class Run:
         return len(self.vehicles & self.receipted_ns.keys())
 
 
-def _calibrate(config: StationConfig, site: Site, seed: int) -> None:
+def calibrate_site(config: StationConfig, site: Site, seed: int) -> None:
     """Reference lorries pass, a certificate is fitted, the station file names it."""
     reference = site.directory / "reference"
     World(config, load_scenario(SCENARIO), seed).reference_recording(reference, REFERENCE_PASSES)
