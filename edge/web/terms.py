@@ -112,11 +112,13 @@ PARTS: dict[str, Text] = {
     "camera": Text("车牌相机 {id}", "Plate camera {id}"),
     "modbus": Text("机柜监测 {id}", "Cabinet sensors {id}"),
     "uplink": Text("中心连接", "Line to the centre"),
+    "uplink.receipts": Text("中心回执", "Receipts of the centre"),
+    "uplink.poisoned": Text("被拒收的记录", "Refused records"),
     "store": Text("记录库", "Record store"),
     "clock": Text("时钟", "Clock"),
     "floor": Text("引导台账", "Guidance"),
     "web": Text("网页", "Web page"),
-    "calibration": Text("检定", "Calibration"),
+    "calibration": Text("检定 {id}", "Calibration {id}"),
     "disk": Text("磁盘", "Disk"),
 }
 
@@ -144,6 +146,14 @@ NEXT_STEPS: dict[str, Text] = {
         "不要关机，不要删文件。马上打电话叫维护。",
         "Do not switch off, do not delete files. Call maintenance at once.",
     ),
+    "uplink.poisoned": Text(
+        "记录仍在本站。打电话给中心，报出被拒收的记录序号。",
+        "The records are still here. Call the centre and read them the numbers of the records.",
+    ),
+    "calibration": Text(
+        "仍可筛查，但不能作出判定。打电话给计量工程师，安排检定。",
+        "Vehicles are still selected, but none is judged. Call the metrology engineer.",
+    ),
 }
 
 NEXT_STEP = Text("打电话叫维护，报出这一行。", "Call maintenance and read them this line.")
@@ -152,7 +162,7 @@ NEXT_STEP = Text("打电话叫维护，报出这一行。", "Call maintenance an
 def part_name(part: str) -> Text:
     """What people call a part of the station; its own name where it has none here."""
     family, _, ident = part.partition(".")
-    text = PARTS.get(family)
+    text = PARTS.get(part) or PARTS.get(family)
     if text is None:
         return Text(part, part)
     return Text(text.zh.format(id=ident).strip(), text.en.format(id=ident).strip())
@@ -161,7 +171,7 @@ def part_name(part: str) -> Text:
 def next_step(part: str) -> Text:
     """What an operator does when a part is down or needs a look."""
     family, _, ident = part.partition(".")
-    text = NEXT_STEPS.get(family, NEXT_STEP)
+    text = NEXT_STEPS.get(part) or NEXT_STEPS.get(family, NEXT_STEP)
     return Text(text.zh.format(id=ident), text.en.format(id=ident))
 
 

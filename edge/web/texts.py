@@ -35,6 +35,7 @@ TEXTS: dict[str, Text] = {
     "todo.guide": Text("引导到精检秤", "Guide to the precise scale"),
     "todo.guided": Text("已引导", "Guided"),
     "todo.waited": Text("已等 {minutes} 分钟", "waiting {minutes} min"),
+    "todo.just": Text("刚刚通过", "just passed"),
     "todo.no_plate": Text("车牌未识别", "plate not read"),
     "todo.more": Text("还有 {count} 辆车在等待引导", "{count} more vehicles wait to be guided"),
     "lane.empty": Text("还没有车辆通过", "No vehicle has passed yet"),
