@@ -27,7 +27,7 @@ from edge.evidence.note import Checkpoint, NoteVerifier, origin_of, split_note
 from edge.evidence.receipt import Receipt
 from edge.health import Health
 from edge.uplink.mqtt import Message
-from edge.uplink.topics import CHUNK_BYTES, Presence, Upward, parse_up
+from edge.uplink.topics import CHUNK_BYTES, Presence, Upward, parse_up, read_object
 from simulator.case_store import CaseStore
 
 log = logging.getLogger("steelyard.case")
@@ -194,12 +194,11 @@ class Intake:
 
     def _take_telemetry(self, upward: Upward, payload: bytes) -> None:
         try:
-            text = payload.decode()
-            json.loads(text)
+            telemetry = json.dumps(read_object(payload))
         except ValueError:
             self._health.count("case.telemetry_bad")
             return
-        self._store.set_telemetry(upward.station, text, self._now_us())
+        self._store.set_telemetry(upward.station, telemetry, self._now_us())
 
     def _now_us(self) -> int:
         return self._now_ns() // 1000

@@ -8,7 +8,9 @@ the event loop. MQTT 5 is tried first, then 3.1.1 (OASIS Standards of 2019 and 2
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from paho.mqtt.properties import Properties
 from edge.errors import LinkDown, SteelyardError
 from edge.uplink import refusals
 from edge.uplink.access import Access
+
+log = logging.getLogger("steelyard.uplink")
 
 MQTT_5, MQTT_311 = int(paho.MQTTv5), int(paho.MQTTv311)
 VERSIONS = (MQTT_5, MQTT_311)
@@ -116,6 +120,7 @@ class Link:
         self._acks: dict[int, asyncio.Future[int | None]] = {}
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._client = self._make_client(client_id, will)
+        self._thread = threading.Thread(target=self._turn, name=f"mqtt-{client_id}", daemon=True)
 
     def _make_client(self, client_id: str, will: Will | None) -> paho.Client:
         client = paho.Client(
@@ -134,6 +139,7 @@ class Link:
         if will:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         client.on_socket_open = _watch_peer
+        client.on_socket_register_write = _leave_to_thread
         client.on_connect = lambda _c, _u, _f, reason, properties: self._hand_over(
             self._on_connack, reason, properties
         )
@@ -171,7 +177,7 @@ class Link:
             raise refusals.unreachable(str(self._access), error) from error
         except UnicodeError as error:  # a host name that cannot be one
             raise refusals.unreachable(str(self._access), socket.gaierror()) from error
-        self._client.loop_start()
+        self._thread.start()
         try:
             async with asyncio.timeout(_CONNECT_S):
                 await self._answered.wait()
@@ -237,13 +243,24 @@ class Link:
                 async with asyncio.timeout(_CLOSE_S):
                     await self._ended.wait()
         self._cut()
-        await asyncio.shield(asyncio.to_thread(self._client.loop_stop))
+        if self._thread.is_alive():
+            await asyncio.shield(asyncio.to_thread(self._thread.join))
         for name in ("connect", "disconnect", "publish", "subscribe", "message"):
             setattr(self._client, f"on_{name}", None)
         del self._client  # paho closes its last sockets when nothing holds it any more
 
     # ------------------------------------------------------------------------------------------
     # Inside
+
+    def _turn(self) -> None:
+        """paho's network loop. Whatever ends it, those who wait are told."""
+        try:
+            while self._client.loop() == paho.MQTT_ERR_SUCCESS:
+                pass
+        except Exception:  # paho raises on a malformed packet: the line ends, not the station
+            log.exception("MQTT: defect on the line to %s", self._access)
+        finally:
+            self._hand_over(self._on_end)
 
     def _connect_options(self) -> dict[str, Any]:
         if self.version == MQTT_311:
@@ -296,6 +313,9 @@ class Link:
         if from_broker:
             error = refusals.refused(broker, reason.value, str(reason))
         self._end(error if self._answered.is_set() else _other(error))
+
+    def _on_end(self) -> None:
+        self._end(refusals.lost(str(self._access)))
         self._ended.set()
 
     def _on_ack(self, mid: int, code: int) -> None:
@@ -338,3 +358,7 @@ def _watch_peer(_client: Any, _userdata: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
     # An acknowledgement must not wait for the peer's delayed ACK of the message before it.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _leave_to_thread(_client: Any, _userdata: Any, _sock: Any) -> None:
+    """Being set keeps paho from writing in the thread of whoever publishes."""

@@ -96,7 +96,8 @@ def _explain(error: OSError) -> tuple[Text, Text]:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_certificate(error)
     if isinstance(error, ssl.SSLError):
-        return Text(f"TLS 握手失败：{error.reason}", f"TLS handshake failed: {error.reason}"), Text(
+        reason = getattr(error, "reason", None) or error  # OpenSSL does not always name one
+        return Text(f"TLS 握手失败：{reason}", f"TLS handshake failed: {reason}"), Text(
             "检查端口是否为 TLS 端口，证书是否有效",
             "check that the port speaks TLS and the certificates are valid",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 ROOT = "wim/v1"
 ALL_STATIONS_UP = f"{ROOT}/+/up/#"
@@ -109,10 +109,25 @@ class Presence:
         ValueError
             The payload is something else.
         """
+        body = read_object(data)
+        state, reason = body.get("state"), body.get("reason")
+        if state not in ("online", "offline") or reason not in ("", "stopped", "lost"):
+            raise ValueError("state or reason of a station is unknown")
+        return Presence(state, reason)
+
+
+def read_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in a payload.
+
+    Raises
+    ------
+    ValueError
+        The payload is something else.
+    """
+    try:
         body = json.loads(data)
-        if not isinstance(body, dict) or body.get("state") not in {"online", "offline"}:
-            raise ValueError("no state of a station")
-        reason = body.get("reason", "")
-        if reason not in {"", "stopped", "lost"}:
-            raise ValueError(f"unknown reason {reason!r}")
-        return Presence(body["state"], reason)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(body, dict):
+        raise ValueError("not a JSON object")
+    return body
