@@ -223,7 +223,7 @@ def _crossing(counts: Int32s, bounds: Floats, inside: Indices, step: int) -> Flo
 
 
 def _bounds(start: Indices, end: Indices, n: int) -> tuple[Indices, Indices]:
-    """Widen runs to hold the foot of the pulse below the threshold, half way to the next at most."""
+    """Widen runs to hold the feet below the threshold, half way to the next run at most."""
     margin = (end - start) * 3 // 10 + 2
     middle = (start[1:] + end[:-1]) // 2
     return (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.records import Bools, Floats, Gains, Int32s, LaneLayout
+from edge.records import Bools, Floats, Gains, Indices, Int32s, LaneLayout
 
 __all__ = ["CHUNK", "Baseline", "extremes", "floor_counts", "range_per_sigma"]
 
@@ -117,10 +117,10 @@ class Baseline:
         Channel across the lane, itself where there is none.
     """
 
-    def __init__(self, rate_hz: float, floor: Floats, partner: Sequence[int]) -> None:
+    def __init__(self, rate_hz: float, floor: Floats, partner: Indices) -> None:
         self._tile = max(1, round(rate_hz / CHUNK))
         self._floor = floor
-        self._partner = np.asarray(partner, np.int64)
+        self._partner = partner
         self._highest = np.empty((self._tile, len(floor)), np.int32)
         self._lowest = np.empty_like(self._highest)
         self._filled = 0

@@ -78,7 +78,7 @@ class Pipeline:
         self._polarity = np.where(gains.newton_per_count < 0, -1.0, 1.0)
         self._falling = np.flatnonzero(self._polarity < 0)
         self._floor = floor_counts(lanes, gains)
-        self._partner = np.arange(channels)
+        self._partner = np.arange(channels, dtype=np.int64)
         for row in rows:
             self._partner[[row.left, row.right]] = row.right, row.left
         self._before = round(ROOM_BEFORE_S * rate_hz)

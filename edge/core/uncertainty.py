@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.records import Bools, Floats
+from edge.records import Bools, Floats, Indices
 
 __all__ = ["Fusion", "Observations", "covariance", "dynamic_prior_rel", "fuse"]
 
@@ -61,7 +61,7 @@ class Observations:
     time_s: Floats
     length_s: Floats
     u_noise_kg: Floats
-    row: Floats
+    row: Indices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +144,7 @@ def _covariance_kg2(seen: Observations, valid: Bools, rough_kg: Floats, sill_rel
 
 def covariance(
     fusion: Fusion,
-    group: Floats,
+    group: Indices,
     share_kg: Floats,
     u_gain_rel: Floats,
     u_common_rel: float,

@@ -1,0 +1,171 @@
+"""What each row says of each axle: areas on strips, plateaus on plates, in kilograms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.core.axles import Motion
+from edge.core.clip import Signals
+from edge.core.quality import contact_m
+from edge.core.sight import Sight
+from edge.core.uncertainty import Observations
+from edge.records import Bools, Floats, Gains, LaneLayout
+
+__all__ = ["LEAST_SPEED_MPS", "RowLoads"]
+
+LEAST_SPEED_MPS = 0.05
+"""No slower speed is believed: a wheel that stands has none."""
+
+_PLATE_PARTS = 4
+"""A plateau is read in this many parts: its course tells of the bounce."""
+
+_GUARD = 0.2
+"""Part of the tyre's patch by which the plateau is taken shorter at each end."""
+
+_LEAST_PATCH_M, _LONGEST_PATCH_M = 0.08, 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowLoads:
+    """Readings of the rows of a lane for the axles of one vehicle.
+
+    Parameters
+    ----------
+    signals : Signals
+        The clip of the vehicle.
+    sight : Sight
+        Where its axles are in it.
+    motion : Motion
+    lane : LaneLayout
+    gains : Gains
+    rate_hz : float
+    """
+
+    signals: Signals
+    sight: Sight
+    motion: Motion
+    lane: LaneLayout
+    gains: Gains
+    rate_hz: float
+
+    @property
+    def width_m(self) -> Floats:
+        """Sensing lengths of the rows."""
+        return np.array([row.width_m for row in self.lane.rows], np.float64)
+
+    @property
+    def plate(self) -> Bools:
+        """Which rows are plates."""
+        return np.array([row.kind == "plate" for row in self.lane.rows], np.bool_)
+
+    @property
+    def kg_per_count(self) -> Floats:
+        """Worth of a count, (n_rows, 2); the sign was taken with the baseline."""
+        channels = np.array([(row.left, row.right) for row in self.lane.rows])
+        return np.asarray(np.abs(self.gains.newton_per_count[channels]) / self.gains.gravity_mps2)
+
+    def speed_mps(self) -> Floats:
+        """Speed of each axle over each row: (n_axles, n_rows)."""
+        at_s = np.where(self.sight.seen, self.sight.centre_s, self.motion.t0_s)
+        return np.maximum(np.abs(self.motion.speed_mps(at_s)), LEAST_SPEED_MPS)
+
+    def contact_m(self) -> Floats:
+        """Tyre patch lengths (n_axles, n_rows), NaN where unseen.
+
+        The edges of a pulse rise over the shorter of patch and width; at the part ``h`` of the
+        height they stand ``h`` of that length inside the foot, at either end.
+        """
+        sight = self.sight
+        reach_m = contact_m(self.width_m, sight.leave_s - sight.enter_s, self.speed_mps())
+        ramp_m = np.where(self.plate, np.maximum(reach_m, 0.0), self.width_m)
+        return np.asarray(reach_m + 2 * self._height() * ramp_m)
+
+    def _height(self) -> Floats:
+        """Threshold of the touch over the mean height of its pulse, 0.4 at most."""
+        mean = self._mean_counts(self.sight.enter_s, self.sight.leave_s).sum(axis=2)
+        release = self.signals.release.min(axis=1)
+        return np.asarray(np.clip(release / np.maximum(mean, 1.0), 0.0, 0.4))
+
+    def _mean_counts(self, from_s: Floats, to_s: Floats) -> Floats:
+        """Mean counts above the baseline between two times: (n_axles, n_rows, 2)."""
+        # A sample stands for the time from half before it to half after it.
+        a = np.where(np.isnan(from_s), 0.0, from_s) * self.rate_hz + 0.5
+        b = np.maximum(np.where(np.isnan(to_s), 0.0, to_s) * self.rate_hz + 0.5, a + 1)
+        total = self._sum_before(b) - self._sum_before(a)
+        mean = total / (b - a)[:, :, None]
+        return np.asarray(mean - self.signals.level_at((a + b)[:, :, None] / 2))
+
+    def _sum_before(self, sample: Floats) -> Floats:
+        """Sum of counts before a moment, within a sample in proportion."""
+        whole = np.clip(np.floor(sample).astype(np.int64), 0, self.signals.n_samples - 1)
+        rows = np.arange(sample.shape[1])
+        before = self.signals.total[whole, rows]
+        part = np.clip(sample - whole, 0.0, 1.0)[:, :, None]
+        return np.asarray(before + part * (self.signals.total[whole + 1, rows] - before))
+
+    def _areas_kg(self, speed_mps: Floats) -> Floats:
+        """Wheel loads from pulse areas and the speed over that row: (n_axles, n_rows, 2)."""
+        start, end = self.sight.start, self.sight.end
+        rows = np.arange(start.shape[1])
+        counts = self.signals.total[end, rows] - self.signals.total[start, rows]
+        level = self.signals.level_at((start + end)[:, :, None] / 2)
+        area_s = (counts - level * (end - start)[:, :, None]) / self.rate_hz
+        across = (speed_mps / self.width_m)[:, :, None]
+        return np.asarray(area_s * across * self.kg_per_count)
+
+    def wheels_and_readings(self) -> tuple[Floats, Observations]:
+        """Wheel loads of each row, and the readings that are to be fused.
+
+        Returns
+        -------
+        wheel_kg : float array (n_axles, n_rows, 2)
+            Left and right, NaN where unseen.
+        readings : Observations
+            One a strip; a plate gives ``_PLATE_PARTS`` in the time that the whole patch is on it,
+            or the one of its area where it is passed too fast for that.
+        """
+        seen, centre_s, speed_mps = self.sight.seen, self.sight.centre_s, self.speed_mps()
+        patch_m = np.where(seen, self.contact_m(), 0.0)
+        wheel_kg = np.where(seen[:, :, None], self._areas_kg(speed_mps), np.nan)
+        length_s = (self.width_m + patch_m) / speed_mps
+        if not self.plate.any():
+            return wheel_kg, self._readings([wheel_kg], [centre_s], [length_s], seen & False)
+        patch_m = np.clip(patch_m, _LEAST_PATCH_M, _LONGEST_PATCH_M)
+        flat_s = (self.width_m - patch_m * (1 + 2 * _GUARD)) / speed_mps
+        flat = self.plate & seen & (flat_s * self.rate_hz > 2 * _PLATE_PARTS)
+        loads, times, lengths = [], [], []
+        for p in range(_PLATE_PARTS):
+            from_s = centre_s + flat_s * (p / _PLATE_PARTS - 0.5)
+            to_s = from_s + flat_s / _PLATE_PARTS
+            part_kg = self._mean_counts(from_s, to_s) * self.kg_per_count
+            loads.append(np.where(flat[:, :, None], part_kg, np.nan if p else wheel_kg))
+            times.append(np.where(flat, (from_s + to_s) / 2, centre_s))
+            lengths.append(np.where(flat, flat_s / _PLATE_PARTS, length_s))
+        whole_kg = np.mean(loads, axis=0)
+        wheel_kg = np.where(flat[:, :, None], whole_kg, wheel_kg)
+        return wheel_kg, self._readings(loads, times, lengths, flat)
+
+    def _readings(
+        self, loads: list[Floats], times: list[Floats], lengths: list[Floats], flat: Bools
+    ) -> Observations:
+        parts = len(loads)
+        length_s = np.concatenate(lengths, axis=1)
+        return Observations(
+            np.concatenate(loads, axis=1).sum(axis=2),
+            np.concatenate(times, axis=1),
+            length_s,
+            self._noise_kg(length_s, np.tile(flat, parts)),
+            np.tile(np.arange(len(self.lane.rows)), parts),
+        )
+
+    def _noise_kg(self, length_s: Floats, flat: Bools) -> Floats:
+        """Electrical noise of a reading: of a mean over a plateau, or of an area with its feet."""
+        noise_kg = np.sqrt(((self.signals.noise * self.kg_per_count) ** 2).sum(axis=1))
+        parts = length_s.shape[1] // len(noise_kg)
+        across = np.tile(self.speed_mps() / self.width_m, (1, parts))
+        widened_s = 1.6 * length_s
+        samples = np.maximum(np.where(flat, length_s, widened_s) * self.rate_hz, 1.0)
+        mean_kg = np.tile(noise_kg, parts) / np.sqrt(samples)
+        return np.asarray(np.where(flat, mean_kg, mean_kg * widened_s * across))
