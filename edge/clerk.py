@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edge.config import StationConfig
 from edge.errors import StoreError
-from edge.evidence.statement import vehicle_draft
+from edge.evidence.statement import plate_correction_draft, vehicle_draft
 from edge.health import Health, Level
-from edge.records import Blob, Gains, PlateRead, Record, Vehicle, VerdictKind
+from edge.records import (
+    Blob,
+    Gains,
+    Passage,
+    PlateDoubt,
+    PlateRead,
+    Record,
+    Vehicle,
+    VerdictKind,
+)
 from edge.rules.judge import judge
 from edge.rules.pack import RulePack
 from edge.store.signal import encode_clip
@@ -26,6 +36,8 @@ from edge.store.store import Store
 WAITING_VEHICLES = 2_000
 """About half an hour of a busy station; each holds its raw signal in memory."""
 RETRY_S = 2.0
+CORRECTABLE = 256
+"""Sealed vehicles that are remembered; the desk doubts a plate within seconds."""
 
 
 class Clerk:
@@ -49,14 +61,15 @@ class Clerk:
         self._software = software
         self._gains = gains
         self._on_sealed = on_sealed
-        self._queue: asyncio.Queue[Vehicle | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[Vehicle | PlateDoubt | None] = asyncio.Queue()
+        self._sealed: deque[tuple[Passage, Record]] = deque(maxlen=CORRECTABLE)
 
-    def hand(self, vehicle: Vehicle) -> None:
-        """Take a vehicle; never blocks."""
+    def hand(self, statement: Vehicle | PlateDoubt) -> None:
+        """Take a vehicle, or a doubt about one that was sealed; never blocks."""
         if self._queue.qsize() >= WAITING_VEHICLES:
             self._health.count("clerk.vehicles_lost")
             return
-        self._queue.put_nowait(vehicle)
+        self._queue.put_nowait(statement)
         self._health.gauge("clerk.waiting", self._queue.qsize())
 
     def end(self) -> None:
@@ -65,15 +78,20 @@ class Clerk:
 
     async def run(self) -> None:
         """Seal vehicles until ``end``."""
-        while (vehicle := await self._queue.get()) is not None:
-            record = await self._seal_until_kept(vehicle)
+        while (statement := await self._queue.get()) is not None:
+            record = await self._seal_until_kept(statement)
             self._health.gauge("clerk.waiting", self._queue.qsize())
+            if isinstance(statement, Vehicle):
+                self._sealed.append((statement.passage, record))
             self._on_sealed(record)
 
-    async def _seal_until_kept(self, vehicle: Vehicle) -> Record:
+    async def _seal_until_kept(self, statement: Vehicle | PlateDoubt) -> Record:
         while True:
             try:
-                record = await self.seal(vehicle)
+                if isinstance(statement, Vehicle):
+                    record = await self.seal(statement)
+                else:
+                    record = await self._correct(statement)
             except StoreError as error:
                 self._health.count("clerk.store_refused")
                 self._health.state("store", Level.DOWN, *error.what, next_step=error.next_step)
@@ -81,6 +99,12 @@ class Clerk:
             else:
                 self._health.state("store", Level.OK, "证据库正常", "evidence store works")
                 return record
+
+    async def _correct(self, doubt: PlateDoubt) -> Record:
+        """Append that a sealed plate is in doubt; the desk told of its vehicle before."""
+        record = next(r for passage, r in self._sealed if passage is doubt.passage)
+        self._health.count("clerk.plates_doubted")
+        return await self._store.append(plate_correction_draft(doubt, record))
 
     async def seal(self, vehicle: Vehicle) -> Record:
         """Judge one vehicle and commit it with its blobs.

@@ -64,7 +64,7 @@ def main(*, verbose: bool) -> None:
         format="%(asctime)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
-    for noisy in ("pymodbus", "asyncio", "uvicorn", "sse_starlette"):
+    for noisy in ("pymodbus", "asyncio", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 

@@ -70,8 +70,10 @@ class LaneSection(_Model):
 
     id: Name
     name: str = ""
+    name_en: str = ""
     digitiser: Name
     direction: str = ""
+    """What a camera calls the direction of travel."""
     speed_kmh: tuple[float, float] = (3.0, 120.0)
     speed_change_max: float = Field(gt=0, le=1, default=0.15)
     axle_kg: tuple[float, float] = (200.0, 30_000.0)
@@ -88,6 +90,10 @@ class LaneSection(_Model):
         if not 0 <= self.axle_kg[0] < self.axle_kg[1]:
             raise ValueError("axle_kg must be [Min, Max], 0 <= Min < Max")
         return self
+
+    def title(self, lang: str) -> str:
+        """The lane's name for people."""
+        return (self.name_en if lang == "en" else self.name) or self.name or self.id
 
 
 class CameraSection(_Model):
@@ -248,6 +254,12 @@ class StationConfig:
     def picture_dir(self, camera: CameraSection) -> Path:
         """Where the pictures of a camera arrive."""
         return self.resolve(camera.picture_dir or Path("pictures") / camera.id)
+
+    def with_map(self, device: ModbusSection) -> ModbusSection:
+        """The device with the path of its own register map resolved."""
+        if not device.map.endswith(".toml"):
+            return device
+        return device.model_copy(update={"map": str(self.resolve(Path(device.map)))})
 
     def lanes_of(self, digitiser: str) -> tuple[LaneLayout, ...]:
         """Layouts of the lanes on one digitiser, channels as numbers."""

@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from edge.config import CameraSection, StationConfig
 from edge.core.pipeline import Pipeline
@@ -23,6 +24,7 @@ from edge.records import (
     JoinKind,
     LaneLayout,
     Passage,
+    PlateDoubt,
     PlateJoin,
     PlateRead,
     SampleBlock,
@@ -36,7 +38,7 @@ GB 1589 lie between 0.8 m and 1.6 m (own estimate); the spread goes into ``u_tim
 U_FRONT_OVERHANG_M = 0.4
 SETTLE_NS = 250_000_000
 """A fitting plate waits this long for a second one, which would make it ambiguous."""
-MEMORY_NS = 30_000_000_000
+MEMORY_NS = 10_000_000_000
 """Plates and vehicles older than this can no longer belong to a new one."""
 
 
@@ -57,11 +59,20 @@ class _Arrival:
         return settled or waited >= self.wait_ns
 
 
+@dataclass(slots=True)
+class _Released:
+    """A passage that left the desk; with a plate, that plate may still come into doubt."""
+
+    arrival: _Arrival
+    had_plate: bool
+
+
 class Desk:
     """Joins plates to the passages of one lane, in order, and releases vehicles.
 
-    A released passage is remembered for a while, so that a plate that fits it and the next
-    vehicle too is seen as ambiguous.
+    A released passage is remembered for a while. When its plate turns out to fit the next vehicle
+    too, the next one is ambiguous at once, and the earlier one gets a doubt: a statement that
+    follows its record.
     """
 
     def __init__(self, station: str, lane: LaneLayout, camera: CameraSection | None) -> None:
@@ -69,8 +80,10 @@ class Desk:
         self._lane = lane
         self._camera = camera
         self._waiting: list[_Arrival] = []
-        self._released: list[Expected] = []
+        self._released: list[_Released] = []
         self._reads: list[PlateRead] = []
+        self._joins: list[PlateJoin] = []
+        self._doubts: list[PlateDoubt] = []
 
     def arrive(self, passage: Passage, clock: ClockReading, mono_ns: int) -> None:
         """A passage was weighed."""
@@ -85,31 +98,44 @@ class Desk:
                 round(wait_s * 1e9),
             )
         )
+        self._join()
 
     def read(self, plate: PlateRead) -> None:
         """A camera read a plate in this lane."""
         self._reads.append(plate)
+        self._join()
 
     def release(self, mono_ns: int, *, all_of_them: bool = False) -> list[Vehicle]:
         """Vehicles that have their plate, or have waited long enough for it."""
-        if not self._waiting:
-            return []
-        joins = self._joins()
         vehicles = []
-        while self._waiting and (all_of_them or self._waiting[0].is_due(joins[0], mono_ns)):
-            arrival = self._waiting.pop(0)
-            self._released.append(arrival.expected)
-            vehicles.append(self._vehicle(arrival, joins.pop(0)))
+        while self._waiting and (all_of_them or self._waiting[0].is_due(self._joins[0], mono_ns)):
+            arrival, found = self._waiting.pop(0), self._joins.pop(0)
+            self._released.append(_Released(arrival, found.kind is JoinKind.READ))
+            vehicles.append(self._vehicle(arrival, found))
         if vehicles:
             self._forget(vehicles[-1].time_ns - MEMORY_NS)
         return vehicles
 
-    def _joins(self) -> list[PlateJoin]:
+    def doubts(self) -> list[PlateDoubt]:
+        """Released plates that came into doubt since the last call."""
+        doubts, self._doubts = self._doubts, []
+        return doubts
+
+    def _join(self) -> None:
+        """Join anew: something came that may fit what is waiting, or what has left."""
         if self._camera is None:
-            return [PlateJoin(JoinKind.MISSING, None, reason="no_camera") for _ in self._waiting]
-        expected = self._released + [a.expected for a in self._waiting]
-        tolerance_ns = round(self._camera.tolerance_s * 1e9)
-        return join(expected, self._reads, tolerance_ns)[len(self._released) :]
+            missing = PlateJoin(JoinKind.MISSING, None, reason="no-camera")
+            self._joins = [missing for _ in self._waiting]
+            return
+        expected = [r.arrival.expected for r in self._released]
+        expected += [arrival.expected for arrival in self._waiting]
+        joins = join(expected, self._reads, round(self._camera.tolerance_s * 1e9))
+        self._joins = joins[len(self._released) :]
+        for released, found in zip(self._released, joins, strict=False):
+            if released.had_plate and found.kind is JoinKind.AMBIGUOUS:
+                released.had_plate = False
+                arrival = released.arrival
+                self._doubts.append(PlateDoubt(arrival.time_ns, arrival.passage, found))
 
     def _expect(self, passage: Passage, clock: ClockReading) -> Expected:
         """When the bumper should have stood before the camera."""
@@ -139,7 +165,7 @@ class Desk:
         )
 
     def _forget(self, before_ns: int) -> None:
-        self._released = [e for e in self._released if e.time_ns >= before_ns]
+        self._released = [r for r in self._released if r.arrival.time_ns >= before_ns]
         self._reads = [r for r in self._reads if r.time_ns >= before_ns]
 
 
@@ -180,10 +206,14 @@ class Lanes:
         """Vehicles of all lanes that are ready to be judged."""
         return [v for desk in self._desks.values() for v in desk.release(mono_ns)]
 
+    def doubts(self) -> list[PlateDoubt]:
+        """Plates of released vehicles that came into doubt since the last call."""
+        return [doubt for desk in self._desks.values() for doubt in desk.doubts()]
+
     def finish(self, clock: Callable[[str], ClockReading], mono_ns: int) -> list[Vehicle]:
         """The data ended: what stands on the array is closed as incomplete, the desk cleared."""
         for device in list(self._pipelines):
-            self._close(device, lambda d=device: clock(d), mono_ns)
+            self._close(device, partial(clock, device), mono_ns)
         return [v for desk in self._desks.values() for v in desk.release(mono_ns, all_of_them=True)]
 
     def interrupt(self, device: str, clock: Callable[[], ClockReading], mono_ns: int) -> None:

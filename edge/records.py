@@ -440,6 +440,15 @@ class PlateJoin:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PlateDoubt:
+    """A plate that was joined to a passage turned out to fit the next vehicle as well."""
+
+    time_ns: int
+    passage: Passage
+    join: PlateJoin
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Vehicle:
     """A passage with its time and its plate: what is judged, sealed and shown."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ def replay_vehicles(
             now_ns = max(now_ns, item.received_ns)
             lanes.read(item)
         else:
-            clock = played.clock(item.device)
-            now_ns = max(now_ns, _end_ns(item, clock))
-            lanes.take(item, lambda clock=clock: clock, now_ns)
+            clock = partial(played.clock, item.device)
+            now_ns = max(now_ns, _end_ns(item, clock()))
+            lanes.take(item, clock, now_ns)
         yield from lanes.release(now_ns)
     yield from lanes.finish(played.clock, now_ns + _TAIL_NS)
 

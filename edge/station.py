@@ -30,6 +30,7 @@ from edge.rules.pack import RulePack
 from edge.sources.camera import CameraSource
 from edge.sources.digitiser import DigitiserSource
 from edge.sources.modbus import ModbusSource
+from edge.sources.pictures import sweep_pictures
 from edge.sources.ports import DeviceHello, SourceItem
 from edge.sources.recorder import Recorder
 from edge.store.store import Store
@@ -42,6 +43,10 @@ from edge.web.view import StationView
 
 RELEASE_PERIOD_S = 0.02
 """How often the desk looks whether a vehicle has its plate or has waited long enough."""
+
+
+PICTURE_AGE_S = 3_600.0
+"""Pictures older than this are swept from the cameras' directories."""
 
 
 class Station:
@@ -156,6 +161,7 @@ class Station:
                     for section in self._model.modbus
                 ),
                 head.create_task(self._release(clerk), name="desk"),
+                head.create_task(self._sweep_pictures(), name="pictures"),
             ]
             on_ready(self)
             await stop.wait()
@@ -201,7 +207,7 @@ class Station:
         return lambda: source.run(deliver)
 
     def _polling(self, section: ModbusSection) -> Callable[[], Coroutine[Any, Any, None]]:
-        source = ModbusSource(section, self._health, time.time_ns)
+        source = ModbusSource(self._config.with_map(section), self._health, time.time_ns)
 
         def deliver(measured: Measurement) -> None:
             self._health.gauge(f"measured.{measured.device}.{measured.name}", measured.value)
@@ -215,7 +221,20 @@ class Station:
         while True:
             for vehicle in self._lanes.release(time.monotonic_ns()):
                 clerk.hand(vehicle)
+            for doubt in self._lanes.doubts():
+                clerk.hand(doubt)
             await asyncio.sleep(RELEASE_PERIOD_S)
+
+    async def _sweep_pictures(self) -> None:
+        """The cameras' directories are letter boxes: what belongs to a record is in the store."""
+        while True:
+            for section in self._model.camera:
+                directory = self._config.picture_dir(section)
+                swept = await asyncio.to_thread(
+                    sweep_pictures, directory, time.time() - PICTURE_AGE_S
+                )
+                self._health.count(f"camera.{section.id}.pictures_swept", swept)
+            await asyncio.sleep(PICTURE_AGE_S / 6)
 
     # ------------------------------------------------------------------ tail: people and centre
 
@@ -245,7 +264,7 @@ class Station:
         )
 
     def _tell_sealed(self, record: Record) -> None:
-        self.feed.publish("vehicle", {**record.body, "record_id": record.record_id})
+        self.feed.publish(record.kind, {**record.body, "record_id": record.record_id})
 
     def _tell_receipt(self, receipt: Receipt) -> None:
         self.feed.publish(

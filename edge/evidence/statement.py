@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from edge.records import (
@@ -17,8 +18,10 @@ from edge.records import (
     Gains,
     Limit,
     Passage,
+    PlateDoubt,
     PlateJoin,
     PlateRead,
+    Record,
     Vehicle,
     Verdict,
     VerdictKind,
@@ -99,6 +102,17 @@ def other_draft(
         raise ValueError(f"{', '.join(sorted(reserved))} can't be given as fields")
     head = {"schema": f"steelyard/{kind}/1", "kind": kind, "time_us": time_ns // 1000}
     return Draft(kind, head | dict(fields), tuple(blobs))
+
+
+def plate_correction_draft(doubt: PlateDoubt, corrected: Record) -> Draft:
+    """A statement that sets right the plate of a vehicle record; the record itself stays."""
+    fields = {
+        "corrects": corrected.index,
+        "corrects_record_id": corrected.record_id,
+        "plate": _plate(doubt.join),
+    }
+    draft = other_draft("correction", time_ns=doubt.time_ns, fields=fields)
+    return replace(draft, urgent=corrected.urgent)
 
 
 def flag_names(flags: int) -> list[str]:

@@ -64,6 +64,16 @@ class PictureFolder:
             await asyncio.sleep(_POLL_S)
 
 
+def sweep_pictures(directory: Path, before_s: float) -> int:
+    """Remove JPEG files last written before ``before_s`` (UTC); other files stay. How many went."""
+    swept = 0
+    for path in directory.glob("*.jp*g"):
+        if path.is_file() and not path.is_symlink() and path.stat().st_mtime < before_s:
+            path.unlink(missing_ok=True)
+            swept += 1
+    return swept
+
+
 def _read(path: Path) -> bytes:
     """What stands in a plain file of permitted size by now; empty where there is none.
 

@@ -72,7 +72,7 @@ def vehicle_view(
     return VehicleView(
         body=body,
         record_id=record_id,
-        lane_name=(lane.name if lane and lane.name else body["lane"]),
+        lane_name=lane.title(t.lang) if lane else body["lane"],
         time=station.local(body["time_us"]),
         plate=plate_text(body["plate"], t),
         plate_colour=plate_colour(body["plate"]),

@@ -1,0 +1,136 @@
+"""The desk: plates wait for vehicles, vehicles for plates, doubt for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from edge.config import CameraSection
+from edge.lanes import MEMORY_NS, SETTLE_NS, Desk
+from edge.records import (
+    ClockReading,
+    Flag,
+    JoinKind,
+    LaneLayout,
+    PlateRead,
+    Row,
+)
+
+S = 1_000_000_000
+CAMERA = CameraSection(id="C1", url="x", lanes=["1"], position_m=1.3, wait_s=0.8, tolerance_s=0.4)
+LANE = LaneLayout("1", (Row(0.0, 0.07, "strip", 0, 1), Row(2.0, 0.07, "strip", 2, 3)))
+CLOCK = ClockReading(0, 0, 1e6, 0, 0.0, settled=True)
+"""One sample a millisecond, from 1970 on: times below are samples times a million."""
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """As much of a passage as the desk looks at."""
+
+    first_wheel_sample: float
+    last_wheel_sample: float
+    speed_mps: float = 15.0
+    u_speed_mps: float = 0.1
+    flags: Flag = Flag.NONE
+
+
+def crossing(first_ms: float, **fields: float) -> Crossing:
+    return Crossing(first_ms, first_ms + 800, **fields)
+
+
+def plate(text: str, time_ms: float) -> PlateRead:
+    time_ns = round(time_ms * 1e6)
+    return PlateRead("C1", "1", text, text, "yellow", 0.9, "", time_ns, time_ns, time_ns)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk("ST", LANE, CAMERA)
+
+
+def test_a_vehicle_takes_its_plate_as_soon_as_it_has_settled(desk: Desk) -> None:
+    desk.read(plate("京A12345", 1_020))
+    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    assert desk.release(2 * S + SETTLE_NS - 1) == []
+    (vehicle,) = desk.release(2 * S + SETTLE_NS)
+    assert vehicle.plate == "京A12345"
+    assert vehicle.time_ns == 1_800_000_000
+
+
+def test_a_vehicle_without_a_plate_goes_when_the_wait_is_over(desk: Desk) -> None:
+    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    assert desk.release(2 * S + 799_000_000) == []
+    (vehicle,) = desk.release(2 * S + 800_000_000)
+    assert vehicle.join.kind is JoinKind.MISSING
+
+
+def test_a_late_plate_still_finds_its_waiting_vehicle(desk: Desk) -> None:
+    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    desk.read(plate("京A12345", 1_020))
+    (vehicle,) = desk.release(2 * S + 500_000_000)
+    assert vehicle.join.kind is JoinKind.READ
+
+
+def test_a_plate_between_two_waiting_vehicles_goes_to_neither(desk: Desk) -> None:
+    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    desk.arrive(crossing(1_500), CLOCK, 2 * S)
+    desk.read(plate("京A12345", 1_250))
+    first, second = desk.release(3 * S)
+    assert first.join.kind is second.join.kind is JoinKind.AMBIGUOUS
+    assert first.plate == second.plate == ""
+    assert [c.text for c in first.join.candidates] == ["京A12345"]
+
+
+def test_a_plate_that_was_given_away_comes_into_doubt_with_the_next_vehicle(desk: Desk) -> None:
+    desk.read(plate("京A12345", 1_250))
+    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    (first,) = desk.release(3 * S)
+    assert first.join.kind is JoinKind.READ
+    assert desk.doubts() == []
+
+    desk.arrive(crossing(1_500), CLOCK, 3 * S)
+    (doubt,) = desk.doubts()
+    assert doubt.passage is first.passage
+    assert doubt.join.kind is JoinKind.AMBIGUOUS
+    assert desk.doubts() == []
+    (second,) = desk.release(4 * S)
+    assert second.join.kind is JoinKind.AMBIGUOUS
+
+
+def test_order_is_kept_although_the_second_has_its_plate_first(desk: Desk) -> None:
+    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    desk.arrive(crossing(3_000), CLOCK, 2 * S)
+    desk.read(plate("沪B67890", 3_010))
+    assert desk.release(2 * S + SETTLE_NS) == []
+    assert [v.plate for v in desk.release(3 * S)] == ["", "沪B67890"]
+
+
+def test_without_a_speed_the_vehicle_waits_in_vain_but_is_not_lost(desk: Desk) -> None:
+    desk.arrive(crossing(1_000, speed_mps=float("nan")), CLOCK, 2 * S)
+    assert len(desk.release(3 * S)) == 1
+
+
+def test_without_a_camera_nobody_waits() -> None:
+    desk = Desk("ST", LANE, None)
+    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    (vehicle,) = desk.release(2 * S)
+    assert vehicle.join.reason == "no-camera"
+
+
+def test_old_plates_are_forgotten(desk: Desk) -> None:
+    memory_ms = MEMORY_NS / 1e6
+    desk.read(plate("京A12345", 1_020))
+    for n in range(1, 40):
+        desk.arrive(crossing(1_000 + n * memory_ms), CLOCK, n * 100 * S)
+        desk.release(n * 100 * S + S)
+    assert len(desk._reads) == 0
+    assert len(desk._released) <= 2
+
+
+def test_a_clock_that_has_not_settled_is_flagged() -> None:
+    desk = Desk("ST", LANE, None)
+    unsure = ClockReading(0, 0, 1e6, 0, 0.0, settled=False)
+    desk.arrive(crossing(1_000), unsure, 0)
+    (vehicle,) = desk.release(0)
+    assert Flag.CLOCK_UNSURE in vehicle.flags
