@@ -47,7 +47,7 @@ def passages(
 def passage(
     site: Digitiser, wheel_kg: Floats, number: int = 0, flags: Flag = Flag.UNCALIBRATED
 ) -> Passage:
-    """A passage that shows these wheels."""
+    """A passage that shows these wheels, at one of three speeds in turn."""
     n, rows, _ = wheel_kg.shape
     load_kg = wheel_kg.sum(axis=-1).mean(axis=1)
     table = AxleTable(
@@ -68,7 +68,7 @@ def passage(
         first_wheel_sample=1000.0 * number,
         last_wheel_sample=1000.0 * number + 500,
         closed_sample=1000 * number + 600,
-        speed_mps=15.0,
+        speed_mps=(10.0, 15.0, 20.0)[number % 3],
         u_speed_mps=0.05,
         speed_change=0.0,
         axles=table,

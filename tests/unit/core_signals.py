@@ -83,11 +83,16 @@ class Lorry:
     """(axle, row) pairs at which the sensors see nothing."""
     one_sided: tuple[int, ...] = ()
     """Axles whose right wheel presses beside the sensors."""
+    pause_s: tuple[float, float] = (0.0, 0.0)
+    """When it stops, and for how long."""
+    from_m: float = 0.0
+    """Where the front axle is at ``start_s``."""
 
     def way_m(self, time_s: np.ndarray) -> np.ndarray:
         """Position of the front axle."""
-        t = time_s - self.start_s
-        return self.speed_mps * t + self.acceleration_mps2 * t * t / 2
+        at_s, for_s = self.pause_s
+        t = time_s - self.start_s - np.clip(time_s - at_s, 0.0, for_s)
+        return self.from_m + self.speed_mps * t + self.acceleration_mps2 * t * t / 2
 
     def behind_m(self, axle: int) -> float:
         """How far an axle stands behind the front axle."""

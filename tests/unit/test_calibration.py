@@ -205,28 +205,38 @@ def test_the_id_follows_the_content():
 
 def test_corrected_means_sum_to_the_reference_mass():
     wheel = np.abs(np.random.default_rng(20).normal(4000, 200, (6, 3, 2, 2)))
-    runs = LaneRuns(wheel, np.zeros(6, dtype=int), np.array([30_000.0]), np.full((1, 3), np.nan))
+    one = np.zeros(6, dtype=int)
+    runs = LaneRuns(wheel, one, one, np.array([30_000.0]), np.full((1, 3), np.nan))
     axle = wheel.sum(axis=-1).mean(axis=2)
     loads = reference_loads(axle, runs, np.ones(6))
     assert loads.sum(axis=1) == pytest.approx(np.full(6, 30_000.0))
     assert loads[0] / loads[0, 0] == pytest.approx(axle.mean(axis=0) / axle.mean(axis=0)[0])
 
 
-def test_what_differs_between_vehicles_does_not_average_out():
+def test_what_repeats_by_vehicle_and_speed_does_not_average_out():
     rng = np.random.default_rng(21)
-    vehicle = np.repeat([0, 1], 200)
-    noise = 0.01 * rng.standard_normal(400)
-    alike = u_of_mean(noise, vehicle)
-    apart = u_of_mean(noise + np.where(vehicle, 0.01, -0.01), vehicle)
-    assert alike < 0.0025
-    assert apart == pytest.approx(0.01, rel=0.2)
+    condition = np.repeat(np.arange(10), 40)
+    noise, bounce = 0.01 * rng.standard_normal(400), 0.01 * rng.standard_normal(10)
+    assert u_of_mean(noise, condition) < 0.001
+    assert u_of_mean(noise + bounce[condition], condition) == pytest.approx(0.0033, rel=0.4)
+    alone = u_of_mean(noise, np.zeros(400, dtype=int))
+    assert alone == pytest.approx(0.01 / 20, rel=0.1)
     assert u_of_mean(np.array([0.01, np.nan]), np.array([0, 0])) == np.inf
+
+
+def test_one_speed_only_is_remarked_upon():
+    site, rng = digitiser(), np.random.default_rng(22)
+    seen = passages(site, np.ones((4, 2)), {RIGID: 12, SEMI: 12}, rng)
+    assert not any("other speeds" in remark.en for remark in certify(site, seen).remarks)
+    even = [replace(one, speed_mps=15.0 + 0.01 * i) for i, one in enumerate(seen)]
+    assert any("only 2 different" in remark.en for remark in certify(site, even).remarks)
 
 
 def test_fit_refuses_a_row_that_saw_nothing():
     wheel = np.full((12, 2, 3, 2), 4000.0)
     wheel[:, :, 1] = np.nan
-    runs = LaneRuns(wheel, np.zeros(12, dtype=int), np.array([16_000.0]), np.full((1, 2), 0.5))
+    one = np.zeros(12, dtype=int)
+    runs = LaneRuns(wheel, one, one, np.array([16_000.0]), np.full((1, 2), 0.5))
     with pytest.raises(ValueError, match="row"):
         fit_gains(runs)
 

@@ -131,17 +131,15 @@ def test_a_password_is_read_and_shown_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o622])
-@pytest.mark.parametrize("key", ["password_file", "key_file"])
-def test_a_secret_that_others_can_reach_is_refused(tmp_path: Path, key: str, mode: int) -> None:
+def test_a_secret_that_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "secret"
     file.write_text("x")
     file.chmod(mode)
-    section = {"broker": "mqtts://h", key: file}
-    if key == "key_file":
-        section["cert_file"] = file
-    with pytest.raises(ConfigError, match="open to other users") as caught:
-        _access(tmp_path, **section)
-    assert "chmod 600" in caught.value.next_step.en
+    key = {"broker": "mqtts://h", "cert_file": file, "key_file": file}
+    for section in ({"password_file": file}, key):
+        with pytest.raises(ConfigError, match="open to other users") as caught:
+            _access(tmp_path, **section)
+        assert "chmod 600" in caught.value.next_step.en
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +22,7 @@ from edge.records import Draft, Record
 from edge.store.store import Store
 from edge.uplink.pump import Pump
 from edge.uplink.topics import Topics, parse_up
+from tests.station.uplinks import runs, until
 
 TOPICS = Topics("S1")
 
@@ -108,24 +107,11 @@ async def bench(
         await store.close()
 
 
-def runs(test: Callable[..., Any]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def emptied(bench: Bench, but: int = 0) -> None:
-    async with asyncio.timeout(5):
-        while await bench.waiting() > but:
-            await asyncio.sleep(0.005)
+    async def is_empty() -> bool:
+        return await bench.waiting() <= but
+
+    await until(is_empty)
 
 
 @runs
@@ -166,8 +152,8 @@ async def test_no_more_than_the_window_is_on_its_way(tmp_path: Path) -> None:
         async with b.pumping(line) as task:
             await until(lambda: len(line.sent) == 4)
             await asyncio.sleep(0.05)
-            assert line.records == [0, 1, 2, 3]
             task.cancel()
+        assert sorted(line.records) == [0, 1, 2, 3]
 
 
 @runs

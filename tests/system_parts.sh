@@ -1,0 +1,49 @@
+#!/bin/sh
+# Programs that tests need beside Python: mosquitto and chromium of Debian.
+# Installs what is missing where that takes no password; says what is left out otherwise.
+
+has() {
+    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null 2>&1
+}
+
+missing() {
+    for program in mosquitto chromium; do
+        has "$program" || printf '%s ' "$program"
+    done
+}
+
+# The words before apt-get that make it run as root; fails where a password would be asked.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        echo env
+    elif has sudo && sudo -n true 2>/dev/null; then
+        echo sudo -n env
+    else
+        return 1
+    fi
+}
+
+install() {
+    has apt-get && root=$(as_root) || return 1
+    apt="$root DEBIAN_FRONTEND=noninteractive apt-get -qq"
+    # shellcheck disable=SC2086 # words are meant to be split
+    $apt install -y --no-install-recommends "$@" >/dev/null 2>&1 ||
+        { $apt update && $apt install -y --no-install-recommends "$@"; } >/dev/null 2>&1
+}
+
+wanted=$(missing)
+if [ -n "$wanted" ]; then
+    echo "安装测试所需的系统软件 / installing for the tests: $wanted"
+    # shellcheck disable=SC2086
+    install $wanted
+fi
+
+for program in $(missing); do
+    case $program in
+        mosquitto) tests="MQTT (broker)" ;;
+        chromium) tests="网页 / browser (browser)" ;;
+    esac
+    echo "缺少 $program，跳过这些测试 / $program is missing, these tests are left out: $tests"
+    echo "  → sudo apt-get install $program"
+done
+exit 0
