@@ -45,6 +45,8 @@ class LaneRuns:
         of vehicles that have fewer.
     vehicle : int array (n_runs,)
         Number of the vehicle of each run.
+    condition : int array (n_runs,)
+        Number of the vehicle and speed of each run: what repeats by place is alike in these.
     gross_kg : float array (n_vehicles,)
         Reference gross mass.
     share : float array (n_vehicles, n_axles)
@@ -53,6 +55,7 @@ class LaneRuns:
 
     wheel_kg: Floats
     vehicle: Indices
+    condition: Indices
     gross_kg: Floats
     share: Floats
 
@@ -110,10 +113,9 @@ def fit_gains(runs: LaneRuns) -> LaneFit:
     -----
     Iterated to a fixed point: references (static axles of the two-axle rigid vehicle, corrected
     means of the others, OIML R 134-1:2006 as ``reference_loads`` states), biweight weights of
-    runs and of rows in runs, row levels and splits. Uncertainties follow the GUM (JCGM 100:2008),
-    type A, with a part between vehicles: one vehicle excites the same bounce at the same place
-    in every pass, so its runs do not average that out (Cole and Cebon 1992, spatial
-    repeatability).
+    runs and of rows in runs, row levels and splits. Uncertainties follow the GUM, type A. One
+    vehicle at one speed bounces alike at the same place in every pass (spatial repeatability,
+    Cole and Cebon 1992), so its runs do not average that out and count as one observation.
     """
     seen: Bools = np.all(np.isfinite(runs.wheel_kg), axis=-1)
     met: Bools = np.any(seen, axis=1)
@@ -134,9 +136,9 @@ def fit_gains(runs: LaneRuns) -> LaneFit:
     apart = (residual - run_error[:, None]).T
     return LaneFit(
         correction=correction,
-        u_row_rel=np.array([u_of_mean(row, runs.vehicle) for row in apart]),
+        u_row_rel=np.array([u_of_mean(row, runs.condition) for row in apart]),
         u_split_rel=split_u,
-        u_lane_rel=u_of_mean(run_error, runs.vehicle),
+        u_lane_rel=u_of_mean(run_error, runs.condition),
         weight=weight,
         axle_kg=_axle_kg(runs, correction),
         reference_kg=reference_kg,
@@ -173,38 +175,32 @@ def reference_loads(axle_kg: Floats, runs: LaneRuns, weight: Floats) -> Floats:
     return reference
 
 
-def u_of_mean(error: Floats, vehicle: Indices) -> float:
-    """Standard uncertainty of the mean of run errors of several vehicles.
+def u_of_mean(error: Floats, condition: Indices) -> float:
+    """Standard uncertainty of the mean of run errors that repeat by condition.
 
     Parameters
     ----------
     error : float array (n_runs,)
         Errors of the runs that count; NaN where a run has none.
-    vehicle : int array (n_runs,)
-        Vehicle of each run.
+    condition : int array (n_runs,)
+        Runs of one number repeat each other; where all have one, each run stands for itself.
 
     Returns
     -------
     float
-        Root of the variance within vehicles over the number of runs, plus the variance between
-        vehicles beyond that, over their number (method of moments). Vehicles that all passed
-        once count as one; infinite where fewer than two errors count.
+        Experimental standard deviation of the mean over the means of the conditions, widened for
+        their small number as JCGM 101:2008, 6.4.9.4 does (as of four where there are fewer);
+        infinite where fewer than two errors count.
     """
     counts = np.isfinite(error)
-    error, vehicle = error[counts], vehicle[counts]
-    if len(error) < 2:
+    error, condition = error[counts], condition[counts]
+    present = np.unique(condition)
+    means = np.array([error[condition == c].mean() for c in present]) if len(present) > 1 else error
+    n = len(means)
+    if n < 2:
         return float("inf")
-    if len(np.unique(vehicle)) == len(error):
-        vehicle = np.zeros_like(vehicle)
-    groups = [error[vehicle == v] for v in np.unique(vehicle)]
-    means = np.array([group.mean() for group in groups])
-    square = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-    within = square / (len(error) - len(groups))
-    between = 0.0
-    if len(groups) > 1:
-        shares = np.array([1 / len(group) for group in groups])
-        between = max(0.0, float(means.var(ddof=1)) - within * float(shares.mean()))
-    return float(np.sqrt(within / len(error) + between / len(groups)))
+    wider = (max(n, 4) - 1) / (max(n, 4) - 3)
+    return float(np.sqrt(wider * means.var(ddof=1) / n))
 
 
 def _first_guess(runs: LaneRuns) -> Floats:

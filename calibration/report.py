@@ -5,45 +5,20 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from calibration.certificate import LaneSummary, Run
 from calibration.classes import MassClass, best_class
-from calibration.fit import SPLIT_PRIOR_REL, LaneFit
-from calibration.reference import Reference
+from calibration.fit import SPLIT_PRIOR_REL
+from calibration.passes import MIN_CONDITIONS, MIN_RUNS, FittedLane, Pass, conditions
 from edge.errors import Text
-from edge.records import LaneLayout, Passage
 
-__all__ = ["MIN_RUNS", "FittedLane", "Pass", "remarks", "summary", "table"]
-
-MIN_RUNS = 10
-"""Fewest usable passes a lane, and a vehicle before it is remarked upon (OIML R 134-1:2006 asks
-for ten runs a vehicle and condition; from memory)."""
+__all__ = ["remarks", "summary", "table"]
 
 OUTLIER_WEIGHT = 0.1
 """A run with less weight is named an outlier: some 3.9 standard deviations off."""
 
 _SPLIT_KNOWN = 0.5
 """The split of a row counts as known where the passes halved the doubt of its prior."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pass:
-    """A passage of a reference vehicle; ``why`` names what makes it unusable, or is empty."""
-
-    passage: Passage
-    reference: Reference
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FittedLane:
-    """The passes of one lane and the fit over the usable ones, in their order."""
-
-    layout: LaneLayout
-    used: Sequence[Pass]
-    excluded: Sequence[Pass]
-    fit: LaneFit
 
 
 def table(lane: FittedLane) -> Iterator[Run]:
@@ -191,6 +166,13 @@ def _lane_remarks(lane: FittedLane) -> Iterator[Text]:
                 f"车道 {name}：{vehicle.vehicle_name} 只通过 {runs} 次，少于 {MIN_RUNS} 次。",
                 f"Lane {name}: {vehicle.vehicle_name} passed {runs} times, fewer than {MIN_RUNS}.",
             )
+    if (known := len(set(conditions(lane.used)))) < MIN_CONDITIONS:
+        yield Text(
+            f"车道 {name}：不同车辆和车速的组合只有 {known} 种，少于 {MIN_CONDITIONS} 种，"
+            "不确定度可能偏小；请用不同车速补做。",
+            f"Lane {name}: only {known} different vehicles and speeds, fewer than "
+            f"{MIN_CONDITIONS}; the uncertainty may be too small: add runs at other speeds.",
+        )
     if (lane.fit.u_split_rel > _SPLIT_KNOWN * SPLIT_PRIOR_REL).any():
         yield Text(
             f"车道 {name}：左右轮的分配无法由这些通过确定，左右通道按相近的修正系数处理；"

@@ -13,8 +13,9 @@ import numpy as np
 
 from calibration.certificate import Certificate, ChannelGain, Contribution, DigitiserGains
 from calibration.fit import LaneRuns, fit_gains
+from calibration.passes import MIN_RUNS, FittedLane, Pass, conditions
 from calibration.reference import Reference, read_references
-from calibration.report import MIN_RUNS, FittedLane, Pass, remarks, summary, table
+from calibration.report import remarks, summary, table
 from edge.config import StationConfig
 from edge.errors import InputError, Text
 from edge.records import LEGAL_BARRIERS, Flag, Gains, LaneLayout, Passage
@@ -218,6 +219,7 @@ def _lane_runs(used: Sequence[Pass]) -> LaneRuns:
     return LaneRuns(
         wheel_kg=wheel_kg,
         vehicle=np.array([vehicles.index(one.reference) for one in used], dtype=np.int64),
+        condition=np.array(conditions(used), dtype=np.int64),
         gross_kg=np.array([vehicle.gross_kg for vehicle in vehicles]),
         share=share,
     )

@@ -1,0 +1,70 @@
+"""The passes of reference vehicles over a lane, and which of them repeat each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calibration.fit import LaneFit
+from calibration.reference import Reference
+from edge.records import LaneLayout, Passage
+
+__all__ = ["MIN_CONDITIONS", "MIN_RUNS", "FittedLane", "Pass", "conditions"]
+
+MIN_RUNS = 10
+"""Fewest usable passes a lane, and a vehicle before it is remarked upon (OIML R 134-1:2006 asks
+for ten runs a vehicle and condition; from memory)."""
+
+MIN_CONDITIONS = 4
+"""Fewest vehicles and speeds from which a scatter between them can be told."""
+
+_SAME_SPEED = 1.10
+"""Runs of one vehicle within this factor bounce alike at the same place."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pass:
+    """A passage of a reference vehicle; ``why`` names what makes it unusable, or is empty."""
+
+    passage: Passage
+    reference: Reference
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedLane:
+    """The passes of one lane and the fit over the usable ones, in their order."""
+
+    layout: LaneLayout
+    used: Sequence[Pass]
+    excluded: Sequence[Pass]
+    fit: LaneFit
+
+
+def conditions(passes: Sequence[Pass]) -> list[int]:
+    """Number of the vehicle and speed of each pass.
+
+    Parameters
+    ----------
+    passes : sequence of Pass
+
+    Returns
+    -------
+    list of int
+        Equal for passes of one vehicle whose speeds lie within a tenth of their slowest.
+    """
+    order = sorted(
+        range(len(passes)),
+        key=lambda i: (passes[i].reference.vehicle_name, passes[i].passage.speed_mps),
+    )
+    found, number, begun = [0] * len(passes), -1, None
+    for i in order:
+        one = passes[i]
+        if (
+            begun is None
+            or one.reference != begun.reference
+            or one.passage.speed_mps > _SAME_SPEED * begun.passage.speed_mps
+        ):
+            number, begun = number + 1, one
+        found[i] = number
+    return found
