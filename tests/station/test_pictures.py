@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge.records import Picture
-from edge.sources.pictures import MAX_PICTURE_BYTES, PictureFolder
+from edge.sources.pictures import MAX_PICTURE_BYTES, PictureFolder, sweep_pictures
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 + b"\xff\xd9"
 
@@ -141,3 +141,14 @@ def test_a_picture_that_never_comes_is_not_waited_for_longer(tmp_path: Path) -> 
     picture, counters = take(tmp_path / "nowhere", "a.jpg", wait_s=0.1)
     assert picture is None
     assert counters == {"pictures_missing": 1}
+
+
+def test_sweeping_takes_old_pictures_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("old.jpg", "old.jpeg", "old.txt", "new.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+        if name.startswith("old"):
+            os.utime(tmp_path / name, (1_000, 1_000))
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "old.txt")
+    assert sweep_pictures(tmp_path, 2_000) == 2
+    assert {p.name for p in tmp_path.iterdir()} == {"old.txt", "new.jpg", "link.jpg"}
+    assert sweep_pictures(tmp_path / "none", 2_000) == 0
