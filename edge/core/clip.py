@@ -24,6 +24,7 @@ ROOM_AFTER_S = 0.1
 
 _BLOCK = 16
 _BASELINE_TERMS = 3
+_LOWEST = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,14 +151,14 @@ def _baseline(
 ) -> tuple[Floats, Floats, Floats]:
     """Parabola through the quiet blocks of each channel, threshold and noise per channel.
 
-    The start is a low quantile: wheels only press. Two rounds let the quiet blocks, the parabola
-    and the noise agree.
+    The start is among the lowest blocks: wheels only press, and one that stands may press for
+    most of the clip. Two rounds let the quiet blocks, the parabola and the noise agree.
     """
     n_blocks, n_channels = means.shape
     spread = np.subtract(highest, lowest, dtype=np.float64)
     usable = np.flatnonzero(whole) if whole.any() else np.arange(n_blocks)
     level = np.zeros((_BASELINE_TERMS, n_channels))
-    level[0] = np.sort(means[usable], axis=0)[len(usable) // 10]
+    level[0] = np.sort(means[usable], axis=0)[min(_LOWEST, len(usable) // 10)]
     typical = np.sort(spread[usable], axis=0)[len(usable) // 4]
     release = np.maximum(floor, NOISE_FACTOR * typical / range_per_sigma(_BLOCK))
     noise = release

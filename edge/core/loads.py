@@ -126,14 +126,17 @@ class RowLoads:
             One a strip; a plate gives ``_PLATE_PARTS`` in the time that the whole patch is on it,
             or the one of its area where it is passed too fast for that.
         """
-        seen, centre_s, speed_mps = self.sight.seen, self.sight.centre_s, self.speed_mps()
+        sight, seen, speed_mps = self.sight, self.sight.seen, self.speed_mps()
+        centre_s = sight.centre_s
         patch_m = np.where(seen, self.contact_m(), 0.0)
         wheel_kg = np.where(seen[:, :, None], self._areas_kg(speed_mps), np.nan)
         length_s = (self.width_m + patch_m) / speed_mps
         if not self.plate.any():
             return wheel_kg, self._readings([wheel_kg], [centre_s], [length_s], seen & False)
         patch_m = np.clip(patch_m, _LEAST_PATCH_M, _LONGEST_PATCH_M)
-        flat_s = (self.width_m - patch_m * (1 + 2 * _GUARD)) / speed_mps
+        # In parts of the touch, so that a wheel that stood on the plate is read there as well.
+        flat_m = self.width_m - patch_m * (1 + 2 * _GUARD)
+        flat_s = (sight.leave_s - sight.enter_s) * flat_m / (self.width_m + patch_m)
         flat = self.plate & seen & (flat_s * self.rate_hz > 2 * _PLATE_PARTS)
         loads, times, lengths = [], [], []
         for p in range(_PLATE_PARTS):

@@ -99,7 +99,7 @@ class Pipeline:
         self._done = first_sample
         self._baseline = Baseline(self.rate_hz, self._floor, self._partner)
         self._finder = TouchFinder(self._rows, self._polarity)
-        self._trackers = [LaneTracker(lane, self.rate_hz) for lane in self.lanes]
+        self._trackers = [LaneTracker(lane, self.rate_hz, first_sample) for lane in self.lanes]
         self._edges: list[InputEdge] = []
         self._recent: list[InputEdge] = []
         self._gaps: list[tuple[int, int]] = []

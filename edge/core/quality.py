@@ -7,14 +7,14 @@ import numpy as np
 from edge.core.axles import Motion, rolling_speed
 from edge.records import Bools, Flag, FlagBits, Floats, LaneLayout
 
-__all__ = ["axle_flags", "contact_m", "plausible_wheel", "united", "vehicle_flags"]
+__all__ = ["STOP_SHARE", "axle_flags", "contact_m", "plausible_wheel", "united", "vehicle_flags"]
 
 _WHEEL_OFF_SHARE = 0.15
 _LEAST_CONTACT_M, _LONGEST_CONTACT_M = 0.04, 0.60
 _UNEVEN_M = 0.15
 """A motion that misses the rows by more than this was no smooth motion."""
 
-_STOP_SHARE = 0.4
+STOP_SHARE = 0.4
 """Below this part of the lane's lowest speed a wheel stood rather than rolled."""
 
 _DOUBLE_M = 0.8
@@ -75,7 +75,7 @@ def vehicle_flags(
     uneven = motion.residual_m > _UNEVEN_M
     if abs(change) > lane.speed_change_max or uneven:
         flags |= Flag.SPEED_CHANGE
-    slow = _STOP_SHARE * lane.speed_min_mps
+    slow = STOP_SHARE * lane.speed_min_mps
     longest = np.nanmax(durations_s, axis=0, initial=0.0)
     rolling = [rolling_speed(row, d) for row, d in zip(lane.rows, longest, strict=True)]
     if min(rolling) < slow or (uneven and speed_mps < lane.speed_min_mps):

@@ -13,6 +13,7 @@ import numpy as np
 
 from edge.core.axles import associate, axle_speeds, rolling_speed, spans
 from edge.core.pulses import Touch
+from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam, Interval
 from edge.records import Bools, Flag, Floats, InputEdge, LaneLayout
 
@@ -61,6 +62,8 @@ class LaneTracker:
     ----------
     lane : LaneLayout
     rate_hz : float
+    begin_sample : int
+        Where the stream begins: a vehicle may have been on the array before.
 
     Attributes
     ----------
@@ -68,8 +71,9 @@ class LaneTracker:
         Touches that were no vehicle: a step, a blow, a person crossing.
     """
 
-    def __init__(self, lane: LaneLayout, rate_hz: float) -> None:
+    def __init__(self, lane: LaneLayout, rate_hz: float, begin_sample: int) -> None:
         self._lane = lane
+        self._begin_sample = begin_sample
         self._rate_hz = rate_hz
         self._position_m = [row.position_m for row in lane.rows]
         self._touches: list[Touch] = []
@@ -238,10 +242,17 @@ class LaneTracker:
         mine = (number == 0) & ~strange
         missed = strange & (crossing_s * self._rate_hz < ended.start_sample)
         windows = self._split(axles, missed, now, Flag.SEPARATOR_FAULT)
-        torn = bool((_steps_m(axles, mine) > MAX_SPACING_M).any())
-        windows += self._split(axles, mine, now, Flag.SEPARATOR_FAULT if torn else Flag.NONE)
+        windows += self._split(axles, mine, now, self._believed(axles, mine))
         self._keep(axles, ~(mine | missed))
         return sorted(windows)
+
+    def _believed(self, axles: _Axles, mine: Bools) -> Flag:
+        """What to think of one interval of the beam over axles that are far apart in time."""
+        slowest_mps = float(np.abs(axles.speed_mps[mine]).min(initial=np.inf))
+        if self._pauses or slowest_mps < STOP_SHARE * self._lane.speed_min_mps:
+            return Flag.STOPPED
+        torn = bool((_steps_m(axles, mine) > MAX_SPACING_M).any())
+        return Flag.SEPARATOR_FAULT if torn else Flag.NONE
 
     def _by_distance(self, now: int, flags: Flag) -> list[Window]:
         """Every pending axle, parted where no vehicle is that long between two axles."""
@@ -256,7 +267,8 @@ class LaneTracker:
         steps_m = _steps_m(axles, chosen)
         by_beam = self._beam is not None and Flag.SEPARATOR_FAULT not in flags
         windows = []
-        for part in np.split(members, np.flatnonzero(steps_m > MAX_SPACING_M) + 1):
+        apart = steps_m > (np.inf if Flag.STOPPED in flags else MAX_SPACING_M)
+        for part in np.split(members, np.flatnonzero(apart) + 1):
             touches = [t for i in part for t in axles.touch[i]]
             if not any(len(axles.touch[i]) > 1 for i in part):
                 self.stray += len(touches)
@@ -267,6 +279,11 @@ class LaneTracker:
             first = round(axles.span[part, 0].min())
             end = round(axles.span[part, 1].max())
             doubt = Flag.AMBIGUOUS if doubtful else Flag.NONE
+            before_m = (
+                (first - self._begin_sample) / self._rate_hz * np.abs(axles.speed_mps[part[0]])
+            )
+            if not by_beam and before_m < MAX_SPACING_M:
+                doubt |= Flag.INCOMPLETE
             windows.append(Window(first, end, now, flags | doubt))
         return windows
 

@@ -24,7 +24,6 @@ from edge.records import (
     AxleTable,
     Bools,
     Flag,
-    FlagBits,
     Floats,
     Gains,
     Indices,
@@ -106,6 +105,7 @@ def weigh(
     begin_s, end_s = np.nanmin(sight.enter_s, axis=1), np.nanmax(sight.leave_s, axis=1)
     if Flag.WHEEL_OFF in flags and straddles(clip, others, gains, begin_s, end_s):
         flags |= Flag.STRADDLING
+    u_spacing_m = np.maximum(motion.u_spacing_m, spacing_m if Flag.STOPPED in flags else 0.0)
     groups = _groups(group, load_kg, u2_kg2)
     return Passage(
         device=clip.device,
@@ -116,7 +116,18 @@ def weigh(
         speed_mps=speed_mps,
         u_speed_mps=motion.u_speed_mps,
         speed_change=change,
-        axles=_table(clip, sight, motion, load_kg, side_kg, wheel_kg, u2_kg2, axle_flags),
+        axles=AxleTable(
+            load_kg=read_only(load_kg),
+            u_load_kg=read_only(np.sqrt(np.diag(u2_kg2))),
+            left_kg=read_only(side_kg[:, 0].copy()),
+            right_kg=read_only(side_kg[:, 1].copy()),
+            spacing_m=read_only(spacing_m),
+            u_spacing_m=read_only(u_spacing_m),
+            row_load_kg=read_only(np.round(wheel_kg.sum(axis=2), _DIGITS)),
+            row_sample=read_only(clip.first_sample + sight.centre_s * clip.rate_hz),
+            wheel_kg=read_only(np.round(wheel_kg, _DIGITS)),
+            flags=read_only(axle_flags),
+        ),
         groups=groups,
         configuration="+".join(str(g.count) for g in groups),
         gross_kg=float(load_kg.sum()),
@@ -199,27 +210,3 @@ def _groups(group: Indices, load_kg: Floats, u2_kg2: Floats) -> tuple[AxleGroup,
         u_kg = float(np.sqrt(u2_kg2[part, part].sum()))
         groups.append(AxleGroup(part.start, len(inside), float(load_kg[part].sum()), u_kg))
     return tuple(groups)
-
-
-def _table(
-    clip: RawClip,
-    sight: Sight,
-    motion: Motion,
-    load_kg: Floats,
-    side_kg: Floats,
-    wheel_kg: Floats,
-    u2_kg2: Floats,
-    flags: FlagBits,
-) -> AxleTable:
-    return AxleTable(
-        load_kg=read_only(load_kg),
-        u_load_kg=read_only(np.sqrt(np.diag(u2_kg2))),
-        left_kg=read_only(side_kg[:, 0].copy()),
-        right_kg=read_only(side_kg[:, 1].copy()),
-        spacing_m=read_only(np.abs(np.diff(motion.behind_m))),
-        u_spacing_m=read_only(motion.u_spacing_m),
-        row_load_kg=read_only(np.round(wheel_kg.sum(axis=2), _DIGITS)),
-        row_sample=read_only(clip.first_sample + sight.centre_s * clip.rate_hz),
-        wheel_kg=read_only(np.round(wheel_kg, _DIGITS)),
-        flags=read_only(flags),
-    )
