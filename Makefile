@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench unit lock clean format
+.PHONY: demo test check bench unit lock clean format pictures
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock pyproject.toml
@@ -35,6 +35,9 @@ check: $(STAMP)
 format: $(STAMP)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+pictures: $(STAMP)
+	@$(BIN)/python -m tests.browser.screenshot docs/images
 
 bench: $(STAMP)
 	@$(BIN)/steelyard bench speed $(ARGS)
