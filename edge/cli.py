@@ -139,7 +139,7 @@ def check(*, station_file: Path) -> None:
     from edge.rules.pack import RulePack
 
     config = load_station(station_file)
-    pack = RulePack.parse(config.pack_bytes())
+    pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
     for section in config.model.digitiser:
         gains = config.gains_of(section.id, 1.0)
         certificate = gains.certificate_id or "没有 / none"

@@ -337,6 +337,7 @@ def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> 
         device = body["digitisers"][digitiser]
         by_name = {c["name"]: c for c in device["channels"]}
         rows = [by_name[name] for name in channels]
+        until_us = body.get("valid_until_us")
         return Gains(
             read_only(np.array([float(c["newton_per_count"]) for c in rows])),
             read_only(np.array([float(c["u_rel"]) for c in rows])),
@@ -344,6 +345,7 @@ def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> 
             float(body.get("gravity_mps2", STANDARD_GRAVITY_MPS2)),
             str(body["certificate_id"]),
             hashlib.sha256(raw).hexdigest(),
+            None if until_us is None else int(until_us) * 1000,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(

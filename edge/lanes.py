@@ -15,6 +15,7 @@ from functools import partial
 from edge.config import CameraSection, StationConfig
 from edge.core.pipeline import Pipeline
 from edge.core.plates import Expected, join
+from edge.errors import Text
 from edge.health import Health, Level
 from edge.records import (
     ClockReading,
@@ -52,6 +53,8 @@ class _Arrival:
     expected: Expected
     closed_mono_ns: int
     wait_ns: int
+    expired: bool
+    """The certificate was out of date when the vehicle passed."""
 
     def is_due(self, found: PlateJoin, mono_ns: int) -> bool:
         waited = mono_ns - self.closed_mono_ns
@@ -85,17 +88,19 @@ class Desk:
         self._joins: list[PlateJoin] = []
         self._doubts: list[PlateDoubt] = []
 
-    def arrive(self, passage: Passage, clock: ClockReading, mono_ns: int) -> None:
-        """A passage was weighed."""
+    def arrive(self, passage: Passage, gains: Gains, clock: ClockReading, mono_ns: int) -> None:
+        """A passage was weighed with these gains."""
         wait_s = self._camera.wait_s if self._camera else 0.0
+        time_ns = clock.utc_ns(passage.last_wheel_sample)
         self._waiting.append(
             _Arrival(
                 passage,
                 clock,
-                clock.utc_ns(passage.last_wheel_sample),
+                time_ns,
                 self._expect(passage, clock),
                 mono_ns,
                 round(wait_s * 1e9),
+                gains.expired(time_ns),
             )
         )
         self._join()
@@ -154,14 +159,18 @@ class Desk:
 
     def _vehicle(self, arrival: _Arrival, found: PlateJoin) -> Vehicle:
         clock = arrival.clock
-        unsure = clock.stepped or not clock.settled
+        flags = arrival.passage.flags
+        if clock.stepped or not clock.settled:
+            flags |= Flag.CLOCK_UNSURE
+        if arrival.expired:
+            flags |= Flag.UNCALIBRATED
         return Vehicle(
             self._station,
             arrival.time_ns,
             clock,
             arrival.passage,
             found,
-            arrival.passage.flags | (Flag.CLOCK_UNSURE if unsure else Flag.NONE),
+            flags,
         )
 
     def _forget(self, before_ns: int) -> None:
@@ -227,17 +236,16 @@ class Lanes:
             return
         self.interrupt(hello.device, clock, mono_ns)
         self._hellos[hello.device] = hello
-        self._pipelines[hello.device] = self._build(hello)
+        pipeline = self._pipelines[hello.device] = self._build(hello)
+        _tell_calibration(hello.device, pipeline.gains, clock(), self._health)
 
     def _build(self, hello: DeviceHello) -> Pipeline:
-        gains = self._config.gains_of(hello.device, hello.newton_per_count)
-        _tell_calibration(hello.device, gains, self._health)
         return Pipeline(
             hello.device,
             hello.rate_hz,
             hello.channels,
             self._config.lanes_of(hello.device),
-            gains,
+            self._config.gains_of(hello.device, hello.newton_per_count),
         )
 
     def _weigh(self, block: SampleBlock, clock: Callable[[], ClockReading], mono_ns: int) -> None:
@@ -246,30 +254,49 @@ class Lanes:
             self._health.count(f"digitiser.{block.device}.before_hello")
             return
         edges = self._edges.pop(block.device, [])
-        self._arrive(pipeline.step(block, edges), clock, mono_ns)
+        self._arrive(pipeline, pipeline.step(block, edges), clock, mono_ns)
 
     def _close(self, device: str, clock: Callable[[], ClockReading], mono_ns: int) -> None:
-        self._arrive(self._pipelines.pop(device).flush(), clock, mono_ns)
+        pipeline = self._pipelines.pop(device)
+        self._arrive(pipeline, pipeline.flush(), clock, mono_ns)
         self._edges.pop(device, None)
 
     def _arrive(
-        self, passages: list[Passage], clock: Callable[[], ClockReading], mono_ns: int
+        self,
+        pipeline: Pipeline,
+        passages: list[Passage],
+        clock: Callable[[], ClockReading],
+        mono_ns: int,
     ) -> None:
         for passage in passages:
             self._health.count(f"lane.{passage.lane}.passages")
-            self._desks[passage.lane].arrive(passage, clock(), mono_ns)
+            self._desks[passage.lane].arrive(passage, pipeline.gains, clock(), mono_ns)
+            _tell_calibration(passage.device, pipeline.gains, clock(), self._health)
 
 
 def _camera_of(config: StationConfig, lane: str) -> CameraSection | None:
     return next((c for c in config.model.camera if lane in c.lanes), None)
 
 
-def _tell_calibration(device: str, gains: Gains, health: Health) -> None:
-    part = f"calibration.{device}"
-    if gains.calibrated:
-        name = gains.certificate_id
-        health.state(part, Level.OK, f"检定证书 {name}", f"certificate {name}")
-    else:
+def _tell_calibration(device: str, gains: Gains, clock: ClockReading, health: Health) -> None:
+    part, name = f"calibration.{device}", gains.certificate_id
+    if not gains.calibrated:
         health.state(
-            part, Level.WARNING, "没有检定证书，结果不作依据", "no certificate: no legal result"
+            part,
+            Level.WARNING,
+            "没有检定证书，称重结果不作依据",
+            "no certificate: weights are no legal result",
+            next_step=Text(
+                "标定后填写 [calibration] file", "calibrate, then set [calibration] file"
+            ),
         )
+    elif gains.expired(clock.ref_utc_ns):
+        health.state(
+            part,
+            Level.WARNING,
+            f"检定证书 {name} 已过期，称重结果不作依据",
+            f"certificate {name} has expired: weights are no legal result",
+            next_step=Text("联系检定机构重新检定", "have the scale verified again"),
+        )
+    else:
+        health.state(part, Level.OK, f"检定证书 {name} 有效", f"certificate {name} is valid")

@@ -290,11 +290,17 @@ class Gains:
     gravity_mps2: float = STANDARD_GRAVITY_MPS2
     certificate_id: str = ""
     certificate_sha256: str = ""
+    valid_until_ns: int | None = None
+    """End of the certificate's validity; None where it states none."""
 
     @property
     def calibrated(self) -> bool:
         """Whether a certificate stands behind the gains."""
         return bool(self.certificate_id)
+
+    def expired(self, time_ns: int) -> bool:
+        """Whether the certificate was out of date at a time."""
+        return self.valid_until_ns is not None and time_ns > self.valid_until_ns
 
 
 # ----------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def replay_passages(
 
 def judged(vehicles: Iterable[Vehicle], config: StationConfig) -> Iterator[tuple[Vehicle, Verdict]]:
     """Each vehicle with the verdict of the station's pack."""
-    pack = RulePack.parse(config.pack_bytes())
+    pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
     for vehicle in vehicles:
         yield vehicle, judge(vehicle, pack)
 

@@ -65,7 +65,7 @@ class Station:
         self._model = config.model
         self._health = Health(time.monotonic_ns, OutageLog())
         self.feed = Feed()
-        self._pack = RulePack.parse(config.pack_bytes())
+        self._pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
         self._software = software_identity()
         self._lanes = Lanes(config, self._health)
         self._recorder = Recorder(record_to, self._model) if record_to else None

@@ -13,30 +13,34 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from edge.errors import LinkDown, SteelyardError
+from edge.errors import LinkDown
 from edge.uplink import refusals
 from edge.uplink.access import Access
+from edge.uplink.paho_client import (
+    CONNECT_S,
+    MQTT_5,
+    MQTT_311,
+    Handlers,
+    Message,
+    Will,
+    clear_callbacks,
+    connect_arguments,
+    expiry,
+    make_client,
+)
 
 log = logging.getLogger("steelyard.uplink")
 
-MQTT_5, MQTT_311 = int(paho.MQTTv5), int(paho.MQTTv311)
 VERSIONS = (MQTT_5, MQTT_311)
 
-_KEEPALIVE_S = 60
-_CONNECT_S = 10.0
 _STALL_S = 60.0
 """An acknowledgement may be this late: the largest message needs 25 s at 64 kbit/s."""
 _CLOSE_S = 2.0
-_DEAD_PEER_MS = 20_000
-_SESSION_S = 7 * 24 * 3600
 _FAILURE = 0x80
 """Reason codes from here on are failures (MQTT 5.0, 2.4)."""
 _MOST_UNREAD = 1_000
@@ -45,26 +49,7 @@ _FRAME_BYTES = 64
 _UNLIMITED = 268_435_455
 
 
-@dataclass(frozen=True, slots=True)
-class Will:
-    """What the broker publishes, retained, when the line is lost."""
-
-    topic: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message from the broker; it comes again until it is accepted."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    qos: int
-    mid: int
-
-
-class MessageTooLarge(SteelyardError):
+class MessageTooLarge(LinkDown):
     """The broker does not take a message of this size."""
 
 
@@ -119,43 +104,16 @@ class Link:
         self._error: LinkDown | None = None
         self._acks: dict[int, asyncio.Future[int | None]] = {}
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
-        self._client = self._make_client(client_id, will)
+        self._client = make_client(access, client_id, version, will, self._handlers())
         self._thread = threading.Thread(target=self._turn, name=f"mqtt-{client_id}", daemon=True)
 
-    def _make_client(self, client_id: str, will: Will | None) -> paho.Client:
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=False if self.version == MQTT_311 else None,
-            protocol=MQTTProtocolVersion(self.version),
-            reconnect_on_failure=False,
-            manual_ack=True,
+    def _handlers(self) -> Handlers:
+        return Handlers(
+            connack=partial(self._hand_over, self._on_connack),
+            disconnect=partial(self._hand_over, self._on_disconnect),
+            ack=partial(self._hand_over, self._on_ack),
+            message=partial(self._hand_over, self._on_message),
         )
-        client.connect_timeout = _CONNECT_S
-        client.max_inflight_messages_set(0)  # the window is kept here, nothing waits in paho
-        client.username_pw_set(self._access.username, self._access.password)
-        if self._access.tls:
-            client.tls_set_context(self._access.tls)
-        if will:
-            client.will_set(will.topic, will.payload, qos=1, retain=True)
-        client.on_socket_open = _watch_peer
-        client.on_socket_register_write = _leave_to_thread
-        client.on_connect = lambda _c, _u, _f, reason, properties: self._hand_over(
-            self._on_connack, reason, properties
-        )
-        client.on_disconnect = lambda _c, _u, flags, reason, _p: self._hand_over(
-            self._on_disconnect, flags.is_disconnect_packet_from_server, reason
-        )
-        client.on_publish = lambda _c, _u, mid, reason, _p: self._hand_over(
-            self._on_ack, mid, reason.value
-        )
-        client.on_subscribe = lambda _c, _u, mid, reasons, _p: self._hand_over(
-            self._on_ack, mid, max(reason.value for reason in reasons)
-        )
-        client.on_message = lambda _c, _u, m: self._hand_over(
-            self._on_message, Message(m.topic, bytes(m.payload), m.retain, m.qos, m.mid)
-        )
-        return client
 
     def _hand_over(self, function: Callable[..., None], *args: Any) -> None:
         self._loop.call_soon_threadsafe(function, *args)
@@ -165,21 +123,16 @@ class Link:
 
     async def connect(self) -> None:
         """Connect once; ``open_link`` does it."""
+        arguments = connect_arguments(self._access, self.version, self._window)
         try:
-            await asyncio.to_thread(
-                self._client.connect,
-                self._access.host,
-                self._access.port,
-                _KEEPALIVE_S,
-                **self._connect_options(),
-            )
+            await asyncio.to_thread(self._client.connect, **arguments)
         except OSError as error:
             raise refusals.unreachable(str(self._access), error) from error
         except UnicodeError as error:  # a host name that cannot be one
             raise refusals.unreachable(str(self._access), socket.gaierror()) from error
         self._thread.start()
         try:
-            async with asyncio.timeout(_CONNECT_S):
+            async with asyncio.timeout(CONNECT_S):
                 await self._answered.wait()
         except TimeoutError:
             raise refusals.mute(str(self._access)) from None
@@ -206,7 +159,7 @@ class Link:
             )
         async with self._room:
             self._raise_if_ended()
-            info = self._client.publish(topic, payload, 1, retain, self._expiry(expiry_s))
+            info = self._client.publish(topic, payload, 1, retain, expiry(self.version, expiry_s))
             await self._acknowledged(info.mid)
 
     async def subscribe(self, topic: str) -> None:
@@ -245,8 +198,7 @@ class Link:
         self._cut()
         if self._thread.is_alive():
             await asyncio.shield(asyncio.to_thread(self._thread.join))
-        for name in ("connect", "disconnect", "publish", "subscribe", "message"):
-            setattr(self._client, f"on_{name}", None)
+        clear_callbacks(self._client)
         del self._client  # paho closes its last sockets when nothing holds it any more
 
     # ------------------------------------------------------------------------------------------
@@ -261,21 +213,6 @@ class Link:
             log.exception("MQTT: defect on the line to %s", self._access)
         finally:
             self._hand_over(self._on_end)
-
-    def _connect_options(self) -> dict[str, Any]:
-        if self.version == MQTT_311:
-            return {}
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _SESSION_S
-        properties.ReceiveMaximum = max(self._window, 20)
-        return {"clean_start": False, "properties": properties}
-
-    def _expiry(self, expiry_s: int | None) -> Properties | None:
-        if expiry_s is None or self.version == MQTT_311:
-            return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.MessageExpiryInterval = expiry_s
-        return properties
 
     async def _acknowledged(self, mid: int) -> None:
         ack = self._acks[mid] = self._loop.create_future()
@@ -347,18 +284,3 @@ class Link:
 
 def _other(error: LinkDown) -> _OtherVersion:
     return _OtherVersion(*error.what, next_zh=error.next_step.zh, next_en=error.next_step.en)
-
-
-def _watch_peer(_client: Any, _userdata: Any, sock: Any) -> None:
-    """TCP itself finds a dead peer: a slow line is not a dead one, so no timer of ours can."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MS)
-    # An acknowledgement must not wait for the peer's delayed ACK of the message before it.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _leave_to_thread(_client: Any, _userdata: Any, _sock: Any) -> None:
-    """Being set keeps paho from writing in the thread of whoever publishes."""

@@ -19,6 +19,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from edge.config import UplinkSection
 from edge.errors import IntegrityError, Text
@@ -144,8 +145,11 @@ class Pump:
             async with asyncio.timeout(self._section.receipt_timeout_s):
                 await settled.wait()
             self._health.gauge("uplink.delivery_ms", (self._mono_s() - started_s) * 1e3)
-        except (MessageTooLarge, IntegrityError, FileNotFoundError) as error:
-            await self._put_aside(entry.index, error)
+        except (MessageTooLarge, IntegrityError) as error:
+            await self.poison(entry.index, str(error.what))
+        except FileNotFoundError as error:
+            name = Path(error.filename).name
+            await self.poison(entry.index, f"附件丢失：{name} / a file is gone: {name}")
         except OSError:  # no receipt in time (TimeoutError), or the disk gave no blob this time
             await self._miss(entry.index)
         finally:
@@ -180,10 +184,6 @@ class Pump:
             )
         await self._store.note_attempt(index)
 
-    async def _put_aside(self, index: int, error: Exception) -> None:
-        text = getattr(error, "what", Text(f"附件丢失：{error}", f"a file is gone: {error}"))
-        await self.poison(index, str(text))
-
     async def poison(self, index: int, reason: str) -> None:
         """Take a record out of the way with an alarm; it stays in the store."""
         await self._store.poison(index, reason)
@@ -195,7 +195,6 @@ class Pump:
             f"record {index} cannot be delivered and was put aside: {reason}",
             next_step=Text("记录仍在本站；通知维护人员", "it is kept here; call the maintainer"),
         )
-        self.settle(index)
 
     # ------------------------------------------------------------------------------------------
     # Waiting

@@ -16,7 +16,8 @@ from edge.evidence.receipt import Receipt
 from edge.health import Health, Level
 from edge.store.store import Store
 from edge.uplink.access import Access, read_access
-from edge.uplink.mqtt import VERSIONS, Link, Will, open_link
+from edge.uplink.mqtt import VERSIONS, Link, MessageTooLarge, open_link
+from edge.uplink.paho_client import Will
 from edge.uplink.pump import Pump
 from edge.uplink.topics import Presence, Topics
 
@@ -193,9 +194,12 @@ class Uplink:
     async def _send_telemetry(self, link: Link) -> None:
         while True:
             body = {"time_us": self._now_ns() // 1000, **self._telemetry()}
-            await link.publish(
-                self._topics.telemetry, json.dumps(body).encode(), expiry_s=_TELEMETRY_EXPIRY_S
-            )
+            payload = json.dumps(body).encode()
+            try:
+                await link.publish(self._topics.telemetry, payload, expiry_s=_TELEMETRY_EXPIRY_S)
+            except MessageTooLarge:
+                self._health.count("uplink.telemetry_too_large")
+            self._health.gauge("uplink.overflows", link.overflows)
             await asyncio.sleep(TELEMETRY_PERIOD_S)
 
 

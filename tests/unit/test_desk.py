@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from edge.config import CameraSection
@@ -11,6 +12,7 @@ from edge.lanes import MEMORY_NS, SETTLE_NS, Desk
 from edge.records import (
     ClockReading,
     Flag,
+    Gains,
     JoinKind,
     LaneLayout,
     PlateRead,
@@ -22,6 +24,7 @@ CAMERA = CameraSection(id="C1", url="x", lanes=["1"], position_m=1.3, wait_s=0.8
 LANE = LaneLayout("1", (Row(0.0, 0.07, "strip", 0, 1), Row(2.0, 0.07, "strip", 2, 3)))
 CLOCK = ClockReading(0, 0, 1e6, 0, 0.0, settled=True)
 """One sample a millisecond, from 1970 on: times below are samples times a million."""
+GAINS = Gains(np.ones(4), np.full(4, 0.01), certificate_id="K1", valid_until_ns=10 * S)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def desk() -> Desk:
 
 def test_a_vehicle_takes_its_plate_as_soon_as_it_has_settled(desk: Desk) -> None:
     desk.read(plate("京A12345", 1_020))
-    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    desk.arrive(crossing(1_000), GAINS, CLOCK, 2 * S)
     assert desk.release(2 * S + SETTLE_NS - 1) == []
     (vehicle,) = desk.release(2 * S + SETTLE_NS)
     assert vehicle.plate == "京A12345"
@@ -59,22 +62,22 @@ def test_a_vehicle_takes_its_plate_as_soon_as_it_has_settled(desk: Desk) -> None
 
 
 def test_a_vehicle_without_a_plate_goes_when_the_wait_is_over(desk: Desk) -> None:
-    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    desk.arrive(crossing(1_000), GAINS, CLOCK, 2 * S)
     assert desk.release(2 * S + 799_000_000) == []
     (vehicle,) = desk.release(2 * S + 800_000_000)
     assert vehicle.join.kind is JoinKind.MISSING
 
 
 def test_a_late_plate_still_finds_its_waiting_vehicle(desk: Desk) -> None:
-    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    desk.arrive(crossing(1_000), GAINS, CLOCK, 2 * S)
     desk.read(plate("京A12345", 1_020))
     (vehicle,) = desk.release(2 * S + 500_000_000)
     assert vehicle.join.kind is JoinKind.READ
 
 
 def test_a_plate_between_two_waiting_vehicles_goes_to_neither(desk: Desk) -> None:
-    desk.arrive(crossing(1_000), CLOCK, 2 * S)
-    desk.arrive(crossing(1_500), CLOCK, 2 * S)
+    desk.arrive(crossing(1_000), GAINS, CLOCK, 2 * S)
+    desk.arrive(crossing(1_500), GAINS, CLOCK, 2 * S)
     desk.read(plate("京A12345", 1_250))
     first, second = desk.release(3 * S)
     assert first.join.kind is second.join.kind is JoinKind.AMBIGUOUS
@@ -84,12 +87,12 @@ def test_a_plate_between_two_waiting_vehicles_goes_to_neither(desk: Desk) -> Non
 
 def test_a_plate_that_was_given_away_comes_into_doubt_with_the_next_vehicle(desk: Desk) -> None:
     desk.read(plate("京A12345", 1_250))
-    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    desk.arrive(crossing(1_000), GAINS, CLOCK, 2 * S)
     (first,) = desk.release(3 * S)
     assert first.join.kind is JoinKind.READ
     assert desk.doubts() == []
 
-    desk.arrive(crossing(1_500), CLOCK, 3 * S)
+    desk.arrive(crossing(1_500), GAINS, CLOCK, 3 * S)
     (doubt,) = desk.doubts()
     assert doubt.passage is first.passage
     assert doubt.join.kind is JoinKind.AMBIGUOUS
@@ -99,21 +102,21 @@ def test_a_plate_that_was_given_away_comes_into_doubt_with_the_next_vehicle(desk
 
 
 def test_order_is_kept_although_the_second_has_its_plate_first(desk: Desk) -> None:
-    desk.arrive(crossing(1_000), CLOCK, 2 * S)
-    desk.arrive(crossing(3_000), CLOCK, 2 * S)
+    desk.arrive(crossing(1_000), GAINS, CLOCK, 2 * S)
+    desk.arrive(crossing(3_000), GAINS, CLOCK, 2 * S)
     desk.read(plate("沪B67890", 3_010))
     assert desk.release(2 * S + SETTLE_NS) == []
     assert [v.plate for v in desk.release(3 * S)] == ["", "沪B67890"]
 
 
 def test_without_a_speed_the_vehicle_waits_in_vain_but_is_not_lost(desk: Desk) -> None:
-    desk.arrive(crossing(1_000, speed_mps=float("nan")), CLOCK, 2 * S)
+    desk.arrive(crossing(1_000, speed_mps=float("nan")), GAINS, CLOCK, 2 * S)
     assert len(desk.release(3 * S)) == 1
 
 
 def test_without_a_camera_nobody_waits() -> None:
     desk = Desk("ST", LANE, None)
-    desk.arrive(crossing(1_000), CLOCK, 2 * S)
+    desk.arrive(crossing(1_000), GAINS, CLOCK, 2 * S)
     (vehicle,) = desk.release(2 * S)
     assert vehicle.join.reason == "no-camera"
 
@@ -122,7 +125,7 @@ def test_old_plates_are_forgotten(desk: Desk) -> None:
     memory_ms = MEMORY_NS / 1e6
     desk.read(plate("京A12345", 1_020))
     for n in range(1, 40):
-        desk.arrive(crossing(1_000 + n * memory_ms), CLOCK, n * 100 * S)
+        desk.arrive(crossing(1_000 + n * memory_ms), GAINS, CLOCK, n * 100 * S)
         desk.release(n * 100 * S + S)
     assert len(desk._reads) == 0
     assert len(desk._released) <= 2
@@ -131,6 +134,14 @@ def test_old_plates_are_forgotten(desk: Desk) -> None:
 def test_a_clock_that_has_not_settled_is_flagged() -> None:
     desk = Desk("ST", LANE, None)
     unsure = ClockReading(0, 0, 1e6, 0, 0.0, settled=False)
-    desk.arrive(crossing(1_000), unsure, 0)
+    desk.arrive(crossing(1_000), GAINS, unsure, 0)
     (vehicle,) = desk.release(0)
     assert Flag.CLOCK_UNSURE in vehicle.flags
+
+
+@pytest.mark.parametrize(("first_ms", "expired"), [(9_199, False), (9_201, True)])
+def test_an_expired_certificate_takes_away_the_legal_result(first_ms: float, expired: bool) -> None:
+    desk = Desk("ST", LANE, None)
+    desk.arrive(crossing(first_ms), GAINS, CLOCK, 0)
+    (vehicle,) = desk.release(0)
+    assert (Flag.UNCALIBRATED in vehicle.flags) == expired
