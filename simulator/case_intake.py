@@ -26,7 +26,7 @@ from edge.evidence.envelope import Envelope, verify_envelope
 from edge.evidence.note import Checkpoint, NoteVerifier, origin_of, split_note
 from edge.evidence.receipt import Receipt
 from edge.health import Health
-from edge.uplink.mqtt import Message
+from edge.uplink.paho_client import Message
 from edge.uplink.topics import CHUNK_BYTES, Presence, Upward, parse_up, read_object
 from simulator.case_store import CaseStore
 

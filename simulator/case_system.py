@@ -17,7 +17,8 @@ from edge.evidence.note import NoteSigner
 from edge.health import Health, Level
 from edge.supervise import OutageLog, supervise
 from edge.uplink.access import read_access
-from edge.uplink.mqtt import MQTT_5, MQTT_311, open_link
+from edge.uplink.mqtt import open_link
+from edge.uplink.paho_client import MQTT_5, MQTT_311
 from edge.uplink.topics import ALL_STATIONS_UP, Topics
 from simulator.case_intake import Answer, Intake
 from simulator.case_store import CaseStore

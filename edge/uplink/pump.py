@@ -95,9 +95,10 @@ class Pump:
             if self._sending:
                 await asyncio.wait(self._sending.values(), timeout=_DRAIN_S)
         finally:
-            self._breaks.update(list(self._sending))
-            await _end([*watchers, *self._sending.values()])
-            self._sending.clear()
+            # Forgotten before it is awaited: a second cancellation may cut the waiting short.
+            unfinished, self._sending = self._sending, {}
+            self._breaks.update(list(unfinished))
+            await _end([*watchers, *unfinished.values()])
 
     # ------------------------------------------------------------------------------------------
     # What is sent next
@@ -153,7 +154,8 @@ class Pump:
         except OSError:  # no receipt in time (TimeoutError), or the disk gave no blob this time
             await self._miss(entry.index)
         finally:
-            del self._settled[entry.index]
+            if self._settled.get(entry.index) is settled:
+                del self._settled[entry.index]
 
     async def _send(self, link: Link, entry: OutboxEntry) -> None:
         for blob in await self._store.deliverable_blobs(entry.index):

@@ -16,7 +16,8 @@ import pytest
 
 from edge.errors import ConfigError, LinkDown
 from edge.uplink.access import Access
-from edge.uplink.mqtt import MQTT_311, open_link
+from edge.uplink.mqtt import open_link
+from edge.uplink.paho_client import MQTT_311
 from simulator.broker import DemoBroker
 from tests.station.brokers import free_port, needs_mosquitto
 from tests.station.uplinks import STATION, case_system, cases, post, runs, until

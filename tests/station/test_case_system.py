@@ -19,7 +19,7 @@ from edge.evidence.merkle import leaf_hash
 from edge.evidence.note import Checkpoint, NoteSigner
 from edge.health import Health
 from edge.records import Record
-from edge.uplink.mqtt import Message
+from edge.uplink.paho_client import Message
 from edge.uplink.topics import Presence, Topics, chunks
 from simulator.case_intake import Answer, Intake
 from simulator.case_store import CaseStore

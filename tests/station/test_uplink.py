@@ -19,7 +19,8 @@ from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
 from edge.uplink import mqtt
 from edge.uplink.access import Access
-from edge.uplink.mqtt import MQTT_5, MQTT_311, Link, open_link
+from edge.uplink.mqtt import Link, open_link
+from edge.uplink.paho_client import MQTT_5, MQTT_311, Message
 from edge.uplink.topics import Presence, Topics
 from tests.station.brokers import Mosquitto, mosquitto, needs_mosquitto
 from tests.station.uplinks import (
@@ -353,8 +354,8 @@ async def test_a_closed_port_is_said_in_plain_words(tmp_path: Path) -> None:
     assert "[uplink] broker" in caught.value.next_step.en
 
 
-async def _receive(link: Link, count: int) -> list[mqtt.Message]:
-    messages: list[mqtt.Message] = []
+async def _receive(link: Link, count: int) -> list[Message]:
+    messages: list[Message] = []
     async with asyncio.timeout(10):
         while len(messages) < count:
             messages += await link.receive()

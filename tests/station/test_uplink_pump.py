@@ -219,6 +219,33 @@ async def test_a_record_that_breaks_the_line_lets_the_others_go_first(tmp_path: 
 
 
 @runs
+async def test_a_line_that_is_lost_twice_at_once_does_not_stop_the_next_one(
+    tmp_path: Path,
+) -> None:
+    """The line breaks under a record, and again while the others are being called back."""
+
+    class Slow(Line):
+        async def publish(self, topic: str, payload: bytes) -> None:
+            try:
+                await super().publish(topic, payload)
+                await asyncio.sleep(60)
+            finally:
+                self.sent.append(("called back", 0))
+                await asyncio.sleep(0.05)
+
+    async with bench(tmp_path, window=3, timeout_s=60) as b:
+        for _ in range(3):
+            await b.append()
+        slow = Slow(answers=lambda _: False, breaks_at=2)
+        async with b.pumping(slow) as task:
+            await until(lambda: sum(what == "called back" for what, _ in slow.sent) == 3)
+            task.cancel()
+        async with b.pumping(line := Line()):
+            await emptied(b)
+        assert sorted(line.records) == [0, 1, 2]
+
+
+@runs
 async def test_pieces_are_as_small_as_the_broker_wants(tmp_path: Path) -> None:
     data = os.urandom(5_000)
     async with bench(tmp_path) as b:

@@ -12,7 +12,8 @@ import pytest
 from edge.errors import LinkDown
 from edge.uplink import mqtt
 from edge.uplink.access import Access
-from edge.uplink.mqtt import MQTT_5, MQTT_311, MessageTooLarge, open_link
+from edge.uplink.mqtt import MessageTooLarge, open_link
+from edge.uplink.paho_client import MQTT_5, MQTT_311
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -94,7 +95,7 @@ def test_a_broker_that_hangs_up_on_every_version_is_down() -> None:
 
 
 def test_a_broker_that_says_nothing_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt, "_CONNECT_S", 0.1)
+    monkeypatch.setattr(mqtt, "CONNECT_S", 0.1)
     with pytest.raises(LinkDown, match="does not answer"):
         _connect(_sends())
 
