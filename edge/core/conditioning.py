@@ -28,11 +28,12 @@ TYPICAL_CONTACT_M = 0.25
 NOISE_FACTOR = 6.0
 """Standard deviations of noise below which nothing counts as a wheel."""
 
-_FLOOR_OF_LIGHTEST = 0.2
+_FLOOR_OF_LIGHTEST = 0.25
 """Part of the lightest wheel's peak below which nothing counts as a wheel."""
 
 _LEAST_COUNTS = 4.0
-_SMOOTHING = 0.4
+_SMOOTHING = 0.5
+_TILE_S = 0.5
 _LONELY_S = 5
 _STANDING_S = 180
 
@@ -43,7 +44,7 @@ def range_per_sigma(samples: int) -> float:
     Tippett's relative range, here by the usual approximation to three digits for 8 to 256.
     """
     return float(
-        np.interp(np.log2(samples), [3, 4, 5, 6, 7, 8], [2.85, 3.53, 4.14, 4.74, 5.25, 5.7])
+        np.interp(np.log2(samples), [3, 4, 5, 6, 7, 8], [2.85, 3.53, 4.14, 4.69, 5.19, 5.65])
     )
 
 
@@ -98,11 +99,12 @@ def floor_counts(lanes: Sequence[LaneLayout], gains: Gains) -> Floats:
 
 
 class Baseline:
-    """Level and release threshold per channel, renewed once a second from quiet chunks only.
+    """Level and release threshold per channel, renewed twice a second from quiet chunks only.
 
     While a wheel presses, its channel is frozen. It recovers from
 
-    * a step down at once (a sensor can't be pulled),
+    * a step down at once (a sensor can't be pulled), and a creep that outran it: a wheel that
+      stands presses far more than twice the threshold,
     * a step up of one channel whose partner across the lane is quiet after 5 s (an axle presses
       both sides),
     * anything that stands longer than 180 s: by then no vehicle is weighed there,
@@ -118,7 +120,7 @@ class Baseline:
     """
 
     def __init__(self, rate_hz: float, floor: Floats, partner: Indices) -> None:
-        self._tile = max(1, round(rate_hz / CHUNK))
+        self._tile = max(1, round(_TILE_S * rate_hz / CHUNK))
         self._floor = floor
         self._partner = partner
         self._highest = np.empty((self._tile, len(floor)), np.int32)
@@ -128,7 +130,7 @@ class Baseline:
         self._weight = 1.0
         self.level = np.zeros(len(floor))
         self.release = floor.copy()
-        self._pressed_s = np.zeros(len(floor), np.int64)
+        self._pressed_tiles = np.zeros(len(floor), np.int64)
 
     def step(self, highest: Int32s, lowest: Int32s) -> tuple[Floats, Floats]:
         """Take the extremes of further chunks, (n, n_channels) each; give levels for each chunk.
@@ -170,7 +172,7 @@ class Baseline:
             self._filled = 0
 
     def _renew(self) -> None:
-        """New level and noise at the end of a second."""
+        """New level and noise at the end of half a second."""
         top = self._highest - self.level
         bottom = self._lowest - self.level
         quiet = (top <= self.release) & (bottom >= -self.release)
@@ -184,20 +186,20 @@ class Baseline:
         self._set_noise(self._spread + weight * (spread - self._spread))
         self._weight = _SMOOTHING
         if enough.all():
-            self._pressed_s[:] = 0
+            self._pressed_tiles[:] = 0
         else:
             self._recover(top, bottom, enough)
 
     def _recover(self, top: Floats, bottom: Floats, enough: Bools) -> None:
         """Channels without quiet chunks: are they stepped, noisy, or is a wheel on them?"""
         centre = np.median(top + bottom, axis=0) / 2
-        fallen = ~enough & (centre < -self.release)
-        noisy = ~enough & ~fallen & (np.median(bottom, axis=0) <= 0)
-        self._pressed_s = np.where(enough | fallen | noisy, 0, self._pressed_s + 1)
+        slipped = ~enough & (centre < 2 * self.release)
+        noisy = ~enough & ~slipped & (np.median(bottom, axis=0) <= 0)
+        self._pressed_tiles = np.where(enough | slipped | noisy, 0, self._pressed_tiles + 1)
         lonely = enough[self._partner]
         patience_s = np.where(lonely, _LONELY_S, _STANDING_S)
-        stepped = self._pressed_s >= patience_s
-        self.level = self.level + np.where(fallen | stepped, centre, 0.0)
-        renewed = fallen | noisy | stepped
+        stepped = self._pressed_tiles * _TILE_S >= patience_s
+        self.level = self.level + np.where(slipped | stepped, centre, 0.0)
+        renewed = slipped | noisy | stepped
         self._set_noise(np.where(renewed, np.median(top - bottom, axis=0), self._spread))
-        self._pressed_s[stepped] = 0
+        self._pressed_tiles[stepped] = 0

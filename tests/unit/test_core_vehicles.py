@@ -173,6 +173,17 @@ def test_step_of_one_sensor_is_forgotten(step_n: float) -> None:
     assert [p.flags for p in passages] == [Flag.NONE]
 
 
+def test_drift_that_outran_the_baseline_is_caught_up() -> None:
+    scene = Scene(strip_lane(), [Lorry(9.0, 15.0)], 12.0)
+    creep = np.clip(np.arange(24_000) - 2_000, 0, 8_000)[:, None] / 8_000 * 4_000
+    counts_ = scene.counts() + (creep / NEWTON_PER_COUNT).astype(np.int32)
+    pipeline = scene.pipeline()
+    block = SampleBlock("D1", 0, read_only(counts_), RATE_HZ)
+    passages = pipeline.step(block, scene.edges) + pipeline.flush()
+    assert [p.flags for p in passages] == [Flag.NONE]
+    assert passages[0].gross_kg == pytest.approx(40_000, rel=1e-3)
+
+
 def test_two_lanes_of_one_digitiser_keep_apart() -> None:
     near, far = strip_lane(name="1"), strip_lane(name="2", first_channel=8)
     one = Scene(near, [FAST], 4.0, channels=16)

@@ -1,0 +1,134 @@
+"""However the samples are cut into blocks, the passages are the same to the last bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.core.conditioning import CHUNK, Baseline
+from edge.core.pulses import TouchFinder
+from edge.records import Passage, Row, SampleBlock
+from tests.unit.core_signals import Lorry, Scene, cut, plate_lane, strip_lane
+
+ARRAYS = ("load_kg", "u_load_kg", "left_kg", "spacing_m", "row_load_kg", "row_sample", "flags")
+
+
+def bits(passages: list[Passage]) -> list[tuple[object, ...]]:
+    return [
+        (
+            *(getattr(p.axles, name).tobytes() for name in ARRAYS),
+            (p.gross_kg, p.u_gross_kg, p.speed_mps, p.first_wheel_sample, p.last_wheel_sample),
+            (p.closed_sample, p.flags, p.clip.first_sample, p.clip.edges, p.clip.gaps),
+            p.clip.counts.tobytes(),
+        )
+        for p in passages
+    ]
+
+
+@cache
+def scenes() -> list[tuple[Scene, SampleBlock, list[tuple[object, ...]]]]:
+    """Tail-gating on strips with and without separator, plates with a missing pulse."""
+    close = Lorry(0.8 + 1.05, 15.0, skip=((1, 2),))
+    alone = Lorry(0.6, 4.0, (6_000.0, 9_000.0), (4.0,))
+    made = []
+    for scene in (
+        Scene(strip_lane(), [Lorry(0.8, 15.0), close], 3.5, drift_n=60.0),
+        Scene(strip_lane(False), [Lorry(0.8, 15.0)], 3.0, hum_n=30.0),
+        Scene(plate_lane(), [alone], 4.0, channels=4, rate_hz=1_000.0),
+    ):
+        block = scene.block()
+        pipeline = scene.pipeline()
+        made.append((scene, block, bits(pipeline.step(block, scene.edges) + pipeline.flush())))
+    return made
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    which=st.integers(0, 2),
+    sizes=st.lists(st.one_of(st.integers(1, 200), st.integers(200, 3_000)), max_size=40),
+    early=st.integers(0, 500),
+)
+def test_block_size_never_matters(which: int, sizes: list[int], early: int) -> None:
+    scene, block, whole = scenes()[which]
+    pipeline = scene.pipeline()
+    passages, waiting = [], list(scene.edges)
+    for piece in cut(block, sizes):
+        due = [e for e in waiting if e.sample < piece.end_sample + early]
+        waiting = waiting[len(due) :]
+        passages += pipeline.step(piece, due)
+    assert bits(passages + pipeline.flush()) == whole
+    assert whole
+
+
+@settings(max_examples=15, deadline=None)
+@given(lost=st.integers(1, 600), at=st.integers(200, 6_000), split=st.integers(1, 900))
+def test_gaps_are_the_same_in_any_blocks(lost: int, at: int, split: int) -> None:
+    scene, block, _ = scenes()[0]
+    head, rest = cut(block, [at])
+    tail = replace(rest, first_sample=at + lost, counts=rest.counts[lost:], lost_before=lost)
+    results = []
+    for pieces in ([head, tail], [*cut(head, [split]), *cut(tail, [split, 77])]):
+        pipeline = scene.pipeline()
+        edges = scene.edges
+        passages = []
+        for piece in pieces:
+            passages += pipeline.step(piece, edges)
+            edges = []
+        results.append(bits(passages + pipeline.flush()))
+    assert results[0] == results[1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), sizes=st.lists(st.integers(1, 6), min_size=1, max_size=12))
+def test_touches_are_those_of_a_loop(seed: int, sizes: list[int]) -> None:
+    chance = np.random.default_rng(seed)
+    n = sum(sizes) * CHUNK
+    wave = np.convolve(chance.standard_normal(n), np.ones(30) / 30, "same") * 3_000
+    counts = np.stack([wave, np.roll(wave, 5)], axis=1).astype(np.int32)
+    level, step = np.zeros((len(counts) // CHUNK, 2)), np.full((len(counts) // CHUNK, 2), 300.0)
+    finder = TouchFinder([Row(0.0, 0.1, "strip", 0, 1)], np.ones(2))
+    found, at = [], 0
+    for size in sizes:
+        part = counts[at * CHUNK : (at + size) * CHUNK]
+        pressed = (part.reshape(-1, CHUNK, 2) > 300).any(axis=1)
+        chunks = slice(at, at + size)
+        found += finder.step(at * CHUNK, part, pressed, level[chunks], step[chunks])
+        at += size
+    ended = [(t.enter_sample, t.leave_sample) for t in found if t.leave_sample >= 0]
+    assert ended == _slow_touches(counts.max(axis=1).tolist(), 300.0, 480.0)
+
+
+def _slow_touches(signal: list[int], low: float, high: float) -> list[tuple[int, int]]:
+    touches, start, sure = [], -1, False
+    for i, value in enumerate(signal):
+        if value > low:
+            start, sure = (i if start < 0 else start), sure or value > high
+        else:
+            touches += [(start, i)] if start >= 0 and sure else []
+            start, sure = -1, False
+    return touches
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    cuts=st.lists(st.integers(1, 199), max_size=6, unique=True),
+)
+def test_baseline_is_the_same_in_any_blocks(seed: int, cuts: list[int]) -> None:
+    chance = np.random.default_rng(seed)
+    middle = np.cumsum(chance.integers(-20, 21, (200, 3)), axis=0)
+    middle[60:150, 1] += 4_000
+    spread = chance.integers(10, 60, middle.shape)
+    highest, lowest = (middle + spread).astype(np.int32), (middle - spread).astype(np.int32)
+    floor, partner = np.full(3, 200.0), np.array([1, 0, 2])
+    whole = Baseline(1_000.0, floor, partner).step(highest, lowest)
+    tracker = Baseline(1_000.0, floor, partner)
+    bounds = [0, *sorted(cuts), 200]
+    parts = [tracker.step(highest[a:b], lowest[a:b]) for a, b in pairwise(bounds)]
+    for i in (0, 1):
+        assert np.concatenate([p[i] for p in parts]).tobytes() == whole[i].tobytes()

@@ -1,0 +1,232 @@
+"""The core's parts against slow and obvious versions, and against exact cases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge.core.axles import associate, follow
+from edge.core.clip import condition
+from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts, range_per_sigma
+from edge.core.history import History
+from edge.core.pulses import HYSTERESIS, runs
+from edge.core.uncertainty import Observations, fuse
+from edge.records import RawClip, Row
+from tests.unit.core_signals import GRAVITY, RATE_HZ, Lorry, Scene, gains, strip_lane
+
+ROWS = strip_lane().rows
+
+
+def slow_runs(signal: np.ndarray, low: float, high: float) -> list[tuple[int, int, int]]:
+    found, start, sure = [], None, None
+    for i, value in enumerate([*signal.tolist(), -np.inf]):
+        if value > low:
+            start = i if start is None else start
+            sure = i if sure is None and value > high else sure
+        elif start is not None:
+            if sure is not None:
+                found.append((start, sure, i))
+            start = sure = None
+    return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_are_those_of_the_loop(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    signal = np.convolve(chance.standard_normal(300), np.ones(4), "same")
+    found = zip(*(part.tolist() for part in runs(signal > 1.0, signal > 2.5)), strict=True)
+    assert list(found) == slow_runs(signal, 1.0, 2.5)
+
+
+@pytest.mark.parametrize("chunk", [1, 16, CHUNK])
+def test_extremes(chunk: int) -> None:
+    counts = np.random.default_rng(1).integers(-900, 900, (2_048 * 2, 3)).astype(np.int32)
+    highest, lowest = extremes(counts, chunk)
+    for k in range(0, len(counts) // chunk, 7):
+        part = counts[k * chunk : (k + 1) * chunk]
+        assert highest[k].tolist() == part.max(axis=0).tolist()
+        assert lowest[k].tolist() == part.min(axis=0).tolist()
+
+
+def test_range_tells_the_noise() -> None:
+    noise = np.random.default_rng(3).standard_normal((4_000, CHUNK))
+    assert np.ptp(noise, axis=1).mean() == pytest.approx(range_per_sigma(CHUNK), rel=0.01)
+
+
+def test_history_reads_what_was_appended() -> None:
+    counts = np.arange(400, dtype=np.int32).reshape(200, 2)
+    history = History(1_000, 2)
+    for a, b in [(0, 3), (3, 90), (90, 90), (90, 200)]:
+        history.append(counts[a:b])
+    assert history.read(1_050, 1_150).tolist() == counts[50:150].tolist()
+    assert history.read(900, 2_000).tolist() == counts.tolist()
+    assert history.read(1_200, 1_300).shape == (0, 2)
+    history.forget(1_095)
+    assert (history.first_sample, history.end_sample) == (1_090, 1_200)
+    assert history.read(1_000, 1_092).tolist() == counts[90:92].tolist()
+
+
+def test_baseline_follows_drift_and_ignores_wheels() -> None:
+    chance = np.random.default_rng(4)
+    n = 60 * 31
+    drift = np.linspace(0, 4_000, n)[:, None]
+    spread = chance.integers(80, 120, (n, 2))
+    middle = drift + 500
+    wheel = ((np.arange(n) + 20) % 40 < 12)[:, None] * np.array([50_000, 0])
+    baseline = Baseline(2_000.0, np.array([300.0, 300.0]), np.array([1, 0]))
+    level, release = baseline.step(
+        (middle + spread + wheel).astype(np.int32), (middle - spread + wheel).astype(np.int32)
+    )
+    assert np.abs(level - middle)[200:].max() < 300
+    assert release.max() < 600
+
+
+def test_floor_is_deaf_only_where_no_lane_listens() -> None:
+    floor = floor_counts([strip_lane(rows=2)], gains(8))
+    assert np.isfinite(floor[:4]).all()
+    assert np.isinf(floor[4:]).all()
+
+
+def test_pulse_area_is_that_of_a_plain_sum() -> None:
+    lorry = Lorry(0.6, 12.0, (7_000.0,), ())
+    scene = Scene(strip_lane(), [lorry], 2.0, noise_n=0.0, offset_n=0.0)
+    counts = scene.counts()
+    clip = RawClip("D1", 0, RATE_HZ, counts)
+    floor = floor_counts([scene.lane], gains(8))
+    signals = condition(clip, scene.lane.rows, gains(8), floor)
+    for r, touches in enumerate(signals.touches):
+        assert len(touches.enter) == 1
+        a, b = int(touches.start[0]), int(touches.end[0])
+        for side in (0, 1):
+            level = signals.level_at(np.full((1, 1, 1), (a + b) / 2))[0, r, side]
+            area = signals.total[b, r, side] - signals.total[a, r, side] - level * (b - a)
+            slow = sum(int(c) for c in counts[:, 2 * r + side])
+            assert area == pytest.approx(slow, rel=2e-4)
+
+
+def test_clip_touches_are_those_of_the_loop() -> None:
+    scene = Scene(strip_lane(), [Lorry(0.6, 15.0)], 3.0, noise_n=0.0, offset_n=0.0)
+    counts = scene.counts()
+    floor = floor_counts([scene.lane], gains(8))
+    signals = condition(RawClip("D1", 0, RATE_HZ, counts), ROWS, gains(8), floor)
+    for r, touches in enumerate(signals.touches):
+        slow = slow_runs(counts[:, 2 * r], floor[0], HYSTERESIS * floor[0])
+        assert np.ceil(touches.enter).tolist() == [start for start, _, _ in slow]
+        assert np.floor(touches.leave).tolist() == [end - 1 for _, _, end in slow]
+
+
+def at(speed_mps: float, behind_m: list[float]) -> list[np.ndarray]:
+    return [np.array([(row.position_m + b) / speed_mps for b in behind_m]) for row in ROWS]
+
+
+def lengths(centre_s: list[np.ndarray], speed_mps: float) -> list[np.ndarray]:
+    return [np.full(len(c), 0.3 / speed_mps) for c in centre_s]
+
+
+TRIDEM = [0.0, 3.6, 9.6, 10.9, 12.2]
+
+
+def test_axles_in_order() -> None:
+    centre_s = at(15.0, TRIDEM)
+    found = associate(centre_s, lengths(centre_s, 15.0), ROWS)
+    assert found.touch.tolist() == [[k] * 4 for k in range(5)]
+    assert (found.reversed, found.doubtful) == (False, False)
+
+
+@pytest.mark.parametrize("axle", range(5))
+@pytest.mark.parametrize("row", range(4))
+def test_a_missing_touch_is_found_out(axle: int, row: int) -> None:
+    centre_s = at(15.0, TRIDEM)
+    centre_s[row] = np.delete(centre_s[row], axle)
+    found = associate(centre_s, lengths(centre_s, 15.0), ROWS)
+    seen = np.array([[k] * 4 for k in range(5)])
+    seen[axle + 1 :, row] -= 1
+    seen[axle, row] = -1
+    assert found.touch.tolist() == seen.tolist()
+
+
+def test_an_extra_touch_stays_alone() -> None:
+    centre_s = at(15.0, TRIDEM)
+    centre_s[2] = np.sort(np.append(centre_s[2], centre_s[2][1] + 0.15))
+    found = associate(centre_s, lengths(centre_s, 15.0), ROWS)
+    assert sorted((found.touch >= 0).sum(axis=1).tolist()) == [1, 4, 4, 4, 4, 4]
+
+
+def test_wrong_way() -> None:
+    centre_s = [c[::-1] for c in reversed(at(15.0, TRIDEM))]
+    centre_s = [np.sort(c) for c in centre_s]
+    assert associate(centre_s, lengths(centre_s, 15.0), ROWS).reversed
+
+
+def test_nothing_there() -> None:
+    none = [np.empty(0)] * 4
+    assert associate(none, none, ROWS).touch.shape == (0, 4)
+
+
+def test_motion_is_that_of_the_lorry() -> None:
+    position_m = np.array([row.position_m for row in ROWS])
+    behind_m = np.array([0.0, 3.0, 7.5])
+    way_m = position_m[None, :] + behind_m[:, None]
+    v, a = 9.0, 0.7
+    centre_s = (np.sqrt(v * v + 2 * a * way_m) - v) / a
+    motion = follow(centre_s, position_m, 1e-4)
+    assert np.diff(motion.behind_m) == pytest.approx(np.diff(behind_m), abs=1e-4)
+    assert motion.speed_mps(centre_s) == pytest.approx(v + a * centre_s, rel=1e-3)
+    holes = centre_s.copy()
+    holes[1, 2] = holes[0, 0] = np.nan
+    assert np.diff(follow(holes, position_m, 1e-4).behind_m) == pytest.approx([3.0, 4.5], abs=1e-3)
+    with pytest.raises(ValueError, match="two rows"):
+        follow(np.full((2, 4), np.nan), position_m, 1e-4)
+
+
+def observed(load_kg: np.ndarray, gap_s: float = 0.15) -> Observations:
+    n, m = load_kg.shape
+    time_s = np.arange(n)[:, None] * 0.4 + np.arange(m) * gap_s
+    return Observations(load_kg, time_s, np.full((n, m), 0.02), np.full((n, m), 10.0), np.arange(m))
+
+
+def test_fusion_weighs_rows_to_one_and_keeps_what_agrees() -> None:
+    fusion = fuse(observed(np.full((3, 4), 8_000.0)), 15.0)
+    assert fusion.load_kg == pytest.approx([8_000.0] * 3)
+    assert fusion.weight.sum(axis=1) == pytest.approx([1.0] * 3)
+
+
+def test_scatter_and_missing_rows_cost_certainty() -> None:
+    calm = np.full((3, 4), 8_000.0)
+    rough = calm * (1 + 0.15 * np.random.default_rng(2).standard_normal(calm.shape))
+    holed = calm.copy()
+    holed[1, 1:3] = np.nan
+    base, scattered, missing = (fuse(observed(x), 15.0).u_kg for x in (calm, rough, holed))
+    assert (scattered > 1.5 * base).all()
+    assert missing[1] > 1.2 * base[1]
+    assert fuse(observed(holed), 15.0).load_kg == pytest.approx([8_000.0] * 3)
+
+
+def test_rows_in_one_half_wave_know_less_than_rows_apart() -> None:
+    calm = np.full((2, 4), 8_000.0)
+    assert (fuse(observed(calm, 0.01), 15.0).u_kg > 1.5 * fuse(observed(calm), 15.0).u_kg).all()
+
+
+@pytest.mark.parametrize("bounce_hz", [1.8, 2.5, 3.5])
+def test_bounce_stays_inside_the_uncertainty(bounce_hz: float) -> None:
+    lorry = Lorry(1.0, 16.0, bounce_rel=0.06, bounce_hz=bounce_hz)
+    passages = Scene(strip_lane(), [lorry], 4.0).passages()
+    error = passages[0].axles.load_kg - np.array(lorry.axle_kg)
+    assert (np.abs(error) < 2.5 * passages[0].axles.u_load_kg).all()
+    assert abs(passages[0].gross_kg - 40_000) < 2 * passages[0].u_gross_kg
+
+
+def test_plateau_course_takes_the_bounce_out() -> None:
+    row = Row(0.0, 0.8, "plate", 0, 1)
+    scene = Scene(strip_lane(), [], 1.0)
+    lane = replace(scene.lane, rows=(row, replace(row, position_m=2.4, left=2, right=3)))
+    lane = replace(lane, speed_min_mps=1.0, separator=None)
+    errors = []
+    for phase in np.linspace(0, 0.3, 6):
+        lorry = Lorry(8.0 + phase, 2.0, (6_000.0, 9_000.0), (4.0,), bounce_rel=0.05)
+        (passage,) = Scene(lane, [lorry], 16.0, channels=4).passages()
+        errors.append(passage.axles.load_kg / np.array(lorry.axle_kg) - 1)
+        assert passage.axles.load_kg.sum() * GRAVITY > 0
+    assert np.std(errors) < 0.05 / np.sqrt(2) / 4
