@@ -175,7 +175,7 @@ def test_step_of_one_sensor_is_forgotten(step_n: float) -> None:
 
 def test_drift_that_outran_the_baseline_is_caught_up() -> None:
     scene = Scene(strip_lane(), [Lorry(9.0, 15.0)], 12.0)
-    creep = np.clip(np.arange(24_000) - 2_000, 0, 8_000)[:, None] / 8_000 * 4_000
+    creep = np.clip(np.arange(24_000) - 2_000, 0, 8_000)[:, None] / 8_000 * 800
     counts_ = scene.counts() + (creep / NEWTON_PER_COUNT).astype(np.int32)
     pipeline = scene.pipeline()
     block = SampleBlock("D1", 0, read_only(counts_), RATE_HZ)
