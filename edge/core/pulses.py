@@ -40,7 +40,7 @@ def runs(low: Bools, high: Bools) -> tuple[Indices, Indices, Indices]:
     start, sure, end : int64 arrays (n_runs,)
         First index, first index over the upper threshold, and one past the last index.
     """
-    edges = np.flatnonzero(np.diff(low, prepend=False, append=False))
+    edges = _edges(low)
     start, end = edges[0::2], edges[1::2]
     highs = np.flatnonzero(high)
     if not len(highs):
@@ -49,6 +49,13 @@ def runs(low: Bools, high: Bools) -> tuple[Indices, Indices, Indices]:
     sure = highs[np.minimum(first, len(highs) - 1)]
     kept = (first < len(highs)) & (sure < end)
     return start[kept], sure[kept], end[kept]
+
+
+def _edges(low: Bools) -> Indices:
+    """Indices at which runs of ``low`` begin and end, in turn."""
+    padded = np.zeros(len(low) + 2, np.bool_)
+    padded[1:-1] = low
+    return np.flatnonzero(padded[1:] != padded[:-1])
 
 
 @dataclass(slots=True)
@@ -150,7 +157,7 @@ class TouchFinder:
         touches = []
         if number in self._open and not low[0]:
             touches += self._close(number, sample)
-        edges = np.flatnonzero(np.diff(low, prepend=False, append=False))
+        edges = _edges(low)
         for start, end in edges.reshape(-1, 2).tolist():
             run = self._open.setdefault(number, _Open(sample + start, False))
             sure = np.flatnonzero(high[start:end])

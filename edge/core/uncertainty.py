@@ -33,7 +33,7 @@ _LEAST_SCALE = 0.35
 """The scatter never speaks for less: a bounce that all rows share does not show in it."""
 
 _GROUP_CORRELATION = 0.4
-_AXLE_CORRELATION = 0.15
+_AXLE_CORRELATION = 0.25
 """Dynamic errors of axles of one group, and of one vehicle: bodies pitch and roll as one."""
 
 _UNSEEN_KG = 1e9

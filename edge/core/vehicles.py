@@ -162,7 +162,9 @@ class LaneTracker:
     # deadlines
 
     def _speed(self) -> float:
-        return float(np.median(self._speeds)) if self._speeds else self._lane.speed_min_mps
+        if not self._speeds:
+            return self._lane.speed_min_mps
+        return sorted(self._speeds)[len(self._speeds) // 2]
 
     def _samples(self, way_m: float) -> float:
         """Samples that a way takes at the present speed, on the safe side."""

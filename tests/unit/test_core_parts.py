@@ -83,6 +83,14 @@ def test_baseline_follows_drift_and_ignores_wheels() -> None:
     assert release.max() < 600
 
 
+def test_baseline_catches_a_creep_that_outran_it() -> None:
+    n = 31 * 30
+    middle = np.clip(np.arange(n) - 31, 0, 31 * 4)[:, None] * np.full(2, 18)
+    baseline = Baseline(2_000.0, np.array([300.0, 300.0]), np.array([1, 0]))
+    level, _ = baseline.step((middle + 50).astype(np.int32), (middle - 50).astype(np.int32))
+    assert np.abs(level - middle)[31 * 20 :].max() < 100
+
+
 def test_floor_is_deaf_only_where_no_lane_listens() -> None:
     floor = floor_counts([strip_lane(rows=2)], gains(8))
     assert np.isfinite(floor[:4]).all()
