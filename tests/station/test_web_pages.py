@@ -193,7 +193,14 @@ def test_signal_is_plotted_from_the_stored_file(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_said_plainly(tmp_path: Path) -> None:
     async def look(_: SampleStation, client: httpx.AsyncClient) -> None:
-        for path in ("/vehicles/99", "/records/99", "/nowhere", "/vehicles/x", "/vehicles/-1", f"/records/{2**70}"):
+        for path in (
+            "/vehicles/99",
+            "/records/99",
+            "/nowhere",
+            "/vehicles/x",
+            "/vehicles/-1",
+            f"/records/{2**70}",
+        ):
             answer = await client.get(path)
             assert answer.status_code in {404, 422}
             assert "没有这个页面或记录" in answer.text
