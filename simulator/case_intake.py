@@ -94,13 +94,15 @@ class Intake:
         try:
             envelope = Envelope.decode(payload)
         except IntegrityError:
-            return self._note(station, hashlib.sha256(payload).hexdigest(), "format")
+            self._note(station, hashlib.sha256(payload).hexdigest(), "format")
+            return None
         try:
             body = verify_envelope(envelope, verifier)
         except IntegrityError as error:
             if error.step in _PROVEN_STEPS:
                 return self._refuse(station, envelope, error.step)
-            return self._note(station, envelope.record_id, error.step)
+            self._note(station, envelope.record_id, error.step)
+            return None
         return self._take_proven(station, envelope, body)
 
     def _take_proven(self, station: str, envelope: Envelope, body: dict[str, Any]) -> Answer | None:

@@ -133,5 +133,5 @@ def test_what_is_no_certificate_is_refused(raw: bytes) -> None:
 
 def test_missing_certificate_is_named(tmp_path: Path) -> None:
     text = GOOD + '\n[calibration]\nfile = "none.json"\n'
-    with pytest.raises(ConfigError, match="none.json"):
+    with pytest.raises(ConfigError, match=r"none\.json"):
         load_station(write(tmp_path, text)).gains_of("D1", 1.0)
