@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.core.axles import Association, associate, axle_speeds, follow, spans
-from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S, Signals
+from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S, Signals, Touches
 from edge.core.quality import contact_m, plausible_wheel
 from edge.records import Bools, Flag, Floats, Indices, LaneLayout, RawClip
 
@@ -17,6 +17,9 @@ __all__ = ["Sight", "look"]
 _WINDOW_M = 0.6
 _WINDOW_S = 0.2
 """How far an axle's way may reach out of the clip's window: far less than another vehicle's."""
+
+_THRESHOLD_S = 0.03
+"""How much the clip's own threshold may move a touch's ends against the stream's."""
 
 _LEAST_SPEED_MPS = 0.05
 
@@ -67,20 +70,37 @@ def look(signals: Signals, clip: RawClip, lane: LaneLayout) -> tuple[Sight, Flag
     flags : Flag
         ``AMBIGUOUS`` where a touch that looks like a wheel fits no axle.
     """
-    centres = [_centres(signals, r, row.kind) / clip.rate_hz for r, row in enumerate(lane.rows)]
-    enters = [t.enter / clip.rate_hz for t in signals.touches]
-    leaves = [t.leave / clip.rate_hz for t in signals.touches]
+    touches = [_inside(t, clip) for t in signals.touches]
+    centres = [
+        _centres(signals, r, row.kind, touches[r]) / clip.rate_hz for r, row in enumerate(lane.rows)
+    ]
+    enters = [t.enter / clip.rate_hz for t in touches]
+    leaves = [t.leave / clip.rate_hz for t in touches]
     found = associate(centres, [b - a for a, b in zip(enters, leaves, strict=True)], lane.rows)
     sight = Sight(
         found.of(enters),
         found.of(leaves),
         found.of(centres),
-        _samples(found, [t.start for t in signals.touches]),
-        _samples(found, [t.end for t in signals.touches]),
+        _samples(found, [t.start for t in touches]),
+        _samples(found, [t.end for t in touches]),
         found.reversed,
         found.doubtful,
     )
     return _without_extras(_in_window(sight, found, clip, lane), lane)
+
+
+def _window(clip: RawClip) -> tuple[int, int]:
+    """First contact and last release of the vehicle, in samples of the clip."""
+    begin, end = round(ROOM_BEFORE_S * clip.rate_hz), round(ROOM_AFTER_S * clip.rate_hz)
+    return begin, len(clip.counts) - end
+
+
+def _inside(touches: Touches, clip: RawClip) -> Touches:
+    """Touches of a row without those that began before the vehicle or ended after it."""
+    begin, end = _window(clip)
+    slack = _THRESHOLD_S * clip.rate_hz
+    own = (touches.enter > begin - slack) & (touches.leave < end + slack)
+    return Touches(touches.enter[own], touches.leave[own], touches.start[own], touches.end[own])
 
 
 def _samples(found: Association, values: Sequence[Indices]) -> Indices:
@@ -88,13 +108,12 @@ def _samples(found: Association, values: Sequence[Indices]) -> Indices:
     return np.where(np.isnan(laid), 0.0, laid).astype(np.int64)
 
 
-def _centres(signals: Signals, row: int, kind: str) -> Floats:
+def _centres(signals: Signals, row: int, kind: str, touches: Touches) -> Floats:
     """When the middle of the patch was over the middle of the row, in samples of the clip.
 
     On a plate the two edges tell it, for the load may change in between; on a strip the centre of
     the area, which noise moves least.
     """
-    touches = signals.touches[row]
     middle = (touches.enter + touches.leave) / 2
     if kind == "plate" or not len(middle):
         return middle
@@ -118,8 +137,7 @@ def _in_window(sight: Sight, found: Association, clip: RawClip, lane: LaneLayout
     speed = axle_speeds(sight.centre_s, position_m, found)
     span = spans(sight.enter_s, sight.leave_s, position_m, speed)
     slack_s = np.minimum(_WINDOW_M / np.maximum(np.abs(speed), _LEAST_SPEED_MPS), _WINDOW_S)
-    begin_s = round(ROOM_BEFORE_S * clip.rate_hz) / clip.rate_hz
-    end_s = (len(clip.counts) - round(ROOM_AFTER_S * clip.rate_hz)) / clip.rate_hz
+    begin_s, end_s = (sample / clip.rate_hz for sample in _window(clip))
     return sight.only((span[:, 0] > begin_s - slack_s) & (span[:, 1] < end_s + slack_s))
 
 

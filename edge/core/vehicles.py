@@ -210,7 +210,9 @@ class LaneTracker:
 
     def _crawl_wait(self) -> float:
         """Extra patience with one that creeps and has not been on every row."""
-        if self._speed() > _CRAWL_MPS or self._count(0) == self._count(len(self._position_m) - 1):
+        slowest_mps = min(self._speeds, default=np.inf)
+        everywhere = self._count(0) == self._count(len(self._position_m) - 1)
+        if slowest_mps > _CRAWL_MPS or everywhere:
             return 0.0
         return _CRAWL_WAIT_S * self._rate_hz
 
