@@ -140,16 +140,15 @@ def check(*, station_file: Path) -> None:
 
     config = load_station(station_file)
     pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
+    for lane in config.model.lane:
+        click.echo(f"车道 / lane {lane.id}: {len(lane.row)} 排 / rows on {lane.digitiser}")
+    click.echo(f"规则包 / rule pack {pack.id} {pack.version}")
     for section in config.model.digitiser:
-        gains = config.gains_of(section.id, 1.0)
-        certificate = gains.certificate_id or "没有 / none"
+        certificate = config.gains_of(section.id, 1.0).certificate_id or "没有 / none"
         click.echo(
             f"数采 / digitiser {section.id}: {len(section.channels)} 通道 / channels, "
             f"证书 / certificate {certificate}"
         )
-    for lane in config.model.lane:
-        click.echo(f"车道 / lane {lane.id}: {len(lane.row)} 排 / rows on {lane.digitiser}")
-    click.echo(f"规则包 / rule pack {pack.id} {pack.version}")
     click.echo(f"站点文件正确 / the station file is right: {station_file}")
 
 
@@ -187,9 +186,23 @@ def simulate(
 @click.option("--store", "directory", type=ANY_PATH, required=True, help="Where records are kept.")
 def case_system(*, broker: str, directory: Path) -> None:
     """A small central case system: verifies, stores, answers with receipts."""
-    system = _lazy("simulator.case_system", "CaseSystem")(broker, directory)
+    system = _lazy("simulator.case_system", "CaseSystem")(_uplink_section(broker), directory)
     click.echo(f"案件系统 / case system: {broker} → {directory}", err=True)
     _run_until_signal(lambda stop: _either(system.run(), stop))
+
+
+def _uplink_section(broker: str) -> Any:
+    from pydantic import ValidationError
+
+    from edge.config import UplinkSection
+
+    try:
+        return UplinkSection(broker=broker)
+    except ValidationError as error:
+        raise InputError(
+            f"--broker {broker}：要写成 mqtt://主机:端口",
+            f"--broker {broker}: must be mqtt://host:port or mqtts://host:port",
+        ) from error
 
 
 async def _either(job: Awaitable[Any], stop: asyncio.Event) -> None:
@@ -231,9 +244,8 @@ def replay(*, recording: Path, station_file: Path, out: Path) -> None:
     config = load_station(station_file)
     with click.progressbar(length=1000, label="重算 / replay", file=sys.stderr) as bar:
         vehicles = replay_vehicles(recording, config, progress=_fraction(bar))
-        rows = list(vehicle_rows(vehicles, config))
-    write_table(out, rows)
-    click.echo(f"{len(rows)} 辆车 / vehicles → {out}", err=True)
+        write_table(out, vehicle_rows(vehicles, config))
+    click.echo(f"车辆表 / table of vehicles → {out}", err=True)
 
 
 def _fraction(bar: Any) -> Callable[[float], None]:

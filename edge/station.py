@@ -73,7 +73,9 @@ class Station:
             section.id: DigitiserSource(section, self._health, time.time_ns)
             for section in self._model.digitiser
         }
-        self._gains: dict[str, Gains] = {}
+        self._gains: dict[str, Gains] = {
+            section.id: config.gains_of(section.id, 1.0) for section in self._model.digitiser
+        }
         self.url = ""
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[Station], None]) -> None:

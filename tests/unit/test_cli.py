@@ -1,0 +1,80 @@
+"""The command line: one plain line and the exit code of the error's class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edge.cli import main
+from tests.unit.test_config import GOOD
+
+
+def steelyard(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> str:
+    path = tmp_path / "station.toml"
+    path.write_text(GOOD)
+    return str(path)
+
+
+def test_a_right_station_file_is_told_as_right(station: str) -> None:
+    result = steelyard("check", station)
+    assert result.exit_code == 0, result.output
+    assert "cn-national" in result.output
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ('[rules]\npack = "nowhere"\n', "nowhere"),
+        ('[calibration]\nfile = "none.json"\n', "none.json"),
+        ('[uplink]\nbroker = "http://x"\n', "mqtt://host:port"),
+    ],
+)
+def test_check_explains_configuration(station: str, change: str, named: str) -> None:
+    Path(station).write_text(GOOD + change)
+    result = steelyard("check", station)
+    assert result.exit_code == 3
+    assert named in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("replay", "nowhere", "--station", "{station}", "--out", "x.csv"),
+        ("simulate", "nowhere", "--for", "{station}"),
+        ("case-system", "--broker", "ftp://x", "--store", "x"),
+        ("verify", "nowhere"),
+        ("calibrate", "fit", "nowhere", "--station", "{station}", "--out", "x.json"),
+    ],
+)
+def test_a_wrong_argument_is_its_writers_matter(station: str, arguments: tuple[str, ...]) -> None:
+    result = steelyard(*(a.format(station=station) for a in arguments))
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_table_of_unknown_kind_is_refused_before_the_work(station: str, tmp_path: Path) -> None:
+    result = steelyard("replay", str(tmp_path), "--station", station, "--out", "x.docx")
+    assert result.exit_code == 2
+    assert "x.docx" in result.output
+
+
+def test_verify_ends_with_the_code_of_broken_evidence(tmp_path: Path) -> None:
+    (tmp_path / "station.db").write_bytes(b"no database at all" * 100)
+    result = steelyard("verify", str(tmp_path))
+    assert result.exit_code == 6
+    assert "✗ 1." in result.output
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_explains_itself(command: str) -> None:
+    result = steelyard(command, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 3
