@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edge.core.conditioning import NOISE_FACTOR, extremes, range_per_sigma
+from edge.core.conditioning import NOISE_FACTOR, range_per_sigma
 from edge.core.pulses import HYSTERESIS, runs
 from edge.records import ADC_FULL_SCALE, Bools, Floats, Gains, Indices, Int32s, RawClip, Row
 
@@ -43,13 +45,14 @@ class Touches:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signals:
-    """Counts of the rows' channels, left and right of each row in turn, wheels upwards.
+    """Counts of the rows' channels, left and right of each row, wheels upwards.
 
     Attributes
     ----------
-    total : int64 array (n_samples + 1, n_rows, 2)
+    n_samples : int
+    total : int64 array (n_rows, 2, n_samples + 1)
         Sum of the counts before each sample.
-    moment : int64 array (n_samples + 1, n_rows, 2)
+    moment : int64 array (n_rows, 2, n_samples + 1)
         Sum of ``total`` before each sample, from which centroids follow.
     level : float array (3, n_rows, 2)
         Baseline as coefficients of ``1, u, u**2`` with ``u`` from -1 to 1 over the clip.
@@ -58,12 +61,11 @@ class Signals:
     noise : float array (n_rows, 2)
         Standard deviation of a mean of 16 quiet samples, scaled to one sample.
     touches : tuple of Touches, one a row
-    saturated : int64 array (n_samples + 1, n_rows, 2) or None
+    saturated : int64 array (n_rows, 2, n_samples + 1) or None
         Number of saturated samples before each sample, None where there is none.
     """
 
     n_samples: int
-    counts: Int32s
     total: Indices
     moment: Indices
     level: Floats
@@ -92,44 +94,35 @@ def condition(clip: RawClip, rows: Sequence[Row], gains: Gains, floor: Floats) -
     """
     channels = np.array([(row.left, row.right) for row in rows]).ravel()
     n = len(clip.counts) // _BLOCK * _BLOCK
-    counts = clip.counts[:n, channels]
+    counts = clip.counts[:n].T[channels]
     falling = gains.newton_per_count[channels] < 0
     if falling.any():
-        counts[:, falling] *= -1
-    total = np.zeros((n + 1, len(channels)), np.int64)
-    np.cumsum(counts, axis=0, dtype=np.int64, out=total[1:])
-    moment = np.zeros_like(total)
-    np.cumsum(total[:-1], axis=0, out=moment[1:])
-    highest, lowest = extremes(counts, _BLOCK)
-    means = np.diff(total[::_BLOCK], axis=0) / _BLOCK
+        counts[falling] *= -1
+    blocks = counts.reshape(len(channels), -1, _BLOCK)
+    highest, lowest = blocks.max(axis=2), blocks.min(axis=2)
+    total = _sums(counts)
+    means = np.diff(total[:, ::_BLOCK]) / _BLOCK
     whole = _whole(clip, n)
     level, release, noise = _baseline(means, highest, lowest, floor[channels], whole)
-    touches = _touches(counts, _levels(level, len(means)), release, clip.rate_hz)
-    shape = (len(rows), 2)
-    full = np.abs(counts) >= ADC_FULL_SCALE if _at_end(highest, lowest) else None
+    full = highest.max(initial=0) >= ADC_FULL_SCALE or lowest.min(initial=0) <= -ADC_FULL_SCALE
+    pairs = (len(rows), 2)
     return Signals(
         n,
-        counts.reshape(n, *shape),
-        total.reshape(n + 1, *shape),
-        moment.reshape(n + 1, *shape),
-        level.reshape(_BASELINE_TERMS, *shape),
-        release.reshape(shape),
-        noise.reshape(shape),
-        touches,
-        None if full is None else _before(full).reshape(n + 1, *shape),
+        total.reshape(*pairs, -1),
+        _sums(total[:, :-1]).reshape(*pairs, -1),
+        level.reshape(_BASELINE_TERMS, *pairs),
+        release.reshape(pairs),
+        noise.reshape(pairs),
+        _touches(blocks, _levels(level, len(whole)), release),
+        _sums(np.abs(counts) >= ADC_FULL_SCALE).reshape(*pairs, -1) if full else None,
     )
 
 
-def _at_end(highest: Int32s, lowest: Int32s) -> bool:
-    return bool(
-        highest.max(initial=0) >= ADC_FULL_SCALE or lowest.min(initial=0) <= -ADC_FULL_SCALE
-    )
-
-
-def _before(marks: Bools) -> Indices:
-    count = np.zeros((len(marks) + 1, marks.shape[1]), np.int64)
-    np.cumsum(marks, axis=0, out=count[1:])
-    return count
+def _sums(values: NDArray[Any]) -> Indices:
+    """Sums before each sample along the last axis, exact, one longer than the values."""
+    sums = np.zeros((len(values), values.shape[1] + 1), np.int64)
+    np.cumsum(values, axis=1, dtype=np.int64, out=sums[:, 1:])
+    return sums
 
 
 def _whole(clip: RawClip, n: int) -> Bools:
@@ -141,9 +134,16 @@ def _whole(clip: RawClip, n: int) -> Bools:
     return whole
 
 
+def _powers(n_blocks: int, terms: int) -> Floats:
+    """Powers of ``u`` at the blocks' middles: (terms, n_blocks)."""
+    u = (np.arange(n_blocks) + 0.5) * 2 / n_blocks - 1
+    return np.asarray(u ** np.arange(terms)[:, None])
+
+
 def _levels(level: Floats, n_blocks: int) -> Floats:
-    u = ((np.arange(n_blocks) + 0.5) * 2 / n_blocks - 1)[:, None]
-    return np.asarray(level[0] + u * (level[1] + u * level[2]))
+    """Baseline at the blocks' middles: (n_channels, n_blocks)."""
+    _, u, u2 = _powers(n_blocks, _BASELINE_TERMS)
+    return np.asarray(level[0][:, None] + level[1][:, None] * u + level[2][:, None] * u2)
 
 
 def _baseline(
@@ -154,73 +154,73 @@ def _baseline(
     The start is among the lowest blocks: wheels only press, and one that stands may press for
     most of the clip. Two rounds let the quiet blocks, the parabola and the noise agree.
     """
-    n_blocks, n_channels = means.shape
+    n_channels, n_blocks = means.shape
     spread = np.subtract(highest, lowest, dtype=np.float64)
     usable = np.flatnonzero(whole) if whole.any() else np.arange(n_blocks)
     level = np.zeros((_BASELINE_TERMS, n_channels))
-    level[0] = np.sort(means[usable], axis=0)[min(_LOWEST, len(usable) // 10)]
-    typical = np.sort(spread[usable], axis=0)[len(usable) // 4]
+    level[0] = np.sort(means[:, usable])[:, min(_LOWEST, len(usable) // 10)]
+    typical = np.sort(spread[:, usable])[:, len(usable) // 4]
     release = np.maximum(floor, NOISE_FACTOR * typical / range_per_sigma(_BLOCK))
     noise = release
     for _ in range(2):
         base = _levels(level, n_blocks)
-        quiet = (highest - base <= release) & (base - lowest <= 2 * release) & whole[:, None]
-        seen = np.maximum(quiet.sum(axis=0), 1)
+        bound = release[:, None]
+        quiet = (highest - base <= bound) & (base - lowest <= 2 * bound) & whole
+        seen = np.maximum(quiet.sum(axis=1), 1)
         level = _parabola(means, quiet, level)
         left = np.where(quiet, means - _levels(level, n_blocks), 0.0)
-        sigma = np.where(quiet, spread, 0.0).sum(axis=0) / seen / range_per_sigma(_BLOCK)
-        noise = np.maximum(sigma, np.sqrt((left**2).sum(axis=0) / seen * _BLOCK))
+        sigma = np.where(quiet, spread, 0.0).sum(axis=1) / seen / range_per_sigma(_BLOCK)
+        noise = np.maximum(sigma, np.sqrt((left**2).sum(axis=1) / seen * _BLOCK))
         release = np.maximum(floor, NOISE_FACTOR * sigma)
     return level, release, noise
 
 
 def _parabola(means: Floats, quiet: Bools, before: Floats) -> Floats:
     """Least squares through the quiet blocks; a channel with too few keeps what it had."""
-    n_blocks = len(means)
-    u = (np.arange(n_blocks) + 0.5) * 2 / n_blocks - 1
-    power_sums = np.stack([(quiet * (u**k)[:, None]).sum(axis=0) for k in range(5)])
-    held = np.where(quiet, means - before[0], 0.0)
-    right = np.stack([(held * (u**k)[:, None]).sum(axis=0) for k in range(3)], axis=1)
-    order = np.add.outer(np.arange(3), np.arange(3))
-    normal = np.moveaxis(power_sums[order], 2, 0)
+    n_blocks = means.shape[1]
+    powers = _powers(n_blocks, 2 * _BASELINE_TERMS - 1)
+    held = np.where(quiet, means - before[0][:, None], 0.0)
+    sums = np.einsum("cb,kb->ck", quiet.astype(np.float64), powers)
+    right = np.einsum("cb,kb->ck", held, powers[:_BASELINE_TERMS])
+    normal = sums[:, np.add.outer(np.arange(_BASELINE_TERMS), np.arange(_BASELINE_TERMS))]
     # A faint pull of the bends towards zero keeps clips with few quiet blocks solvable.
     normal = normal + np.diag([0.0, 1.0, 1.0]) * (1e-3 * n_blocks)
-    enough = quiet.sum(axis=0) >= 4
-    normal[~enough] = np.eye(3)
+    enough = quiet.sum(axis=1) >= 4
+    normal[~enough] = np.eye(_BASELINE_TERMS)
     solved = np.linalg.solve(normal, right[:, :, None])[:, :, 0].T
     solved[0] += before[0]
     return np.where(enough, solved, before)
 
 
-def _touches(
-    counts: Int32s, levels: Floats, release: Floats, rate_hz: float
-) -> tuple[Touches, ...]:
-    blocks = counts.reshape(len(levels), _BLOCK, -1)
-    bounds = (levels + release)[:, None, :]
-    upper = (levels + HYSTERESIS * release)[:, None, :]
-    low = (blocks > bounds).reshape(counts.shape)
-    high = (blocks > upper).reshape(counts.shape)
+def _touches(blocks: Int32s, levels: Floats, release: Floats) -> tuple[Touches, ...]:
+    """Touches of each row: the left or the right channel is over its threshold."""
+    n_channels, n = len(blocks), blocks.shape[1] * _BLOCK
+    bounds = levels + release[:, None]
+    upper = levels + HYSTERESIS * release[:, None]
+    # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
+    low = (blocks > np.floor(bounds).astype(np.int32)[:, :, None]).reshape(n_channels, n)
+    high = (blocks > np.floor(upper).astype(np.int32)[:, :, None]).reshape(n_channels, n)
+    counts = blocks.reshape(n_channels, n)
     found = []
-    for left in range(0, counts.shape[1], 2):
-        on = low[:, left] | low[:, left + 1]
-        start, _, end = runs(on, high[:, left] | high[:, left + 1])
+    for left in range(0, n_channels, 2):
         pair = slice(left, left + 2)
-        enter = _crossing(counts[:, pair], bounds[:, 0, pair], start, -1)
-        leave = _crossing(counts[:, pair], bounds[:, 0, pair], end - 1, 1)
-        found.append(Touches(enter, leave, *_bounds(start, end, len(counts))))
+        start, _, end = runs(low[left] | low[left + 1], high[left] | high[left + 1])
+        enter = _crossing(counts[pair], bounds[pair], start, -1)
+        leave = _crossing(counts[pair], bounds[pair], end - 1, 1)
+        found.append(Touches(enter, leave, *_bounds(start, end, n)))
     return tuple(found)
 
 
 def _crossing(counts: Int32s, bounds: Floats, inside: Indices, step: int) -> Floats:
     """Where the stronger side crossed its threshold, between ``inside`` and the sample beyond."""
-    outside = np.clip(inside + step, 0, len(counts) - 1)
-    bound = bounds[np.minimum(inside // _BLOCK, len(bounds) - 1)]
-    above = counts[inside] - bound
-    below = np.minimum(counts[outside] - bound, 0.0)
-    each = np.arange(len(inside))
-    side = above.argmax(axis=1)
-    rise = above[each, side] - below[each, side]
-    return np.asarray(inside + step * above[each, side] / np.maximum(rise, 1e-9))
+    outside = np.clip(inside + step, 0, counts.shape[1] - 1)
+    bound = bounds[:, inside // _BLOCK]
+    above = counts[:, inside] - bound
+    below = np.minimum(counts[:, outside] - bound, 0.0)
+    side = above[1] > above[0]
+    top = np.where(side, above[1], above[0])
+    rise = top - np.where(side, below[1], below[0])
+    return np.asarray(inside + step * top / np.maximum(rise, 1e-9))
 
 
 def _bounds(start: Indices, end: Indices, n: int) -> tuple[Indices, Indices]:

@@ -101,22 +101,27 @@ class RowLoads:
         """Sum of counts before a moment, within a sample in proportion."""
         whole = np.clip(np.floor(sample).astype(np.int64), 0, self.signals.n_samples - 1)
         rows = np.arange(sample.shape[1])
-        before = self.signals.total[whole, rows]
+        before = self.signals.total[rows, :, whole]
         part = np.clip(sample - whole, 0.0, 1.0)[:, :, None]
-        return np.asarray(before + part * (self.signals.total[whole + 1, rows] - before))
+        return np.asarray(before + part * (self.signals.total[rows, :, whole + 1] - before))
 
     def _areas_kg(self, speed_mps: Floats) -> Floats:
         """Wheel loads from pulse areas and the speed over that row: (n_axles, n_rows, 2)."""
         start, end = self.sight.start, self.sight.end
         rows = np.arange(start.shape[1])
-        counts = self.signals.total[end, rows] - self.signals.total[start, rows]
+        counts = self.signals.total[rows, :, end] - self.signals.total[rows, :, start]
         level = self.signals.level_at((start + end)[:, :, None] / 2)
         area_s = (counts - level * (end - start)[:, :, None]) / self.rate_hz
         across = (speed_mps / self.width_m)[:, :, None]
         return np.asarray(area_s * across * self.kg_per_count)
 
-    def wheels_and_readings(self) -> tuple[Floats, Observations]:
+    def wheels_and_readings(self, contact_m: Floats) -> tuple[Floats, Observations]:
         """Wheel loads of each row, and the readings that are to be fused.
+
+        Parameters
+        ----------
+        contact_m : float array (n_axles, n_rows)
+            From :meth:`contact_m`.
 
         Returns
         -------
@@ -128,7 +133,7 @@ class RowLoads:
         """
         sight, seen, speed_mps = self.sight, self.sight.seen, self.speed_mps()
         centre_s = sight.centre_s
-        patch_m = np.where(seen, self.contact_m(), 0.0)
+        patch_m = np.where(seen, contact_m, 0.0)
         wheel_kg = np.where(seen[:, :, None], self._areas_kg(speed_mps), np.nan)
         length_s = (self.width_m + patch_m) / speed_mps
         if not self.plate.any():

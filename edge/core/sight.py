@@ -118,14 +118,14 @@ def _centres(signals: Signals, row: int, kind: str, touches: Touches) -> Floats:
     if kind == "plate" or not len(middle):
         return middle
     a, b = touches.start, touches.end
-    total, moment = signals.total[:, row], signals.moment[:, row]
-    length = (b - a)[:, None]
-    level = signals.level_at(((a + b) / 2)[:, None, None])[:, row]
-    area = total[b] - total[a] - level * length
+    total, moment = signals.total[row], signals.moment[row]
+    length = b - a
+    level = signals.level_at(((a + b) / 2)[:, None, None])[:, row].T
+    area = total[:, b] - total[:, a] - level * length
     # Summation by parts: the sum of s * counts over [a, b) from sums of sums.
-    first = (b[:, None] - 1) * total[b] - a[:, None] * total[a] - (moment[b] - moment[a + 1])
-    moments = (first - level * length * ((a + b - 1) / 2)[:, None]).sum(axis=1)
-    both = area.sum(axis=1)
+    first = (b - 1) * total[:, b] - a * total[:, a] - (moment[:, b] - moment[:, a + 1])
+    moments = (first - level * length * (a + b - 1) / 2).sum(axis=0)
+    both = area.sum(axis=0)
     sound = both > 0
     centre = np.where(sound, moments / np.where(sound, both, 1.0), middle)
     return np.clip(centre, touches.enter, touches.leave)

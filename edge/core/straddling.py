@@ -56,6 +56,6 @@ def _one_sided(signals: Signals, row: int) -> Bools:
     """Which touches of a row pressed on one side only."""
     touches = signals.touches[row]
     a, b = touches.start, touches.end
-    level = signals.level_at(((a + b) / 2)[:, None, None])[:, row]
-    area = signals.total[b, row] - signals.total[a, row] - level * (b - a)[:, None]
-    return np.asarray(area.min(axis=1) < _ONE_SIDED * area.max(axis=1))
+    level = signals.level_at(((a + b) / 2)[:, None, None])[:, row].T
+    area = signals.total[row][:, b] - signals.total[row][:, a] - level * (b - a)
+    return np.asarray(area.min(axis=0) < _ONE_SIDED * area.max(axis=0))

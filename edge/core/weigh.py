@@ -87,7 +87,8 @@ def weigh(
     position_m = np.array([row.position_m for row in lane.rows])
     motion = follow(sight.centre_s, position_m, _U_CENTRE_SAMPLES / clip.rate_hz)
     rows = RowLoads(signals, sight, motion, lane, gains, clip.rate_hz)
-    wheel_kg, readings = rows.wheels_and_readings()
+    contact_m = rows.contact_m()
+    wheel_kg, readings = rows.wheels_and_readings(contact_m)
     speed_mps = max(abs(float(motion.speed_mps(np.array(motion.t0_s)))), LEAST_SPEED_MPS)
     change = _change(motion, position_m, speed_mps)
     fusion = fuse(readings, speed_mps)
@@ -97,7 +98,7 @@ def weigh(
     load_kg = np.round(fusion.load_kg, _DIGITS)
     side_kg = _sides(load_kg, wheel_kg)
     axle_flags = quality.axle_flags(
-        load_kg, side_kg, rows.contact_m(), lane, _saturated(signals, sight), _in_gap(clip, sight)
+        load_kg, side_kg, contact_m, lane, _saturated(signals, sight), _in_gap(clip, sight)
     )
     flags = known | extra | quality.united(axle_flags) | _doubts(clip, sight, gains)
     durations_s = sight.leave_s - sight.enter_s
@@ -174,7 +175,7 @@ def _saturated(signals: Signals, sight: Sight) -> Bools:
     if signals.saturated is None:
         return np.zeros(len(sight.start), np.bool_)
     rows = np.arange(sight.start.shape[1])
-    hit = signals.saturated[sight.end, rows] > signals.saturated[sight.start, rows]
+    hit = signals.saturated[rows, :, sight.end] > signals.saturated[rows, :, sight.start]
     return np.asarray(hit.any(axis=(1, 2)))
 
 

@@ -109,7 +109,7 @@ def test_pulse_area_is_that_of_a_plain_sum() -> None:
         a, b = int(touches.start[0]), int(touches.end[0])
         for side in (0, 1):
             level = signals.level_at(np.full((1, 1, 1), (a + b) / 2))[0, r, side]
-            area = signals.total[b, r, side] - signals.total[a, r, side] - level * (b - a)
+            area = signals.total[r, side, b] - signals.total[r, side, a] - level * (b - a)
             slow = sum(int(c) for c in counts[:, 2 * r + side])
             assert area == pytest.approx(slow, rel=2e-4)
 
