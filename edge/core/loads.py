@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.core.axles import Motion
 from edge.core.clip import Signals
+from edge.core.motion import Motion
 from edge.core.quality import contact_m
 from edge.core.sight import Sight
 from edge.core.uncertainty import Observations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.core.axles import Motion, rolling_speed
+from edge.core.axles import rolling_speed
+from edge.core.motion import Motion
 from edge.records import Bools, Flag, FlagBits, Floats, LaneLayout
 
 __all__ = ["STOP_SHARE", "axle_flags", "contact_m", "plausible_wheel", "united", "vehicle_flags"]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.core.axles import Association, associate, axle_speeds, follow, spans
+from edge.core.axles import Association, associate, axle_speeds, spans
 from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S, Signals, Touches
+from edge.core.motion import follow
 from edge.core.quality import contact_m, plausible_wheel
 from edge.records import Bools, Flag, Floats, Indices, LaneLayout, RawClip
 

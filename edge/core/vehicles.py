@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge.core.axles import associate, axle_speeds, rolling_speed, spans
+from edge.core.axles import rolling_speed
+from edge.core.lineup import LineUp, line_up
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam, Interval
-from edge.records import Bools, Flag, Floats, InputEdge, LaneLayout
+from edge.records import Bools, Flag, InputEdge, LaneLayout
 
 __all__ = ["MAX_SPACING_M", "LaneTracker", "Window"]
 
@@ -44,15 +45,6 @@ class Window(NamedTuple):
     end_sample: int
     closed_sample: int
     flags: Flag
-
-
-class _Axles(NamedTuple):
-    """Axles of the pending touches in order of their time at row 0; spans are in samples."""
-
-    touch: list[list[Touch]]
-    at_row_0_s: Floats
-    speed_mps: Floats
-    span: Floats
 
 
 class LaneTracker:
@@ -238,7 +230,7 @@ class LaneTracker:
 
     def _by_beam(self, beam: Beam, now: int) -> list[Window]:
         """The vehicle of the oldest interval, and what passed before it unseen by the beam."""
-        axles = self._axles()
+        axles = line_up(self._touches, self._lane.rows, self._rate_hz)
         crossing_s = axles.at_row_0_s + (beam.position_m - self._position_m[0]) / axles.speed_mps
         number, away_s = beam.assign(crossing_s * self._rate_hz)
         strange = away_s * np.abs(axles.speed_mps) > _BUMPER_M
@@ -250,36 +242,36 @@ class LaneTracker:
         self._keep(axles, ~(mine | missed))
         return sorted(windows)
 
-    def _believed(self, axles: _Axles, mine: Bools) -> Flag:
+    def _believed(self, axles: LineUp, mine: Bools) -> Flag:
         """What to think of one interval of the beam over axles that are far apart in time."""
         slowest_mps = float(np.abs(axles.speed_mps[mine]).min(initial=np.inf))
         if self._pauses or slowest_mps < STOP_SHARE * self._lane.speed_min_mps:
             return Flag.STOPPED
-        torn = bool((_steps_m(axles, mine) > MAX_SPACING_M).any())
+        torn = bool((axles.steps_m(mine) > MAX_SPACING_M).any())
         return Flag.SEPARATOR_FAULT if torn else Flag.NONE
 
     def _by_distance(self, now: int, flags: Flag) -> list[Window]:
         """Every pending axle, parted where no vehicle is that long between two axles."""
-        axles = self._axles()
-        everything = np.ones(len(axles.touch), np.bool_)
+        axles = line_up(self._touches, self._lane.rows, self._rate_hz)
+        everything = np.ones(len(axles), np.bool_)
         windows = self._split(axles, everything, now, flags)
         self._keep(axles, ~everything)
         return windows
 
-    def _split(self, axles: _Axles, chosen: Bools, now: int, flags: Flag) -> list[Window]:
+    def _split(self, axles: LineUp, chosen: Bools, now: int, flags: Flag) -> list[Window]:
         members = np.flatnonzero(chosen)
-        steps_m = _steps_m(axles, chosen)
+        steps_m = axles.steps_m(chosen)
         by_beam = self._beam is not None and Flag.SEPARATOR_FAULT not in flags
         windows = []
         apart = steps_m > (np.inf if Flag.STOPPED in flags else MAX_SPACING_M)
         for part in np.split(members, np.flatnonzero(apart) + 1):
-            touches = [t for i in part for t in axles.touch[i]]
-            if not any(len(axles.touch[i]) > 1 for i in part):
+            touches = [t for i in part for t in axles.touches[i]]
+            if not any(len(axles.touches[i]) > 1 for i in part):
                 self.stray += len(touches)
                 continue
             inside = np.zeros_like(chosen)
             inside[part] = True
-            doubtful = not by_beam and (_steps_m(axles, inside) > _DOUBTFUL_SPACING_M).any()
+            doubtful = not by_beam and (axles.steps_m(inside) > _DOUBTFUL_SPACING_M).any()
             first = round(axles.span[part, 0].min())
             end = round(axles.span[part, 1].max())
             doubt = Flag.AMBIGUOUS if doubtful else Flag.NONE
@@ -291,8 +283,8 @@ class LaneTracker:
             windows.append(Window(first, end, now, flags | doubt))
         return windows
 
-    def _keep(self, axles: _Axles, chosen: Bools) -> None:
-        kept = [t for i in np.flatnonzero(chosen) for t in axles.touch[i]]
+    def _keep(self, axles: LineUp, chosen: Bools) -> None:
+        kept = [t for i in np.flatnonzero(chosen) for t in axles.touches[i]]
         self._touches = sorted(kept, key=lambda t: t.leave_sample)
         if not kept:
             self._pauses = 0
@@ -301,31 +293,3 @@ class LaneTracker:
     def _renew_trust(self) -> None:
         if self._beam is not None and not self._touches and not self._on:
             self._beam.renew_trust()
-
-    def _axles(self) -> _Axles:
-        rows = self._lane.rows
-        by_row = [[t for t in self._touches if t.row == r] for r in range(len(rows))]
-        times = [
-            np.array([(t.enter_sample, t.leave_sample) for t in touches], float).reshape(-1, 2)
-            / self._rate_hz
-            for touches in by_row
-        ]
-        centre_s = [t.mean(axis=1) for t in times]
-        found = associate(centre_s, [t[:, 1] - t[:, 0] for t in times], rows)
-        at_s = found.of(centre_s)
-        way_m = np.array(self._position_m) - self._position_m[0]
-        speed = axle_speeds(at_s, way_m, found)
-        at_0 = np.nanmean(at_s - way_m / speed[:, None], axis=1)
-        enter_s, leave_s = (found.of([t[:, i] for t in times]) for i in (0, 1))
-        span = spans(enter_s, leave_s, way_m, speed) * self._rate_hz
-        order = np.argsort(at_0, kind="stable")
-        touches = [
-            [by_row[r][k] for r, k in enumerate(found.touch[i].tolist()) if k >= 0] for i in order
-        ]
-        return _Axles(touches, at_0[order], speed[order], span[order])
-
-
-def _steps_m(axles: _Axles, chosen: Bools) -> Floats:
-    """Distances between chosen axles that follow each other."""
-    speed = np.abs(axles.speed_mps[chosen])
-    return np.asarray(np.diff(axles.at_row_0_s[chosen]) * (speed[1:] + speed[:-1]) / 2)

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.core import quality
-from edge.core.axles import Motion, follow
 from edge.core.clip import Signals, condition
 from edge.core.conditioning import floor_counts
 from edge.core.loads import LEAST_SPEED_MPS, RowLoads
+from edge.core.motion import Motion, follow
 from edge.core.sight import Sight, look
 from edge.core.straddling import straddles
 from edge.core.uncertainty import Fusion, covariance, fuse

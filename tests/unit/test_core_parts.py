@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.core.axles import associate, follow
+from edge.core.axles import associate
 from edge.core.clip import condition
 from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts, range_per_sigma
 from edge.core.history import History
+from edge.core.motion import follow
 from edge.core.pulses import HYSTERESIS, runs
 from edge.core.uncertainty import Observations, fuse
 from edge.records import RawClip, Row
