@@ -255,6 +255,7 @@ class Lanes:
             return
         edges = self._edges.pop(block.device, [])
         self._arrive(pipeline, pipeline.step(block, edges), clock, mono_ns)
+        self._health.gauge(f"digitiser.{block.device}.stray_touches", pipeline.stray)
 
     def _close(self, device: str, clock: Callable[[], ClockReading], mono_ns: int) -> None:
         pipeline = self._pipelines.pop(device)

@@ -308,29 +308,6 @@ class Gains:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PulseTable:
-    """Pulses of single channels, one entry a pulse in every array, ordered by ``enter_sample``.
-
-    Sample indices are floats on the device's counter (sub-sample); ``area_ns`` is the integral of
-    force over time, ``plateau_n`` the force while the wheel is wholly on a plate (NaN on strips).
-    """
-
-    channel: NDArray[np.int32]
-    enter_sample: Floats
-    leave_sample: Floats
-    centre_sample: Floats
-    area_ns: Floats
-    u_area_ns: Floats
-    peak_n: Floats
-    plateau_n: Floats
-    u_plateau_n: Floats
-    flags: FlagBits
-
-    def __len__(self) -> int:
-        return len(self.channel)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class AxleTable:
     """Axles of one vehicle, front to rear, one entry an axle in every array.
 

@@ -75,7 +75,7 @@ TEXTS: dict[str, Text] = {
     "verdict.lower": Text("可信下限", "Lower bound"),
     "verdict.level": Text("单侧置信水平 {percent} %", "one-sided coverage {percent} %"),
     "verdict.article": Text("依据", "Article"),
-    "verdict.verified": Text("已与法规文本核对（见规则包的来源）", "compared with the text; see its source"),
+    "verdict.verified": Text("已与所列来源核对", "compared with the source that is named"),
     "verdict.unverified": Text(
         "凭记忆录入，尚未与法规原文核对", "from memory, not yet checked against the text of the law"
     ),
