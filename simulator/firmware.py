@@ -53,11 +53,17 @@ class DigitiserDevice:
         due = int(time_s * self._digitiser.true_rate_hz)
         for message in self._decoder.feed(self._line.read()):
             self._obey(message, due)
-        if clock_s >= self._greet_s and self._send(self._hello()):
-            self._greet_s = clock_s + _SECOND_S
-            self._send(self._status(time_s))
+        if clock_s >= self._greet_s:
+            self._greet(time_s, clock_s)
         if self.started:
             self._stream(due)
+
+    def _greet(self, time_s: float, clock_s: float) -> None:
+        """HELLO and STATUS; edges that still wait go first, for STATUS tells their outcome."""
+        self._send_edges([])
+        if not self._edges and self._send(self._hello()):
+            self._greet_s = clock_s + _SECOND_S
+            self._send(self._status(time_s))
 
     def _meddle(self, time_s: float) -> None:
         if any(fault.kind == "cut" and fault.holds(time_s) for fault in self._faults):
