@@ -122,6 +122,7 @@ async def run_demo(
             centre = ["case-system", "--broker", broker.url, "--store", str(site.centre)]
             async with command(centre, site.log_file("centre")):
                 run = await _run_station(config, site, stop, seconds, seed)
+        _say("演示结束 / the demo has ended")
         return _conclude(run, config, site, report) if seconds else 0
 
 
