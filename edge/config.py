@@ -12,7 +12,7 @@ import tomllib
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edge.errors import ConfigError
 from edge.records import STANDARD_GRAVITY_MPS2, Gains, LaneLayout, Row, Separator, read_only
+from edge.validation import problems
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
@@ -380,43 +381,11 @@ def load_station(path: Path) -> StationConfig:
     try:
         model = StationFile.model_validate(tree)
     except ValidationError as error:
-        raise _explain(path, error) from error
+        wrong = problems(error)
+        raise ConfigError(
+            f"站点文件 {path}：{wrong.zh}",
+            f"station file {path}: {wrong.en}",
+            next_zh="改正后运行 steelyard check",
+            next_en="mend it, then run steelyard check",
+        ) from error
     return StationConfig(path.resolve(), raw, model)
-
-
-def _explain(path: Path, error: ValidationError) -> ConfigError:
-    """The first few problems of a station file in plain words."""
-    zh, en = [], []
-    for item in error.errors(include_url=False)[:5]:
-        key = _key(item["loc"])
-        if item["type"] == "extra_forbidden":
-            zh.append(f"{key}：没有这个配置项")
-            en.append(f"{key}: unknown key")
-        elif item["type"] == "missing":
-            zh.append(f"{key}：缺少")
-            en.append(f"{key}: is missing")
-        else:
-            zh.append(f"{key} = {item['input']!r}：不允许（{_allowed(item)}）")
-            en.append(f"{key} = {item['input']!r}: {item['msg']}")
-    return ConfigError(
-        f"站点文件 {path}：" + "；".join(zh),
-        f"station file {path}: " + "; ".join(en),
-        next_zh="改正后运行 steelyard check",
-        next_en="mend it, then run steelyard check",
-    )
-
-
-def _key(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part + 1}]" if isinstance(part, int) else (f".{part}" if text else part)
-    return text or "station file"
-
-
-_BOUND_ZH = {"ge": "不小于 {}", "gt": "大于 {}", "le": "不大于 {}", "lt": "小于 {}"}
-
-
-def _allowed(item: Any) -> str:
-    context = item.get("ctx", {})
-    bounds = [text.format(context[key]) for key, text in _BOUND_ZH.items() if key in context]
-    return "，".join(bounds) or str(item["msg"])

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from pydantic import ValidationError
 
 from edge.errors import ConfigError, Text
 from edge.rules.sections import GrossLimit, PackFile, RuleSet
+from edge.validation import problems
 
 _NS_PER_S = 1_000_000_000
 _S_PER_DAY = 86_400
@@ -62,7 +61,7 @@ class RulePack:
                 name, f"不是有效的 TOML：{error}", f"is not valid TOML: {error}"
             ) from error
         except ValidationError as error:
-            raise _explain(name, error) from error
+            raise _wrong(name, *problems(error)) from error
         return cls(file, hashlib.sha256(raw).hexdigest())
 
     @property
@@ -148,29 +147,3 @@ def _wrong(name: str, zh: str, en: str) -> ConfigError:
         next_zh="对照 docs/rules.md 改正，改动须经法制人员签认",
         next_en="mend it by docs/rules.md; a change needs the legal reviewer's signature",
     )
-
-
-def _explain(name: str, error: ValidationError) -> ConfigError:
-    """The first few problems of a pack: key, what is wrong, what is allowed."""
-    zh, en = [], []
-    for item in error.errors(include_url=False)[:5]:
-        key = _key(item["loc"])
-        if item["type"] == "extra_forbidden":
-            zh.append(f"{key}：没有这个键")
-            en.append(f"{key}: unknown key")
-        elif item["type"] == "missing":
-            zh.append(f"{key}：缺少")
-            en.append(f"{key}: is missing")
-        else:
-            zh.append(f"{key}：不允许（{item['msg']}）")
-            en.append(f"{key}: {item['msg']}{_given(item['input'])}")
-    return _wrong(name, "；".join(zh), "; ".join(en))
-
-
-def _given(value: Any) -> str:
-    return "" if isinstance(value, dict | list) else f", not {value!r}"
-
-
-def _key(location: Iterable[int | str]) -> str:
-    parts = (f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in location)
-    return "".join(parts).lstrip(".") or "pack"

@@ -1,0 +1,40 @@
+"""What is wrong with a file that people write: key, what stands there, what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from edge.errors import Text
+
+_SHOWN = 5
+_BOUND_ZH = {"ge": "不小于 {}", "gt": "大于 {}", "le": "不大于 {}", "lt": "小于 {}"}
+
+
+def problems(error: ValidationError) -> Text:
+    """The first few problems in plain words; list entries are counted from 1."""
+    said = [_problem(item) for item in error.errors(include_url=False)[:_SHOWN]]
+    return Text("；".join(text.zh for text in said), "; ".join(text.en for text in said))
+
+
+def _problem(item: Any) -> Text:
+    key = _key(item["loc"])
+    if item["type"] == "extra_forbidden":
+        return Text(f"{key}：没有这个配置项", f"{key}: unknown key")
+    if item["type"] == "missing":
+        return Text(f"{key}：缺少", f"{key}: is missing")
+    given = "" if isinstance(item["input"], dict | list) else f" = {item['input']!r}"
+    return Text(f"{key}{given}：不允许（{_allowed_zh(item)}）", f"{key}{given}: {item['msg']}")
+
+
+def _key(location: Iterable[int | str]) -> str:
+    parts = (f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in location)
+    return "".join(parts).lstrip(".") or "file"
+
+
+def _allowed_zh(item: Any) -> str:
+    context = item.get("ctx", {})
+    bounds = [text.format(context[key]) for key, text in _BOUND_ZH.items() if key in context]
+    return "，".join(bounds) or str(item["msg"])
