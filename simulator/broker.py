@@ -59,7 +59,7 @@ class DemoBroker:
         program, config = _find_program()
         self._directory.mkdir(parents=True, exist_ok=True)
         for attempt in range(_TRIES):
-            port = self._port or _free_port()
+            port = self._port or free_port()
             try:
                 await self._start(program, config, port)
                 break
@@ -141,7 +141,8 @@ def _find_program() -> tuple[Path, str]:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of the loopback that nobody has now."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         return int(door.getsockname()[1])

@@ -36,7 +36,7 @@ from edge.rules.judge import judge_measurement
 from edge.rules.pack import RulePack
 from edge.station import Station
 from firmware_bridge.recording import Truth
-from simulator.broker import DemoBroker
+from simulator.broker import DemoBroker, free_port
 from simulator.case_store import CaseStore
 from simulator.case_system import CENTRE_KEY_FILE, CENTRE_NAME
 from simulator.children import command, until_said
@@ -113,7 +113,7 @@ async def run_demo(
     """
     _require_free(port)
     with _place(directory) as place:
-        site = Site(place, port, _free_port(), _free_port())
+        site = Site(place, port, free_port(), free_port())
         site.centre.mkdir(exist_ok=True)
         async with DemoBroker(place / "broker") as broker:
             config = site.write_station(broker.url)
@@ -307,12 +307,6 @@ def _require_free(port: int) -> None:
                 next_zh="用 --port 换一个端口",
                 next_en="choose another one with --port",
             ) from error
-
-
-def _free_port() -> int:
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
 
 
 def _say(line: str) -> None:

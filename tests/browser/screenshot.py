@@ -9,9 +9,9 @@ from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
+from simulator.broker import free_port
 from simulator.children import command, until_said
 from tests.browser.chromium import LAUNCH
-from tests.station.brokers import free_port
 
 TRAFFIC_S = 30.0
 

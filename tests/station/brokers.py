@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from simulator.broker import free_port
+
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
@@ -78,10 +80,3 @@ def mosquitto(directory: Path, *lines: str, url_scheme: str = "mqtt") -> Iterato
         yield broker
     finally:
         broker.stop()
-
-
-def free_port() -> int:
-    """A TCP port that nobody has now."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])

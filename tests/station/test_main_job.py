@@ -19,12 +19,13 @@ from click.testing import CliRunner
 
 from edge.cli import main
 from firmware_bridge.recording import Truth
+from simulator.broker import free_port
 from simulator.case_store import CaseRecord, CaseStore
 from simulator.children import command, until_said
 from simulator.demo import Site, calibrate_site
 from simulator.devices import READY, read_truth
 from simulator.score import pair
-from tests.station.brokers import Mosquitto, free_port, mosquitto
+from tests.station.brokers import Mosquitto, mosquitto
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
