@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from edge import __version__
-from edge.errors import InputError, SteelyardError
+from edge.errors import ConfigError, InputError, SteelyardError
 
 EXISTING = click.Path(exists=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
@@ -82,8 +82,22 @@ def _run_until_signal(job: Callable[[asyncio.Event], Coroutine[Any, Any, Any]]) 
 
 
 def _lazy(module: str, name: str) -> Any:
-    """Something of a package that the edge does not depend on."""
-    return getattr(importlib.import_module(module), name)
+    """Something of a package that the edge does not depend on.
+
+    Raises
+    ------
+    ConfigError
+        It needs an extra that is not installed.
+    """
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"缺少 Python 包 {error.name}",
+            f"the Python package {error.name} is not installed",
+            next_zh="运行 pip install 'steelyard[demo]'",
+            next_en="run pip install 'steelyard[demo]'",
+        ) from error
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_a_wrong_argument_is_its_writers_matter(station: str, arguments: tuple[s
     result = steelyard(*(a.format(station=station) for a in arguments))
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "simulator.demo", None)
+    result = steelyard("demo", "--seconds", "1")
+    assert result.exit_code == 3
+    assert "steelyard[demo]" in result.output
 
 
 def test_a_table_of_unknown_kind_is_refused_before_the_work(station: str, tmp_path: Path) -> None:
