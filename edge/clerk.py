@@ -40,6 +40,14 @@ CORRECTABLE = 256
 """Sealed vehicles that are remembered; the desk doubts a plate within seconds."""
 
 
+_Key = tuple[str, str, int]
+
+
+def _key(passage: Passage) -> _Key:
+    """What names a passage without holding its samples."""
+    return passage.device, passage.lane, passage.clip.first_sample
+
+
 class Clerk:
     """Judges and seals vehicles, one after the other, in the order in which they came."""
 
@@ -62,7 +70,7 @@ class Clerk:
         self._gains = gains
         self._on_sealed = on_sealed
         self._queue: asyncio.Queue[Vehicle | PlateDoubt | None] = asyncio.Queue()
-        self._sealed: deque[tuple[Passage, Record]] = deque(maxlen=CORRECTABLE)
+        self._sealed: deque[tuple[_Key, Record]] = deque(maxlen=CORRECTABLE)
 
     def hand(self, statement: Vehicle | PlateDoubt) -> None:
         """Take a vehicle, or a doubt about one that was sealed; never blocks."""
@@ -82,7 +90,7 @@ class Clerk:
             record = await self._seal_until_kept(statement)
             self._health.gauge("clerk.waiting", self._queue.qsize())
             if isinstance(statement, Vehicle):
-                self._sealed.append((statement.passage, record))
+                self._sealed.append((_key(statement.passage), record))
             self._on_sealed(record)
 
     async def _seal_until_kept(self, statement: Vehicle | PlateDoubt) -> Record:
@@ -102,7 +110,7 @@ class Clerk:
 
     async def _correct(self, doubt: PlateDoubt) -> Record:
         """Append that a sealed plate is in doubt; the desk told of its vehicle before."""
-        record = next(r for passage, r in self._sealed if passage is doubt.passage)
+        record = next(r for key, r in self._sealed if key == _key(doubt.passage))
         self._health.count("clerk.plates_doubted")
         return await self._store.append(plate_correction_draft(doubt, record))
 
