@@ -221,14 +221,18 @@ class Lanes:
 
     def finish(self, clock: Callable[[str], ClockReading], mono_ns: int) -> list[Vehicle]:
         """The data ended: what stands on the array is closed as incomplete, the desk cleared."""
-        for device in list(self._pipelines):
-            self._close(device, partial(clock, device), mono_ns)
+        for device in self._pipelines:
+            self.interrupt(device, partial(clock, device), mono_ns)
         return [v for desk in self._desks.values() for v in desk.release(mono_ns, all_of_them=True)]
 
     def interrupt(self, device: str, clock: Callable[[], ClockReading], mono_ns: int) -> None:
-        """A digitiser is gone: close what it had begun; it says HELLO when it is back."""
-        if device in self._pipelines:
-            self._close(device, clock, mono_ns)
+        """The line of a digitiser ended: what stands on its lanes is closed as incomplete.
+
+        Its pipeline stays: a device that was never off does not introduce itself anew.
+        """
+        self._edges.pop(device, None)
+        if pipeline := self._pipelines.get(device):
+            self._arrive(pipeline, pipeline.flush(), clock, mono_ns)
 
     def _greet(self, hello: DeviceHello, clock: Callable[[], ClockReading], mono_ns: int) -> None:
         """A device introduced itself; it does so every second, and only a change matters."""
@@ -256,11 +260,6 @@ class Lanes:
         edges = self._edges.pop(block.device, [])
         self._arrive(pipeline, pipeline.step(block, edges), clock, mono_ns)
         self._health.gauge(f"digitiser.{block.device}.stray_touches", pipeline.stray)
-
-    def _close(self, device: str, clock: Callable[[], ClockReading], mono_ns: int) -> None:
-        pipeline = self._pipelines.pop(device)
-        self._arrive(pipeline, pipeline.flush(), clock, mono_ns)
-        self._edges.pop(device, None)
 
     def _arrive(
         self,

@@ -194,6 +194,8 @@ class Station:
                 await source.run(deliver)
             finally:
                 self._lanes.interrupt(name, source.clock, time.monotonic_ns())
+                if self._recorder:
+                    self._recorder.interrupt(name)
 
         return read
 

@@ -1,7 +1,7 @@
 """Writes what the devices say into recordings while the station runs.
 
-One directory a digitiser; a restart of its counter begins the next one, since sample indices
-before and after do not compare. Plates go into the recording of the digitiser of their lane.
+One directory a digitiser; a restart of its counter or an outage of its line begins the next one,
+since the station too begins anew there. Plates go into the recording of their lane's digitiser.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ class Recorder:
             picture_ref=read.picture.reference if read.picture else "",
         )
         writer.plate(frame, read.received_ns)
+
+    def interrupt(self, device: str) -> None:
+        """The line ended; what comes next begins a part of its own, as the station weighs it."""
+        self._edges.pop(device, None)
+        if writer := self._writers.pop(device, None):
+            writer.close()
 
     def close(self) -> None:
         """Finish all files."""

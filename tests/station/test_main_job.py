@@ -8,90 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from edge.cli import main
-from firmware_bridge.recording import Truth
-from simulator.broker import free_port
-from simulator.case_store import CaseRecord, CaseStore
-from simulator.children import command, until_said
-from simulator.demo import Site, calibrate_site
-from simulator.devices import READY, read_truth
+from simulator.case_store import CaseStore
 from simulator.score import pair
-from tests.station.brokers import Mosquitto, mosquitto
+from tests.station.brokers import Mosquitto
+from tests.station.three_processes import Outcome, run_station
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
-TRAFFIC_S = 45.0
 BROKER_AWAY_S = 20.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What is left of the run."""
-
-    site: Site
-    truth: list[Truth]
-    records: list[CaseRecord]
-    problems: list[str]
-    recording: Path
-
-    @property
-    def vehicles(self) -> list[dict[str, Any]]:
-        return [r.body for r in self.records if r.kind == "vehicle"]
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     directory = tmp_path_factory.mktemp("main-job")
-    site = Site(directory, free_port(), free_port(), free_port())
-    site.centre.mkdir()
-    with mosquitto(directory / "mosquitto") as broker:
-        config = site.write_station(broker.url)
-        calibrate_site(config, site, 3)
-        asyncio.run(_run(site, broker))
-    with contextlib.closing(CaseStore.open(site.centre)) as store:
-        records, problems = store.records("DEMO"), store.verify()
-    return Outcome(site, read_truth(site.truth_file), records, problems, directory / "recording")
+    return run_station(directory, scenario="demo", traffic_s=45.0, meanwhile=_kill_broker)
 
 
-async def _run(site: Site, broker: Mosquitto) -> None:
-    centre = ["case-system", "--broker", broker.url, "--store", str(site.centre)]
-    devices = ["simulate", "demo", "--for", str(site.station_file), "--seed", "3"]
-    devices += ["--seconds", str(TRAFFIC_S), "--truth", str(site.truth_file)]
-    station = ["run", str(site.station_file), "--record", str(site.directory / "recording")]
-    async with (
-        command(centre, site.log_file("centre")),
-        command(devices, site.log_file("devices")) as simulating,
-    ):
-        await until_said(simulating, site.log_file("devices"), READY)
-        async with command(station, site.log_file("station")) as running:
-            await until_said(running, site.log_file("station"), "station runs")
-            await asyncio.sleep(10)
-            broker.kill()
-            await asyncio.sleep(BROKER_AWAY_S)
-            broker.start()
-            await asyncio.wait_for(simulating.wait(), 90)
-            await _until_outbox_is_empty(site)
-
-
-async def _until_outbox_is_empty(site: Site) -> None:
-    """By the station's own store: every record has its receipt."""
-    path = site.directory / "data" / "station.db"
-    async with asyncio.timeout(60):
-        while True:
-            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-                (waiting,) = db.execute("SELECT count(*) FROM outbox").fetchone()
-            if not waiting:
-                return
-            await asyncio.sleep(0.3)
+async def _kill_broker(broker: Mosquitto) -> None:
+    await asyncio.sleep(10)
+    broker.kill()
+    await asyncio.sleep(BROKER_AWAY_S)
+    broker.start()
 
 
 def test_nothing_is_lost(outcome: Outcome) -> None:
@@ -124,17 +67,7 @@ def test_axles_and_loads_are_right(outcome: Outcome) -> None:
 
 
 def test_replay_gives_the_same_kilograms(outcome: Outcome, tmp_path: Path) -> None:
-    table = tmp_path / "vehicles.jsonl"
-    arguments = ["replay", str(outcome.recording), "--station", str(outcome.site.station_file)]
-    result = CliRunner().invoke(main, [*arguments, "--out", str(table)])
-    assert result.exit_code == 0, result.output
-    replayed = [json.loads(line) for line in table.read_text().splitlines()]
-    again = {(r["lane"], r["first_sample"]): r["gross_kg"] for r in replayed}
-    live = {
-        (b["lane"], b["signal"]["first_sample"]): b["gross_kg"]
-        for b in outcome.vehicles
-        if "INCOMPLETE" not in b["flags"]
-    }
+    live, again = outcome.kilograms(), outcome.replayed_kilograms(tmp_path)
     assert len(live) >= 20
     assert {key: again.get(key) for key in live} == live
 
