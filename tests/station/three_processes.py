@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,17 @@ def run_station(
     scenario: str,
     traffic_s: float,
     meanwhile: Callable[[Mosquitto], Awaitable[None]] | None = None,
+    killed_after_s: Sequence[float] = (),
 ) -> Outcome:
-    """Calibrate, run all three processes until the traffic is over, wait for the last receipt."""
+    """Calibrate, run all three processes until the traffic is over, wait for the last receipt.
+
+    The station is killed (SIGKILL) and started again after each of ``killed_after_s`` seconds.
+    """
     site = Site(directory, free_port(), free_port(), free_port())
     site.centre.mkdir()
     with mosquitto(directory / "mosquitto") as broker:
         calibrate_site(site.write_station(broker.url), site, SEED)
-        asyncio.run(_run(site, broker, scenario, traffic_s, meanwhile))
+        asyncio.run(_run(site, broker, scenario, traffic_s, meanwhile, killed_after_s))
     with contextlib.closing(CaseStore.open(site.centre)) as store:
         return Outcome(site, read_truth(site.truth_file), store.records("DEMO"), store.verify())
 
@@ -81,6 +85,7 @@ async def _run(
     scenario: str,
     traffic_s: float,
     meanwhile: Callable[[Mosquitto], Awaitable[None]] | None,
+    killed_after_s: Sequence[float],
 ) -> None:
     centre = ["case-system", "--broker", broker.url, "--store", str(site.centre)]
     devices = ["simulate", scenario, "--for", str(site.station_file), "--seed", str(SEED)]
@@ -91,6 +96,13 @@ async def _run(
         command(devices, site.log_file("devices")) as simulating,
     ):
         await until_said(simulating, site.log_file("devices"), READY)
+        for number, life_s in enumerate(killed_after_s):
+            log = site.log_file(f"station-{number}")
+            async with command(["run", str(site.station_file)], log) as running:
+                await until_said(running, log, "station runs")
+                await asyncio.sleep(life_s)
+                running.kill()
+                await running.wait()
         async with command(station, site.log_file("station")) as running:
             await until_said(running, site.log_file("station"), "station runs")
             if meanwhile is not None:
