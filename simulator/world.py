@@ -18,9 +18,11 @@ from firmware_bridge.anpr import PlateFrame
 from firmware_bridge.recording import RecordingWriter, Truth
 from simulator.camera import PlateEvent, read_plate
 from simulator.digitiser import Edge, SimDigitiser
-from simulator.fleet import Span
+from simulator.dynamics import TyreForces
+from simulator.electronics import CHUNK
+from simulator.kinds import Span
 from simulator.scenario import Scenario
-from simulator.sensor import CHUNK
+from simulator.site import Site
 from simulator.traffic import (
     LaneTraffic,
     Passing,
@@ -35,7 +37,7 @@ DEFAULT_START_UTC_NS = 1_780_272_000_000_000_000
 _REFERENCE_TAIL_S = 10.0
 _WRITE_CHUNKS = 16
 
-_PlansOf = Callable[[int, LaneLayout], Iterator[Plan]]
+PlansOf = Callable[[int, LaneLayout], Iterator[Plan]]
 
 
 class World:
@@ -52,11 +54,14 @@ class World:
         UTC of world time 0.
     until_s : float
         Nobody wants to enter after this time.
+    plans : callable, optional
+        Who drives over a lane, from its number and layout, in place of the scenario's traffic.
 
     Raises
     ------
     InputError
-        A fault of the scenario names a device or channel that the station lacks.
+        A fault of the scenario names a device or channel that the station lacks, or its lanes
+        across the road are fewer than the station's.
     """
 
     def __init__(
@@ -67,18 +72,19 @@ class World:
         start_utc_ns: int = DEFAULT_START_UTC_NS,
         *,
         until_s: float = math.inf,
-        _plans: _PlansOf | None = None,
+        plans: PlansOf | None = None,
     ) -> None:
         self.station, self.scenario, self.start_utc_ns = station, scenario, start_utc_ns
         self._until_s = until_s
         self.seed = scenario.seed if seed is None else seed
         _check_faults(station, scenario)
+        _check_lanes(station, scenario)
         self._device_of = {lane.id: lane.digitiser for lane in station.model.lane}
         self._directions = {lane.id: lane.direction for lane in station.model.lane}
         layouts = {
             lane.lane: lane for d in station.model.digitiser for lane in station.lanes_of(d.id)
         }
-        plans = _plans or self._traffic_plans
+        plans = plans or self._traffic_plans
         self.traffic = {
             lane.id: LaneTraffic(
                 layouts[lane.id],
@@ -88,9 +94,11 @@ class World:
             )
             for number, lane in enumerate(station.model.lane)
         }
+        ordered = [layouts[lane.id] for lane in station.model.lane]
+        self.site = Site(ordered, self.traffic, scenario, self.seed)
         self._digitisers = {
             d.id: SimDigitiser(
-                d.id, d.channels, station.lanes_of(d.id), self.traffic, scenario, self.seed
+                d.id, d.channels, station.lanes_of(d.id), self.site, scenario, self.seed
             )
             for d in station.model.digitiser
         }
@@ -98,6 +106,10 @@ class World:
     def digitiser(self, device: str) -> SimDigitiser:
         """One of the station's digitisers, by its name."""
         return self._digitisers[device]
+
+    def device_of(self, lane: str) -> str:
+        """The digitiser that reads a lane's sensors."""
+        return self._device_of[lane]
 
     def edges(self, device: str, from_sample: int, to_sample: int) -> list[Edge]:
         """Edges of the digital inputs of a digitiser in ``[from_sample, to_sample)``."""
@@ -145,6 +157,10 @@ class World:
         passings = [p for lane in self.traffic.values() for p in lane.between(0.0, math.inf)]
         return max((passing.last_wheel_s for passing in passings), default=0.0)
 
+    def true_forces(self, passing: Passing) -> TyreForces:
+        """Static and dynamic force of every wheel while it crosses the sensors."""
+        return self.site.forces(passing)
+
     def truth(self, from_s: float, to_s: float) -> list[Truth]:
         """What a perfect station would say of ``left_between``."""
         return [self.truth_of(passing) for passing in self.left_between(from_s, to_s)]
@@ -180,7 +196,7 @@ class World:
             self.scenario.model_copy(update={"fault": ()}),
             self.seed,
             self.start_utc_ns,
-            _plans=lambda number, lane: reference_plans(
+            plans=lambda number, lane: reference_plans(
                 number, lane, passes, self._speeds_kmh(number), self.seed
             ),
         )
@@ -253,3 +269,15 @@ def _check_faults(station: StationConfig, scenario: Scenario) -> None:
                 next_zh="改正场景文件的 [[fault]]",
                 next_en="mend [[fault]] in the scenario file",
             )
+
+
+def _check_lanes(station: StationConfig, scenario: Scenario) -> None:
+    """Either no lane has a place across the road, or every one."""
+    given, wanted = len(scenario.lane_lateral_m), len(station.model.lane)
+    if given and given != wanted:
+        raise InputError(
+            f"场景里的 lane_lateral_m 有 {given} 个车道位置，站点有 {wanted} 个车道",
+            f"lane_lateral_m of the scenario has {given} lanes, the station has {wanted}",
+            next_zh="每个车道给出一个位置，或删除该项",
+            next_en="give a place for each lane, or none at all",
+        )

@@ -1,0 +1,82 @@
+"""The road of a station: surfaces, sensors in them, traffic over them, who reaches what.
+
+Lanes with a known place across the road are neighbours: a vehicle of one may press on sensors of
+the other, also where another digitiser reads them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from edge.records import LaneLayout
+from simulator.dynamics import TyreForces, tyre_forces
+from simulator.road import LaneRoad
+from simulator.scenario import Scenario
+from simulator.seeds import stream
+from simulator.sensor import LaneSensors, Pulse
+from simulator.traffic import LaneTraffic, Passing
+
+_REACH_M = 6.0
+"""Wheels of a vehicle reach sensors of lanes whose middle is no farther from that of its own."""
+_KEPT_VEHICLES = 64
+
+
+class Site:
+    """All lanes of a world; deterministic, whoever asks first."""
+
+    def __init__(
+        self,
+        layouts: Sequence[LaneLayout],
+        traffic: Mapping[str, LaneTraffic],
+        scenario: Scenario,
+        seed: int,
+    ) -> None:
+        self.traffic = traffic
+        self.sensors = {
+            lane.lane: LaneSensors.install(lane, scenario.sensor, seed) for lane in layouts
+        }
+        self._roads = {
+            lane: LaneRoad(sensors.layout, scenario.road, sensors.skew_m, seed)
+            for lane, sensors in self.sensors.items()
+        }
+        self._seed = seed
+        self._middle_m = dict(zip(self.sensors, scenario.lane_lateral_m, strict=False))
+        self._forces: OrderedDict[int, TyreForces] = OrderedDict()
+
+    def aside_m(self, own: str, other: str) -> float | None:
+        """Middle of a vehicle's ``own`` lane against that of another; None if out of reach."""
+        if own == other:
+            return 0.0
+        if own not in self._middle_m or other not in self._middle_m:
+            return None
+        aside_m = self._middle_m[own] - self._middle_m[other]
+        return aside_m if abs(aside_m) <= _REACH_M else None
+
+    def over(self, lane: str, from_s: float, to_s: float) -> list[tuple[Passing, float]]:
+        """Vehicles whose wheels may press on a lane's sensors in a span, with their ``aside_m``."""
+        return [
+            (passing, aside_m)
+            for own, traffic in self.traffic.items()
+            if (aside_m := self.aside_m(own, lane)) is not None
+            for passing in traffic.between(from_s, to_s)
+            if passing.pressed_s[0] <= to_s and passing.pressed_s[1] >= from_s
+        ]
+
+    def forces(self, passing: Passing) -> TyreForces:
+        """True forces of a vehicle's wheels while it crosses the sensors."""
+        number = passing.vehicle.number
+        if number not in self._forces:
+            chance = stream(self._seed, "track", number)
+            surface = self._roads[passing.lane].under(passing.vehicle.lateral_m, chance)
+            self._forces[number] = tyre_forces(
+                passing.vehicle, surface, passing.motion, *passing.pressed_s
+            )
+            if len(self._forces) > _KEPT_VEHICLES:
+                self._forces.popitem(last=False)
+        return self._forces[number]
+
+    def pulses(self, passing: Passing, lane: str, aside_m: float, rate_hz: float) -> list[Pulse]:
+        """What a vehicle presses on the sensors of a lane, which may be another than its own."""
+        forces = self.forces(passing)
+        return self.sensors[lane].pulses(passing, forces, rate_hz, aside_m)
