@@ -15,10 +15,11 @@ from edge.core import quality
 from edge.core.clip import Signals, condition
 from edge.core.conditioning import floor_counts
 from edge.core.loads import LEAST_SPEED_MPS, RowLoads
+from edge.core.modes import PRIOR, Dynamics
 from edge.core.motion import Motion, follow
 from edge.core.sight import Sight, look
 from edge.core.straddling import straddles
-from edge.core.uncertainty import Fusion, covariance, fuse
+from edge.core.uncertainty import Fusion, fuse, sum_variance
 from edge.records import (
     AxleGroup,
     AxleTable,
@@ -51,6 +52,7 @@ def weigh(
     known: Flag = Flag.NONE,
     closed_sample: int | None = None,
     others: Sequence[LaneLayout] = (),
+    dynamics: Dynamics = PRIOR,
 ) -> Passage:
     """Weigh the vehicle of a clip.
 
@@ -71,6 +73,8 @@ def weigh(
         When the vehicle was known complete; the clip's end if not given.
     others : sequence of LaneLayout
         Further lanes of the digitiser, watched for straddling.
+    dynamics : Dynamics
+        How axles swing on this lane, as far as it is known.
 
     Returns
     -------
@@ -91,10 +95,15 @@ def weigh(
     wheel_kg, readings = rows.wheels_and_readings(contact_m)
     speed_mps = max(abs(float(motion.speed_mps(np.array(motion.t0_s)))), LEAST_SPEED_MPS)
     change = _change(motion, position_m, speed_mps)
-    fusion = fuse(readings, speed_mps)
+    vehicle = np.zeros(len(wheel_kg), np.int64)
+    fusion = fuse(readings, np.full(len(vehicle), speed_mps), vehicle, dynamics)
     spacing_m = np.abs(np.diff(motion.behind_m))
     group = np.concatenate([[0], np.cumsum(spacing_m > GROUP_SPACING_M)])
-    u2_kg2 = _covariance(fusion, group, wheel_kg, rows, motion.u_speed_mps / speed_mps)
+    shared_kg = _shared_kg(fusion, wheel_kg, rows, motion.u_speed_mps / speed_mps)
+    u_axle, u_group, u_gross = (
+        np.sqrt(sum_variance(fusion, shared_kg, group, part))
+        for part in (np.arange(len(group)), group, vehicle)
+    )
     load_kg = np.round(fusion.load_kg, _DIGITS)
     side_kg = _sides(load_kg, wheel_kg)
     axle_flags = quality.axle_flags(
@@ -107,7 +116,7 @@ def weigh(
     if Flag.WHEEL_OFF in flags and straddles(clip, others, gains, begin_s, end_s):
         flags |= Flag.STRADDLING
     u_spacing_m = np.maximum(motion.u_spacing_m, spacing_m if Flag.STOPPED in flags else 0.0)
-    groups = _groups(group, load_kg, u2_kg2)
+    groups = _groups(group, load_kg, u_group)
     return Passage(
         device=clip.device,
         lane=lane.lane,
@@ -119,7 +128,7 @@ def weigh(
         speed_change=change,
         axles=AxleTable(
             load_kg=read_only(load_kg),
-            u_load_kg=read_only(np.sqrt(np.diag(u2_kg2))),
+            u_load_kg=read_only(u_axle),
             left_kg=read_only(side_kg[:, 0].copy()),
             right_kg=read_only(side_kg[:, 1].copy()),
             spacing_m=read_only(spacing_m),
@@ -132,7 +141,7 @@ def weigh(
         groups=groups,
         configuration="+".join(str(g.count) for g in groups),
         gross_kg=float(load_kg.sum()),
-        u_gross_kg=float(np.sqrt(u2_kg2.sum())),
+        u_gross_kg=float(u_gross[0]),
         flags=flags,
         clip=clip,
     )
@@ -153,10 +162,8 @@ def _sides(load_kg: Floats, wheel_kg: Floats) -> Floats:
     return np.asarray(np.round(load_kg[:, None] * share, _DIGITS))
 
 
-def _covariance(
-    fusion: Fusion, group: Indices, wheel_kg: Floats, rows: RowLoads, u_speed_rel: float
-) -> Floats:
-    """Covariance of the axle loads; what came through a channel shares its gain's error."""
+def _shared_kg(fusion: Fusion, wheel_kg: Floats, rows: RowLoads, u_speed_rel: float) -> Floats:
+    """What each cause that axles share does to them: channels' gains, reference mass, speed."""
     n_axles, n_rows = wheel_kg.shape[:2]
     weight = fusion.weight.reshape(n_axles, -1, n_rows).sum(axis=1)
     through_kg = np.where(np.isnan(wheel_kg), 0.0, weight[:, :, None] * wheel_kg)
@@ -167,7 +174,8 @@ def _covariance(
     common = rows.gains.u_rel_common
     own = np.sqrt(np.maximum(rows.gains.u_rel**2 - common**2, 0.0))
     speed_kg = through_kg[:, ~rows.plate].sum(axis=(1, 2))
-    return covariance(fusion, group, share_kg, own, common, speed_kg, u_speed_rel)
+    whole = np.stack([common * fusion.load_kg, u_speed_rel * speed_kg], axis=1)
+    return np.concatenate([share_kg * own, whole], axis=1)
 
 
 def _saturated(signals: Signals, sight: Sight) -> Bools:
@@ -203,11 +211,7 @@ def _doubts(clip: RawClip, sight: Sight, gains: Gains) -> Flag:
     return flags
 
 
-def _groups(group: Indices, load_kg: Floats, u2_kg2: Floats) -> tuple[AxleGroup, ...]:
-    groups = []
-    for number in range(int(group[-1]) + 1):
-        inside = np.flatnonzero(group == number)
-        part = slice(int(inside[0]), int(inside[-1]) + 1)
-        u_kg = float(np.sqrt(u2_kg2[part, part].sum()))
-        groups.append(AxleGroup(part.start, len(inside), float(load_kg[part].sum()), u_kg))
-    return tuple(groups)
+def _groups(group: Indices, load_kg: Floats, u_kg: Floats) -> tuple[AxleGroup, ...]:
+    count, total_kg = np.bincount(group), np.bincount(group, load_kg)
+    first = np.cumsum(count) - count
+    return tuple(map(AxleGroup, first.tolist(), count.tolist(), total_kg.tolist(), u_kg.tolist()))

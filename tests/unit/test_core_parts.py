@@ -13,7 +13,7 @@ from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts, rang
 from edge.core.history import History
 from edge.core.motion import follow
 from edge.core.pulses import HYSTERESIS, runs
-from edge.core.uncertainty import Observations, fuse
+from edge.core.uncertainty import Fusion, Observations, fuse
 from edge.records import RawClip, Row
 from tests.unit.core_signals import GRAVITY, RATE_HZ, Lorry, Scene, gains, strip_lane
 
@@ -196,8 +196,13 @@ def observed(load_kg: np.ndarray, gap_s: float = 0.15) -> Observations:
     return Observations(load_kg, time_s, np.full((n, m), 0.02), np.full((n, m), 10.0), np.arange(m))
 
 
+def fused(load_kg: np.ndarray, gap_s: float = 0.15) -> Fusion:
+    n = len(load_kg)
+    return fuse(observed(load_kg, gap_s), np.full(n, 15.0), np.zeros(n, np.int64))
+
+
 def test_fusion_weighs_rows_to_one_and_keeps_what_agrees() -> None:
-    fusion = fuse(observed(np.full((3, 4), 8_000.0)), 15.0)
+    fusion = fused(np.full((3, 4), 8_000.0))
     assert fusion.load_kg == pytest.approx([8_000.0] * 3)
     assert fusion.weight.sum(axis=1) == pytest.approx([1.0] * 3)
 
@@ -207,15 +212,15 @@ def test_scatter_and_missing_rows_cost_certainty() -> None:
     rough = calm * (1 + 0.15 * np.random.default_rng(2).standard_normal(calm.shape))
     holed = calm.copy()
     holed[1, 1:3] = np.nan
-    base, scattered, missing = (fuse(observed(x), 15.0).u_kg for x in (calm, rough, holed))
+    base, scattered, missing = (fused(x).u_kg for x in (calm, rough, holed))
     assert (scattered > 1.5 * base).all()
     assert missing[1] > 1.2 * base[1]
-    assert fuse(observed(holed), 15.0).load_kg == pytest.approx([8_000.0] * 3)
+    assert fused(holed).load_kg == pytest.approx([8_000.0] * 3)
 
 
 def test_rows_in_one_half_wave_know_less_than_rows_apart() -> None:
     calm = np.full((2, 4), 8_000.0)
-    assert (fuse(observed(calm, 0.01), 15.0).u_kg > 1.5 * fuse(observed(calm), 15.0).u_kg).all()
+    assert (fused(calm, 0.01).u_kg > 1.5 * fused(calm).u_kg).all()
 
 
 @pytest.mark.parametrize("bounce_hz", [1.8, 2.5, 3.5])
