@@ -1,4 +1,4 @@
-"""From touches to axles: which touches of the rows are one axle."""
+"""From touches to axles: which touches of the rows are one axle, for many vehicles at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.core.conditioning import TYPICAL_CONTACT_M
-from edge.records import Floats, Indices, Row
+from edge.records import Bools, Floats, Indices, Row
 
-__all__ = ["Association", "associate", "axle_speeds", "rolling_speed", "spans"]
+__all__ = ["Axles", "axle_speeds", "find_axles", "first_axles", "rolling_speeds", "spans"]
 
 _MATCH_M = 0.45
 """Half of the least axle spacing: a touch farther from where it was due is another axle's."""
@@ -27,36 +27,49 @@ _UNLIKELY, _WRONG_WAY = 0.4, 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Association:
-    """Axles front to rear: ``touch[i, r]`` is axle ``i``'s touch of row ``r``, -1 where unseen.
+class Axles:
+    """Axles of every vehicle, front to rear.
 
-    ``reversed`` tells that the rows were crossed from the last to the first, ``doubtful`` that
-    the touches fit more than one set of axles; ``rough_mps`` is the speed from touches' lengths.
+    Attributes
+    ----------
+    vehicle : int64 array (n_axles,)
+    touch : int64 array (n_axles, n_rows)
+        Number of the axle's touch of a row, -1 where unseen.
+    reversed : bool array (n_vehicles,)
+        The rows were crossed from the last to the first.
+    doubtful : bool array (n_vehicles,)
+        The touches fit more than one set of axles.
+    rough_mps : float array (n_vehicles,)
+        Speed from touches' lengths.
     """
 
+    vehicle: Indices
     touch: Indices
-    reversed: bool
-    doubtful: bool
-    rough_mps: float
+    reversed: Bools
+    doubtful: Bools
+    rough_mps: Floats
 
-    def of(self, values: Sequence[Floats]) -> Floats:
-        """Values of each row's touches laid out by axle: (n_axles, n_rows), NaN where unseen."""
-        laid = np.full(self.touch.shape, np.nan)
-        for r, row_values in enumerate(values):
-            seen = self.touch[:, r] >= 0
-            laid[seen, r] = row_values[self.touch[seen, r]]
-        return laid
+    def of(self, values: Floats) -> Floats:
+        """Values of touches laid out by axle: (n_axles, n_rows), NaN where unseen."""
+        if not len(values):
+            return np.full(self.touch.shape, np.nan)
+        return np.where(self.touch >= 0, values[self.touch], np.nan)
 
 
-def rolling_speed(row: Row, duration_s: float) -> float:
-    """Rough speed in m/s from the length of a touch and a typical tyre patch."""
-    return (row.width_m + TYPICAL_CONTACT_M) / max(duration_s, 1e-6)
+def rolling_speeds(width_m: Floats, duration_s: Floats) -> Floats:
+    """Rough speeds in m/s from the lengths of touches and a typical tyre patch."""
+    return np.asarray((width_m + TYPICAL_CONTACT_M) / np.maximum(duration_s, 1e-6))
 
 
-def associate(
-    centre_s: Sequence[Floats], duration_s: Sequence[Floats], rows: Sequence[Row]
-) -> Association:
-    """Find the axles behind the touches of all rows.
+def find_axles(
+    vehicle: Indices,
+    row: Indices,
+    centre_s: Floats,
+    duration_s: Floats,
+    n_vehicles: int,
+    rows: Sequence[Row],
+) -> Axles:
+    """Find the axles behind the touches of all rows of each vehicle.
 
     Equal counts with even speeds are taken as they come. Otherwise each speed that any two
     touches of neighbouring rows suggest is tried, and the one that explains most touches to
@@ -64,99 +77,142 @@ def associate(
 
     Parameters
     ----------
-    centre_s, duration_s : float arrays (n_touches of the row,), one pair a row
-        Touches in order of time.
+    vehicle, row : int64 arrays (n_touches,)
+        Touches are in order of vehicle, row and time.
+    centre_s, duration_s : float arrays (n_touches,)
+    n_vehicles : int
     rows : sequence of Row
         In the lane's direction.
-
-    Returns
-    -------
-    Association
     """
-    position_m = np.array([row.position_m for row in rows])
-    rough_mps = _rough_speed(duration_s, rows)
-    trust = min(_PLAUSIBLE[row.kind] for row in rows)
-    counts = {len(c) for c in centre_s}
-    if counts == {0}:
-        return Association(np.empty((0, len(rows)), np.int64), False, False, 0.0)
-    ordered = np.stack(centre_s, axis=1) if len(counts) == 1 else None
-    if ordered is not None and _even(ordered, position_m, rough_mps, trust):
-        backward = bool(ordered[0, -1] < ordered[0, 0])
-        return Association(_in_order(*ordered.shape), backward, False, rough_mps)
+    position_m = np.array([r.position_m for r in rows])
+    trust = min(_PLAUSIBLE[r.kind] for r in rows)
+    n_rows = len(rows)
+    count = np.bincount(vehicle * n_rows + row, minlength=n_vehicles * n_rows)
+    first = (np.cumsum(count) - count).reshape(n_vehicles, n_rows)
+    count = count.reshape(n_vehicles, n_rows)
+    rough_mps = _rough_speeds(vehicle, row, duration_s, n_vehicles, rows)
+    regular = (count == count[:, :1]).all(axis=1) & (count[:, 0] > 0)
+    backward = np.zeros(n_vehicles, np.bool_)
+    if regular.any():
+        ordered, of = _in_order(count[regular, 0], first[regular])
+        even, turned = _even(centre_s[ordered], of, position_m, rough_mps[regular], trust)
+        backward[np.flatnonzero(regular)[even & turned]] = True
+        regular[regular] = even
+    n_axles = np.where(regular, count[:, 0], 0)
+    doubtful, tangled = np.zeros(n_vehicles, np.bool_), {}
+    for v in np.flatnonzero(~regular & count.any(axis=1)).tolist():
+        own = [centre_s[a : a + n] for a, n in zip(first[v], count[v], strict=True)]
+        tangled[v], backward[v], doubtful[v] = _untangle(own, position_m, rough_mps[v], trust)
+        n_axles[v] = len(tangled[v])
+    touch, of = _in_order(n_axles, first)
+    for v, own_touch in tangled.items():
+        touch[of == v] = np.where(own_touch >= 0, own_touch + first[v], -1)
+    return Axles(of, touch, backward, doubtful, rough_mps)
+
+
+def _in_order(n_axles: Indices, first: Indices) -> tuple[Indices, Indices]:
+    """The k-th touch of each row is axle k: touches (n_axles, n_rows), and each axle's vehicle."""
+    of = np.repeat(np.arange(len(n_axles)), n_axles)
+    number = np.arange(len(of)) - (np.cumsum(n_axles) - n_axles)[of]
+    return first[of] + number[:, None], of
+
+
+def _untangle(
+    centre_s: Sequence[Floats], position_m: Floats, rough_mps: float, trust: float
+) -> tuple[Indices, bool, bool]:
+    """Touches of one vehicle's axles (n_axles, n_rows), -1 where unseen; reversed; doubtful."""
     speed_mps, doubtful = _vote(centre_s, position_m, rough_mps, trust)
     touch = _chain(centre_s, position_m, speed_mps)
-    if ordered is not None and (touch < 0).any() and (np.diff(ordered, axis=1) > 0).all():
-        # It crept or stood: no one speed explains it, but each axle met the rows in their order.
-        return Association(_in_order(*ordered.shape), False, False, rough_mps)
-    return Association(touch, speed_mps < 0, doubtful, rough_mps)
+    if len({len(c) for c in centre_s}) == 1 and (touch < 0).any():
+        ordered = np.stack(centre_s, axis=1)
+        if (np.diff(ordered, axis=1) > 0).all():
+            # It crept or stood: no one speed explains it, but each axle met the rows in order.
+            return np.repeat(np.arange(len(ordered))[:, None], len(centre_s), axis=1), False, False
+    return touch, speed_mps < 0, doubtful
 
 
-def _in_order(n_axles: int, n_rows: int) -> Indices:
-    return np.repeat(np.arange(n_axles)[:, None], n_rows, axis=1)
+def first_axles(vehicle: Indices, n_vehicles: int) -> Indices:
+    """Where each vehicle's axles begin."""
+    return np.searchsorted(vehicle, np.arange(n_vehicles))
 
 
-def axle_speeds(at_s: Floats, position_m: Floats, found: Association) -> Floats:
+def axle_speeds(at_s: Floats, position_m: Floats, axles: Axles) -> Floats:
     """Mean speed of each axle over the rows that saw it, negative if reversed.
 
     Parameters
     ----------
     at_s : float array (n_axles, n_rows)
         When each axle was on each row, NaN where unseen; an axle that one row saw takes the
-        others' median.
+        median of its vehicle's others.
     position_m : float array (n_rows,)
-    found : Association
+    axles : Axles
     """
-    n_axles, n_rows = at_s.shape
-    seen = ~np.isnan(at_s)
-    first = seen.argmax(axis=1)
-    last = n_rows - 1 - seen[:, ::-1].argmax(axis=1)
-    each = np.arange(n_axles)
+    first, last = _ends(~np.isnan(at_s))
+    each = np.arange(len(at_s))
     time_s = at_s[each, last] - at_s[each, first]
     known = (last > first) & (time_s != 0)
-    speed = np.full(n_axles, -found.rough_mps if found.reversed else found.rough_mps)
+    speed = np.where(axles.reversed, -axles.rough_mps, axles.rough_mps)[axles.vehicle]
     speed[known] = (position_m[last] - position_m[first])[known] / time_s[known]
-    if known.any():
-        speed[~known] = np.median(speed[known])
+    for v in np.unique(axles.vehicle[~known]):
+        own = axles.vehicle == v
+        if known[own].any():
+            speed[own & ~known] = np.median(speed[own & known])
     return speed
 
 
-def spans(enter_s: Floats, leave_s: Floats, position_m: Floats, speed_mps: Floats) -> Floats:
+def _ends(seen: Bools) -> tuple[Indices, Indices]:
+    """First and last row that saw each axle."""
+    return seen.argmax(axis=1), seen.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)
+
+
+def spans(
+    enter_s: Floats, leave_s: Floats, position_m: Floats, speed_mps: Floats, backward: Bools
+) -> Floats:
     """From when to when each axle is on the array: (n_axles, 2).
 
     Where the first or the last row in the direction of travel did not see the axle, the time is
-    projected from the nearest row that did.
+    projected from the nearest row that did. ``backward`` (n_axles,) tells the direction.
     """
-    backward = bool(len(speed_mps)) and speed_mps[0] < 0
-    seen = ~np.isnan(enter_s)
-    if backward:
-        seen, enter_s, leave_s = seen[:, ::-1], enter_s[:, ::-1], leave_s[:, ::-1]
-        position_m = position_m[::-1]
-    each = np.arange(len(seen))
-    first = seen.argmax(axis=1)
-    last = len(position_m) - 1 - seen[:, ::-1].argmax(axis=1)
-    start = enter_s[each, first] - (position_m[first] - position_m[0]) / speed_mps
-    end = leave_s[each, last] + (position_m[-1] - position_m[last]) / speed_mps
+    first, last = _ends(~np.isnan(enter_s))
+    first, last = np.where(backward, last, first), np.where(backward, first, last)
+    begin_m = np.where(backward, position_m[-1], position_m[0])
+    end_m = np.where(backward, position_m[0], position_m[-1])
+    each = np.arange(len(enter_s))
+    start = enter_s[each, first] - (position_m[first] - begin_m) / speed_mps
+    end = leave_s[each, last] + (end_m - position_m[last]) / speed_mps
     return np.stack([start, end], axis=1)
 
 
-def _rough_speed(duration_s: Sequence[Floats], rows: Sequence[Row]) -> float:
+def _rough_speeds(
+    vehicle: Indices, row: Indices, duration_s: Floats, n_vehicles: int, rows: Sequence[Row]
+) -> Floats:
     """Median over the touches of the rows that tell it best; 0 where there is no touch."""
-    by_kind: dict[str, list[float]] = {"plate": [], "strip": []}
-    for row, durations in zip(rows, duration_s, strict=True):
-        by_kind[row.kind] += [rolling_speed(row, d) for d in durations.tolist()]
-    speeds = by_kind["plate"] or by_kind["strip"]
-    return sorted(speeds)[len(speeds) // 2] if speeds else 0.0
+    width_m = np.array([r.width_m for r in rows])
+    plate = np.array([r.kind == "plate" for r in rows])[row]
+    has_plate = np.bincount(vehicle[plate], minlength=n_vehicles) > 0
+    used = np.flatnonzero(plate == has_plate[vehicle])
+    speed = rolling_speeds(width_m[row[used]], duration_s[used])
+    ranked = speed[np.lexsort((speed, vehicle[used]))]
+    count = np.bincount(vehicle[used], minlength=n_vehicles)
+    middle = np.cumsum(count) - count + count // 2
+    return np.where(count > 0, np.append(ranked, 0.0)[np.minimum(middle, len(ranked))], 0.0)
 
 
-def _even(centre_s: Floats, position_m: Floats, rough_mps: float, trust: float) -> bool:
-    """Whether the k-th touches of all rows are axle k beyond doubt: (n_axles, n_rows)."""
+def _even(
+    centre_s: Floats, vehicle: Indices, position_m: Floats, rough_mps: Floats, trust: float
+) -> tuple[Bools, Bools]:
+    """Whether the k-th touches of all rows are axle k beyond doubt, and whether it reversed."""
+    if len(position_m) < 2:
+        return np.zeros(len(rough_mps), np.bool_), np.zeros(len(rough_mps), np.bool_)
+    first = first_axles(vehicle, len(rough_mps))
     slowness = np.diff(centre_s, axis=1) / np.diff(position_m)
-    if slowness[0, 0] < 0:
-        slowness = -slowness
-    least, most = float(slowness.min()), float(slowness.max())
-    if least <= 0 or most > _EVEN * least:
-        return False
-    return 1 / trust < rough_mps * (least + most) / 2 < trust
+    turned = slowness[first, 0] < 0
+    slowness = np.where(turned[vehicle][:, None], -slowness, slowness)
+    least = np.minimum.reduceat(slowness.min(axis=1), first)
+    most = np.maximum.reduceat(slowness.max(axis=1), first)
+    factor = rough_mps * (least + most) / 2
+    even = (least > 0) & (most <= _EVEN * least) & (factor > 1 / trust) & (factor < trust)
+    return even, centre_s[first, -1] < centre_s[first, 0]
 
 
 def _vote(

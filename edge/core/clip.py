@@ -1,22 +1,23 @@
-"""A clip's own baseline, noise and touches: all that weighing needs, from the clip alone.
+"""Clips of vehicles laid out together: their counts, sums over any stretch, and their baselines.
 
-Sums of counts are integers and exact, so the same clip gives the same sums everywhere.
+All clips of a batch are cut into blocks of equal length whose samples lie beside each other, so
+that what is asked of every block is asked of all at once. Sums of counts are integers and exact;
+every other number of a clip is computed in an order that its own samples fix. A clip therefore
+gives the same bits alone and among others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge.core.conditioning import NOISE_FACTOR, range_per_sigma
-from edge.core.pulses import HYSTERESIS, runs
+from edge.core.conditioning import side_by_side
+from edge.core.ground import Ground, find_ground
 from edge.records import ADC_FULL_SCALE, Bools, Floats, Gains, Indices, Int32s, RawClip, Row
 
-__all__ = ["ROOM_AFTER_S", "ROOM_BEFORE_S", "Signals", "Touches", "condition"]
+__all__ = ["ROOM_AFTER_S", "ROOM_BEFORE_S", "Signals", "condition"]
 
 ROOM_BEFORE_S = 0.25
 """A clip begins this long before its vehicle's first contact; weighing relies on it."""
@@ -24,210 +25,183 @@ ROOM_BEFORE_S = 0.25
 ROOM_AFTER_S = 0.1
 """A clip ends this long after its vehicle's last release; weighing relies on it."""
 
-_BLOCK = 16
-_BASELINE_TERMS = 3
-_LOWEST = 8
+_PART = 16
+_BLOCK_S = 0.016
+_MOST_PARTS = 12
+"""More would let the sum of a block of 24-bit counts pass 32 bits."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Touches:
-    """Touches of one row in a clip; samples from the clip's first, (n_touches,) each.
-
-    ``enter`` and ``leave`` are interpolated crossings of the threshold; ``start`` and ``end`` are
-    the bounds within which the pulse's whole area lies.
-    """
-
-    enter: Floats
-    leave: Floats
-    start: Indices
-    end: Indices
+_SIDES = np.arange(2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signals:
-    """Counts of the rows' channels, left and right of each row, wheels upwards.
+    """Counts of the rows' channels in all clips, left and right of each row, wheels upwards.
+
+    In all methods ``clip``, ``row`` and ``sample`` are integer arrays that broadcast together to
+    some shape; results have it with left and right appended. Samples count from the clip's first.
 
     Attributes
     ----------
-    n_samples : int
-    total : int64 array (n_rows, 2, n_samples + 1)
-        Sum of the counts before each sample.
-    moment : int64 array (n_rows, 2, n_samples + 1)
-        Sum of ``total`` before each sample, from which centroids follow.
-    level : float array (3, n_rows, 2)
-        Baseline as coefficients of ``1, u, u**2`` with ``u`` from -1 to 1 over the clip.
-    release : float array (n_rows, 2)
-        Threshold above the baseline, in counts.
-    noise : float array (n_rows, 2)
-        Standard deviation of a mean of 16 quiet samples, scaled to one sample.
-    touches : tuple of Touches, one a row
-    saturated : int64 array (n_rows, 2, n_samples + 1) or None
-        Number of saturated samples before each sample, None where there is none.
+    rate_hz : float
+    n_samples : int64 array (n_clips,)
+        A clip's whole blocks.
+    first_block : int64 array (n_clips,)
+    counts : int32 array (n_parts, part, n_blocks, 2 * n_rows)
+        Sample within a part of a block, block of all clips, channel.
+    before : int64 array (n_blocks, 2 * n_rows)
+        Sum of the counts of all blocks before.
+    within : int32 array (n_parts, n_blocks, 2 * n_rows)
+        Sum of the block's parts before.
+    highest, lowest : int32 arrays (n_blocks, 2 * n_rows)
+    ground : Ground
     """
 
-    n_samples: int
-    total: Indices
-    moment: Indices
-    level: Floats
-    release: Floats
-    noise: Floats
-    touches: tuple[Touches, ...]
-    saturated: Indices | None
+    rate_hz: float
+    n_samples: Indices
+    first_block: Indices
+    counts: Int32s
+    before: Indices
+    within: Int32s
+    highest: Int32s
+    lowest: Int32s
+    ground: Ground
 
-    def level_at(self, sample: Floats) -> Floats:
-        """Baseline at samples of shape (..., n_rows, 1): float array (..., n_rows, 2)."""
-        u = 2 * sample / self.n_samples - 1
-        return np.asarray(self.level[0] + u * (self.level[1] + u * self.level[2]))
+    @property
+    def block(self) -> int:
+        """Samples in a block."""
+        return self.counts.shape[0] * self.counts.shape[1]
+
+    @property
+    def clip_of_block(self) -> Indices:
+        """The clip of each block."""
+        return np.repeat(np.arange(len(self.n_samples)), self.n_samples // self.block)
+
+    def level_at(self, clip: Indices, row: Indices, sample: Floats) -> Floats:
+        """Baseline in counts; ``sample`` may be a fraction."""
+        u = (2 * sample / self.n_samples[clip] - 1)[..., None]
+        channel = 2 * np.asarray(row)[..., None] + _SIDES
+        flat, slope, bend = (self.ground.level[clip[..., None], k, channel] for k in range(3))
+        return np.asarray(flat + u * (slope + u * bend))
+
+    def release(self, clip: Indices, row: Indices) -> Floats:
+        """Threshold above the baseline, in counts."""
+        return self._of_channel(self.ground.release, clip, row)
+
+    def noise(self, clip: Indices, row: Indices) -> Floats:
+        """Standard deviation of a mean of a quiet block, scaled to one sample."""
+        return self._of_channel(self.ground.noise, clip, row)
+
+    def _of_channel(self, values: Floats, clip: Indices, row: Indices) -> Floats:
+        return np.asarray(values[clip[..., None], 2 * np.asarray(row)[..., None] + _SIDES])
+
+    def at(self, clip: Indices, row: Indices, sample: Indices) -> Int32s:
+        """Counts of samples."""
+        block, into = self._block_of(clip, sample)
+        part, rest = np.divmod(into[..., None], self.counts.shape[1])
+        channel = 2 * np.asarray(row)[..., None] + _SIDES
+        return np.asarray(self.counts[part, rest, block[..., None], channel])
+
+    def sum_before(self, clip: Indices, row: Indices, sample: Indices) -> Indices:
+        """Sum of counts before a sample, from an origin that the whole batch shares."""
+        block, into = self._block_of(clip, sample)
+        part = np.minimum(into // _PART, self.counts.shape[0] - 1)
+        rest = (into - part * _PART)[..., None, None]
+        block, part = block[..., None], part[..., None]
+        channel = 2 * np.asarray(row)[..., None] + _SIDES
+        piece = self.counts[part, :, block, channel]
+        inside = np.where(np.arange(_PART) < rest, piece, 0).sum(axis=-1, dtype=np.int64)
+        return np.asarray(self.before[block, channel] + self.within[part, block, channel] + inside)
+
+    def _block_of(self, clip: Indices, sample: Indices) -> tuple[Indices, Indices]:
+        """Block of each sample, and the sample within it; a clip's end belongs to its last."""
+        own = np.minimum(sample, self.n_samples[clip] - 1) // self.block
+        return self.first_block[clip] + own, sample - own * self.block
+
+    def saturated(self, clip: Indices, row: Indices, start: Indices, end: Indices) -> Bools:
+        """Whether a converter stood at its end in ``start <= sample < end``, on either side."""
+        full = (self.highest >= ADC_FULL_SCALE) | (self.lowest <= -ADC_FULL_SCALE)
+        block, channel = np.nonzero(full)
+        hit = np.zeros(np.broadcast(clip, row, start).shape, np.bool_)
+        if not len(block):
+            return hit
+        counts = self.counts[:, :, block, channel].reshape(self.block, -1).T
+        number, into = np.nonzero(np.abs(counts.astype(np.int64)) >= ADC_FULL_SCALE)
+        own = self.clip_of_block[block[number]]
+        sample = (block[number] - self.first_block[own]) * self.block + into
+        n_rows, length = self.counts.shape[3] // 2, int(self.n_samples.max()) + 1
+        at = np.sort((own * n_rows + channel[number] // 2) * length + sample)
+        origin = (clip * n_rows + row) * length
+        return np.asarray(np.searchsorted(at, origin + end) > np.searchsorted(at, origin + start))
 
 
-def condition(clip: RawClip, rows: Sequence[Row], gains: Gains, floor: Floats) -> Signals:
-    """Find baseline, noise and touches of a lane's rows.
+def condition(
+    clips: Sequence[RawClip], rows: Sequence[Row], gains: Gains, floor: Floats
+) -> Signals:
+    """Lay out the clips of a lane's rows and find their baselines.
 
     Parameters
     ----------
-    clip : RawClip
+    clips : sequence of RawClip
+        All of one rate, each at least a block long.
     rows : sequence of Row
     gains : Gains
         Only their signs are used: a channel of negative gain presses downwards.
     floor : float array (n_channels,)
         Least threshold in counts, from :func:`edge.core.conditioning.floor_counts`.
+
+    Raises
+    ------
+    ValueError
+        A clip is shorter than a block.
     """
+    rate_hz = clips[0].rate_hz
     channels = np.array([(row.left, row.right) for row in rows]).ravel()
-    n = len(clip.counts) // _BLOCK * _BLOCK
-    counts = clip.counts[:n].T[channels]
     falling = gains.newton_per_count[channels] < 0
-    if falling.any():
-        counts[falling] *= -1
-    blocks = counts.reshape(len(channels), -1, _BLOCK)
-    highest, lowest = blocks.max(axis=2), blocks.min(axis=2)
-    total = _sums(counts)
-    means = np.diff(total[:, ::_BLOCK]) / _BLOCK
-    whole = _whole(clip, n)
-    level, release, noise = _baseline(means, highest, lowest, floor[channels], whole)
-    full = highest.max(initial=0) >= ADC_FULL_SCALE or lowest.min(initial=0) <= -ADC_FULL_SCALE
-    pairs = (len(rows), 2)
+    parts = min(max(round(_BLOCK_S * rate_hz / _PART), 1), _MOST_PARTS)
+    block = parts * _PART
+    blocks = np.array([len(clip.counts) // block for clip in clips])
+    if blocks.min() < 1:
+        raise ValueError(f"a clip of less than {block} samples")
+    end = np.cumsum(blocks)
+    first = end - blocks
+    shape = (int(end[-1]), len(channels))
+    counts = np.empty((block, *shape), np.int32)
+    within = np.empty((parts, *shape), np.int32)
+    total, highest, lowest = (np.empty(shape, np.int32) for _ in range(3))
+    for clip, a, b in zip(clips, first.tolist(), end.tolist(), strict=True):
+        laid = side_by_side(_chosen(clip.counts[: (b - a) * block], channels), block)
+        if falling.any():
+            laid *= np.tile(np.where(falling, -1, 1).astype(np.int32), b - a)
+        laid.max(axis=0, out=highest[a:b].reshape(-1))
+        laid.min(axis=0, out=lowest[a:b].reshape(-1))
+        counts[:, a:b] = laid.reshape(block, b - a, len(channels))
+        sums = np.add.reduce(laid.reshape(parts, _PART, -1), axis=1, dtype=np.int32)
+        np.cumsum(sums, axis=0, dtype=np.int32, out=sums)
+        within[0, a:b] = 0
+        within[1:, a:b] = sums[:-1].reshape(parts - 1, b - a, len(channels))
+        total[a:b] = sums[-1].reshape(b - a, len(channels))
+    before = np.zeros(shape, np.int64)
+    np.cumsum(total[:-1], axis=0, out=before[1:])
+    whole = np.concatenate([_whole(clip, n, block) for clip, n in zip(clips, blocks, strict=True)])
+    ground = find_ground(total, highest, lowest, block, floor[channels], whole, first)
+    counts = counts.reshape(parts, _PART, *shape)
     return Signals(
-        n,
-        total.reshape(*pairs, -1),
-        _sums(total[:, :-1]).reshape(*pairs, -1),
-        level.reshape(_BASELINE_TERMS, *pairs),
-        release.reshape(pairs),
-        noise.reshape(pairs),
-        _touches(blocks, _levels(level, len(whole)), release),
-        _sums(np.abs(counts) >= ADC_FULL_SCALE).reshape(*pairs, -1) if full else None,
+        rate_hz, blocks * block, first, counts, before, within, highest, lowest, ground
     )
 
 
-def _sums(values: NDArray[Any]) -> Indices:
-    """Sums before each sample along the last axis, exact, one longer than the values."""
-    sums = np.zeros((len(values), values.shape[1] + 1), np.int64)
-    np.cumsum(values, axis=1, dtype=np.int64, out=sums[:, 1:])
-    return sums
+def _chosen(counts: Int32s, channels: Indices) -> Int32s:
+    """Columns of the channels, not copied where they follow each other."""
+    first, n = int(channels[0]), len(channels)
+    if (channels == np.arange(first, first + n)).all():
+        return counts[:, first : first + n]
+    return np.ascontiguousarray(counts[:, channels])
 
 
-def _whole(clip: RawClip, n: int) -> Bools:
+def _whole(clip: RawClip, n_blocks: int, block: int) -> Bools:
     """Blocks that no gap touches."""
-    whole = np.ones(n // _BLOCK, np.bool_)
+    whole = np.ones(n_blocks, np.bool_)
     for sample, lost in clip.gaps:
         first = sample - clip.first_sample
-        whole[max(first // _BLOCK, 0) : max(-(-(first + lost) // _BLOCK), 0)] = False
-    return whole
-
-
-def _powers(n_blocks: int, terms: int) -> Floats:
-    """Powers of ``u`` at the blocks' middles: (terms, n_blocks)."""
-    u = (np.arange(n_blocks) + 0.5) * 2 / n_blocks - 1
-    return np.asarray(u ** np.arange(terms)[:, None])
-
-
-def _levels(level: Floats, n_blocks: int) -> Floats:
-    """Baseline at the blocks' middles: (n_channels, n_blocks)."""
-    _, u, u2 = _powers(n_blocks, _BASELINE_TERMS)
-    return np.asarray(level[0][:, None] + level[1][:, None] * u + level[2][:, None] * u2)
-
-
-def _baseline(
-    means: Floats, highest: Int32s, lowest: Int32s, floor: Floats, whole: Bools
-) -> tuple[Floats, Floats, Floats]:
-    """Parabola through the quiet blocks of each channel, threshold and noise per channel.
-
-    The start is among the lowest blocks: wheels only press, and one that stands may press for
-    most of the clip. Two rounds let the quiet blocks, the parabola and the noise agree.
-    """
-    n_channels, n_blocks = means.shape
-    spread = np.subtract(highest, lowest, dtype=np.float64)
-    usable = np.flatnonzero(whole) if whole.any() else np.arange(n_blocks)
-    level = np.zeros((_BASELINE_TERMS, n_channels))
-    level[0] = np.sort(means[:, usable])[:, min(_LOWEST, len(usable) // 10)]
-    typical = np.sort(spread[:, usable])[:, len(usable) // 4]
-    release = np.maximum(floor, NOISE_FACTOR * typical / range_per_sigma(_BLOCK))
-    noise = release
-    for _ in range(2):
-        base = _levels(level, n_blocks)
-        bound = release[:, None]
-        quiet = (highest - base <= bound) & (base - lowest <= 2 * bound) & whole
-        seen = np.maximum(quiet.sum(axis=1), 1)
-        level = _parabola(means, quiet, level)
-        left = np.where(quiet, means - _levels(level, n_blocks), 0.0)
-        sigma = np.where(quiet, spread, 0.0).sum(axis=1) / seen / range_per_sigma(_BLOCK)
-        noise = np.maximum(sigma, np.sqrt((left**2).sum(axis=1) / seen * _BLOCK))
-        release = np.maximum(floor, NOISE_FACTOR * sigma)
-    return level, release, noise
-
-
-def _parabola(means: Floats, quiet: Bools, before: Floats) -> Floats:
-    """Least squares through the quiet blocks; a channel with too few keeps what it had."""
-    n_blocks = means.shape[1]
-    powers = _powers(n_blocks, 2 * _BASELINE_TERMS - 1)
-    held = np.where(quiet, means - before[0][:, None], 0.0)
-    sums = np.einsum("cb,kb->ck", quiet.astype(np.float64), powers)
-    right = np.einsum("cb,kb->ck", held, powers[:_BASELINE_TERMS])
-    normal = sums[:, np.add.outer(np.arange(_BASELINE_TERMS), np.arange(_BASELINE_TERMS))]
-    # A faint pull of the bends towards zero keeps clips with few quiet blocks solvable.
-    normal = normal + np.diag([0.0, 1.0, 1.0]) * (1e-3 * n_blocks)
-    enough = quiet.sum(axis=1) >= 4
-    normal[~enough] = np.eye(_BASELINE_TERMS)
-    solved = np.linalg.solve(normal, right[:, :, None])[:, :, 0].T
-    solved[0] += before[0]
-    return np.where(enough, solved, before)
-
-
-def _touches(blocks: Int32s, levels: Floats, release: Floats) -> tuple[Touches, ...]:
-    """Touches of each row: the left or the right channel is over its threshold."""
-    n_channels, n = len(blocks), blocks.shape[1] * _BLOCK
-    bounds = levels + release[:, None]
-    upper = levels + HYSTERESIS * release[:, None]
-    # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
-    low = (blocks > np.floor(bounds).astype(np.int32)[:, :, None]).reshape(n_channels, n)
-    high = (blocks > np.floor(upper).astype(np.int32)[:, :, None]).reshape(n_channels, n)
-    counts = blocks.reshape(n_channels, n)
-    found = []
-    for left in range(0, n_channels, 2):
-        pair = slice(left, left + 2)
-        start, _, end = runs(low[left] | low[left + 1], high[left] | high[left + 1])
-        enter = _crossing(counts[pair], bounds[pair], start, -1)
-        leave = _crossing(counts[pair], bounds[pair], end - 1, 1)
-        found.append(Touches(enter, leave, *_bounds(start, end, n)))
-    return tuple(found)
-
-
-def _crossing(counts: Int32s, bounds: Floats, inside: Indices, step: int) -> Floats:
-    """Where the stronger side crossed its threshold, between ``inside`` and the sample beyond."""
-    outside = np.clip(inside + step, 0, counts.shape[1] - 1)
-    bound = bounds[:, inside // _BLOCK]
-    above = counts[:, inside] - bound
-    below = np.minimum(counts[:, outside] - bound, 0.0)
-    side = above[1] > above[0]
-    top = np.where(side, above[1], above[0])
-    rise = top - np.where(side, below[1], below[0])
-    return np.asarray(inside + step * top / np.maximum(rise, 1e-9))
-
-
-def _bounds(start: Indices, end: Indices, n: int) -> tuple[Indices, Indices]:
-    """Widen runs to hold the feet below the threshold, half way to the next run at most."""
-    margin = (end - start) * 3 // 10 + 2
-    middle = (start[1:] + end[:-1]) // 2
-    return (
-        np.maximum(start - margin, np.concatenate([[0], middle])[: len(start)]),
-        np.minimum(end + margin, np.concatenate([middle, [n]])[-len(end) :] if len(end) else end),
-    )
+        whole[max(first // block, 0) : max(-(-(first + lost) // block), 0)] = False
+    return whole if whole.any() else ~whole

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.core.axles import associate, axle_speeds, spans
+from edge.core.axles import axle_speeds, find_axles, spans
 from edge.core.pulses import Touch
 from edge.records import Bools, Floats, Row
 
@@ -38,21 +38,19 @@ class LineUp:
 
 def line_up(touches: Sequence[Touch], rows: Sequence[Row], rate_hz: float) -> LineUp:
     """Put touches of a lane's rows, in order of time on each row, together to axles."""
-    by_row = [[t for t in touches if t.row == r] for r in range(len(rows))]
-    times_s = [
-        np.array([(t.enter_sample, t.leave_sample) for t in own], float).reshape(-1, 2) / rate_hz
-        for own in by_row
-    ]
-    centre_s = [t.mean(axis=1) for t in times_s]
-    found = associate(centre_s, [t[:, 1] - t[:, 0] for t in times_s], rows)
+    laid = sorted(touches, key=lambda t: t.row)
+    table = np.array(laid, np.int64).reshape(-1, len(Touch._fields))
+    row, enter_s, leave_s = table[:, 1], table[:, 2] / rate_hz, table[:, 3] / rate_hz
+    centre_s = (enter_s + leave_s) / 2
+    one = np.zeros(len(row), np.int64)
+    found = find_axles(one, row, centre_s, leave_s - enter_s, 1, rows)
     at_s = found.of(centre_s)
-    way_m = np.array([row.position_m - rows[0].position_m for row in rows])
+    way_m = np.array([r.position_m - rows[0].position_m for r in rows])
     speed = axle_speeds(at_s, way_m, found)
-    at_0_s = np.nanmean(at_s - way_m / speed[:, None], axis=1)
-    enter_s, leave_s = (found.of([t[:, i] for t in times_s]) for i in (0, 1))
-    span = spans(enter_s, leave_s, way_m, speed) * rate_hz
+    seen = found.touch >= 0
+    at_0_s = np.where(seen, at_s - way_m / speed[:, None], 0.0).sum(axis=1) / seen.sum(axis=1)
+    backward = np.full(len(speed), len(speed) > 0 and bool(speed[0] < 0))
+    span = spans(found.of(enter_s), found.of(leave_s), way_m, speed, backward) * rate_hz
     order = np.argsort(at_0_s, kind="stable")
-    of_axle = [
-        [by_row[r][k] for r, k in enumerate(found.touch[i].tolist()) if k >= 0] for i in order
-    ]
+    of_axle = [[laid[k] for k in found.touch[i].tolist() if k >= 0] for i in order]
     return LineUp(of_axle, at_0_s[order], speed[order], span[order])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge.core.axles import rolling_speed
+from edge.core.conditioning import TYPICAL_CONTACT_M
 from edge.core.lineup import LineUp, line_up
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
@@ -121,7 +121,8 @@ class LaneTracker:
         self._touches.append(touch)
         row = self._lane.rows[touch.row]
         duration_s = (touch.leave_sample - touch.enter_sample) / self._rate_hz
-        self._speeds = [*self._speeds[-4:], rolling_speed(row, duration_s)]
+        rolling = (row.width_m + TYPICAL_CONTACT_M) / max(duration_s, 1e-6)
+        self._speeds = [*self._speeds[-4:], rolling]
         way_m = max(
             MAX_SPACING_M - (row.position_m - self._position_m[0]),
             self._position_m[-1] - row.position_m + 1.0,
