@@ -308,8 +308,7 @@ CONDITIONS: dict[str, Condition] = {
             "saturating",
             "超出转换器量程",
             "beyond the converters' range",
-            {"load": {"part": 1, "legal": 1, "over": 1}},
-            full_scale_n={"strip": 12e3, "plate": 35e3},
+            full_scale_n={"strip": 18e3, "plate": 45e3},
         ),
     )
 }

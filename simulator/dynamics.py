@@ -88,7 +88,8 @@ def receptance(ends: WheelEnds, bodies: Bodies, frequency_hz: Floats) -> Recepta
     denominator = k + t - ends.unsprung_kg.reshape(-1, 1) * w**2
     n = int(np.searchsorted(frequency_hz, _BODY_BELOW_HZ))
     carried = (k * (1 - k / denominator))[:, :n]
-    stiffness = np.einsum("wi,wf,wj->fij", bodies.reach, carried, bodies.reach, optimize=True)
+    arms = np.einsum("wi,wj->wij", bodies.reach, bodies.reach)
+    stiffness = np.tensordot(carried, arms, (0, 0))
     stiffness += bodies.frame - bodies.mass * (w[:n] ** 2)[:, None, None]
     return Receptance(
         t * (1 - t / denominator), t * k / denominator, np.linalg.inv(stiffness), bodies

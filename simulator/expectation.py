@@ -30,7 +30,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from edge.records import Floats, LaneLayout
+from edge.records import STANDARD_GRAVITY_MPS2, Floats, LaneLayout
 from firmware_bridge.recording import Truth
 from simulator.faults import Fault
 from simulator.traffic import Passing
@@ -41,6 +41,8 @@ _NEAR_M = 9.0
 """Axles of one vehicle may be this far apart: nearer ones of two vehicles look like one."""
 _STANDING_MPS = 0.05
 _NEARLY_FULL = 0.995
+_DYNAMIC = 1.5
+"""A wheel presses with less than an axle's load times this."""
 _CHANNEL = ("dead", "stuck_high", "offset", "noisy")
 _SEPARATOR = ("separator_stuck", "separator_silent")
 
@@ -134,6 +136,9 @@ def _load_out(passing: Passing, lane: LaneLayout) -> bool:
 
 def _saturates(world: World, passing: Passing, lane: LaneLayout) -> bool:
     digitiser = world.digitiser(world.device_of(lane.lane))
+    least_n = min(digitiser.electronics.largest_n(channel) for channel in _channels(lane))
+    if _DYNAMIC * STANDARD_GRAVITY_MPS2 * max(passing.vehicle.axle_kg) < least_n:
+        return False
     return any(
         pulse.force_n.max() > _NEARLY_FULL * digitiser.electronics.largest_n(pulse.channel)
         for pulse in digitiser.pulses_of(passing, lane.lane, 0.0)

@@ -35,7 +35,7 @@ class Chassis:
 
 
 CHASSIS = {
-    "lorry": Chassis(5_000, 300, 420, 0.4e6, 1.0e6, 15e3, 0.875e6, 3e3, 0.5, 0.30, 1.9),
+    "lorry": Chassis(5_000, 320, 540, 0.4e6, 1.0e6, 15e3, 0.875e6, 1e3, 0.5, 0.30, 1.9),
     "car": Chassis(400, 40, 40, 25e3, 25e3, 1.6e3, 0.21e6, 150, 0.31, 0.20, 1.55),
     # Both halves of its one track stand for one wheel.
     "motorcycle": Chassis(60, 8, 8, 8e3, 8e3, 0.5e3, 80e3, 60, 0.30, 0.12, 0.0),

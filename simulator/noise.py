@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
-from scipy.signal import resample
+from scipy.signal import butter, resample, sosfiltfilt
 
 from edge.errors import InputError
 from edge.records import Floats, read_only
@@ -24,7 +23,7 @@ from simulator.seeds import stream
 Table = NDArray[np.float32]
 
 _PINK_LENGTH = 1 << 19
-_RESIDUAL_S = 2.0
+_RESIDUAL_HZ = 0.25
 """What changes slower than this in a noise file is load, not noise."""
 
 
@@ -78,7 +77,8 @@ def file_table(path: Path, rate_hz: float) -> Table:
         values = np.array([float(row[1]) for row in rows])
         ends = np.array([_first_and_last(rows)], "datetime64[ms]").astype(np.int64)
         file_hz = (len(values) - 1) / (float(np.ptp(ends)) / 1e3)
-        residual = values - uniform_filter1d(values, max(round(_RESIDUAL_S * file_hz), 3))
+        high = butter(4, _RESIDUAL_HZ, "highpass", fs=file_hz, output="sos")
+        residual = sosfiltfilt(high, values)
         return _unit(np.asarray(resample(residual, round(len(values) * rate_hz / file_hz))))
     except (OSError, ValueError, IndexError, ZeroDivisionError, zipfile.BadZipFile) as error:
         raise InputError(

@@ -36,11 +36,8 @@ class Site:
         self.sensors = {
             lane.lane: LaneSensors.install(lane, scenario.sensor, seed) for lane in layouts
         }
-        self._roads = {
-            lane: LaneRoad(sensors.layout, scenario.road, sensors.skew_m, seed)
-            for lane, sensors in self.sensors.items()
-        }
-        self._seed = seed
+        self._roads: dict[str, LaneRoad] = {}
+        self._road, self._seed = scenario.road, seed
         self._middle_m = dict(zip(self.sensors, scenario.lane_lateral_m, strict=False))
         self._forces: OrderedDict[int, TyreForces] = OrderedDict()
 
@@ -68,13 +65,20 @@ class Site:
         number = passing.vehicle.number
         if number not in self._forces:
             chance = stream(self._seed, "track", number)
-            surface = self._roads[passing.lane].under(passing.vehicle.lateral_m, chance)
+            surface = self._road_of(passing.lane).under(passing.vehicle.lateral_m, chance)
             self._forces[number] = tyre_forces(
                 passing.vehicle, surface, passing.motion, *passing.pressed_s
             )
             if len(self._forces) > _KEPT_VEHICLES:
                 self._forces.popitem(last=False)
         return self._forces[number]
+
+    def _road_of(self, lane: str) -> LaneRoad:
+        """The surface of a lane, laid when the first vehicle comes."""
+        if lane not in self._roads:
+            sensors = self.sensors[lane]
+            self._roads[lane] = LaneRoad(sensors.layout, self._road, sensors.skew_m, self._seed)
+        return self._roads[lane]
 
     def pulses(self, passing: Passing, lane: str, aside_m: float, rate_hz: float) -> list[Pulse]:
         """What a vehicle presses on the sensors of a lane, which may be another than its own."""

@@ -22,6 +22,7 @@ import numpy as np
 from edge.records import Floats, Indices, read_only
 
 __all__ = [
+    "CENTRES_KMH",
     "KINDS",
     "LOAD_EXPONENT",
     "PRIOR",
@@ -43,7 +44,7 @@ LOAD_EXPONENT = 0.75
 bags of air, which grow stiffer with their load: 0.5)."""
 
 SPEED_EDGES_KMH = (15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0, 85.0, 100.0)
-_CENTRES_KMH = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 92.0, 110.0)
+CENTRES_KMH = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 92.0, 110.0)
 
 KINDS = 4
 """Two axles or more, light or laden."""
@@ -79,7 +80,8 @@ class Cell:
     weight : float
         Degrees of freedom that the variance is worth against the scatter of one vehicle's rows.
     row_bias : tuple of float
-        What the road's fixed profile adds on each row, part of the load; empty where unknown.
+        What the road's fixed profile adds on each row, part of the load, to an axle of
+        ``REFERENCE_KG``; empty where unknown.
     """
 
     bounce: float
@@ -123,8 +125,8 @@ class Dynamics:
             raise ValueError(f"not a description of dynamics: {error!r}") from error
         if len(read.kinds) != KINDS or {len(row) for row in cells} != {KINDS}:
             raise ValueError("a description of dynamics needs four kinds in each span of speed")
-        if len(cells) != len(_CENTRES_KMH):
-            raise ValueError(f"a description of dynamics needs {len(_CENTRES_KMH)} spans of speed")
+        if len(cells) != len(CENTRES_KMH):
+            raise ValueError(f"a description of dynamics needs {len(CENTRES_KMH)} spans of speed")
         return read
 
     @property
@@ -155,7 +157,7 @@ class Swing:
         cell = speed_bin(speed_mps) * KINDS + kind
         lines = table[cell].T.copy()
         lines[3:5] *= 3.6 * speed_mps
-        return cls(*lines, bias[cell])
+        return cls(*(*lines, bias[cell]))
 
 
 def _line(k: Kind, c: Cell) -> list[float]:
@@ -223,7 +225,7 @@ def _prior() -> Dynamics:
             )
             for _ in kinds
         )
-        for kmh in _CENTRES_KMH
+        for kmh in CENTRES_KMH
     )
     return Dynamics(1, kinds, cells)
 

@@ -26,15 +26,16 @@ __all__ = ["Fusion", "Observations", "fuse", "sum_variance"]
 _LEAST_SCALE = 0.35
 """The scatter never speaks for less: a bounce that all rows share does not show in it."""
 
-_APART = 1e-3
+_APART = 0.12
 """Part of the variance that each reading has for itself: no model of a wheel is exact."""
 
 _UNSEEN_KG = 1e9
 _SLOWEST_MPS = 0.1
 
-_BAD_ROW_SIGMA = 5.0
+_BAD_ROW_SIGMA = 7.0
 """A row this far off the others, all axles alike, does not measure."""
-_GOOD_ROW_SIGMA = 3.0
+_BAD_TO_GOOD = 6.0
+"""It is further off by this than any other row: else it is the vehicle that swings."""
 _LEAST_ROWS = 3
 """Two rows that contradict each other do not say which of them is wrong."""
 
@@ -104,7 +105,8 @@ def fuse(
     kind = kind_of(n_axles, np.bincount(vehicle, rough) / n_axles)[vehicle]
     n_rows = int(seen.row.max()) + 1
     swing = Swing.of(dynamics, np.maximum(speed_mps, _SLOWEST_MPS), kind, n_rows)
-    seen = replace(seen, load_kg=seen.load_kg / (1 + swing.row_bias[:, seen.row]))
+    bias = load_scale(rough)[:, None] * swing.row_bias[:, seen.row]
+    seen = replace(seen, load_kg=seen.load_kg / (1 + bias))
     left_out = _bad_rows(seen, valid, swing, vehicle)
     valid &= ~left_out
     load = np.where(valid, seen.load_kg, 0.0)
@@ -187,8 +189,8 @@ def _bad_rows(seen: Observations, valid: Bools, swing: Swing, vehicle: Indices) 
     alike = swing.axle_correlation[:, None] + (1 - swing.axle_correlation[:, None]) / n_axles
     far = np.abs(mean_off) / np.sqrt(swings[:, None] * alike)
     bad = far > _BAD_ROW_SIGMA
-    rest = np.where(bad, 0.0, far).max(axis=1)
-    single = (bad.sum(axis=1) == 1) & (rest < _GOOD_ROW_SIGMA) & (known.sum(axis=1) >= _LEAST_ROWS)
+    ranked = np.sort(far, axis=1)
+    single = (ranked[:, -1] > _BAD_TO_GOOD * ranked[:, -2]) & (known.sum(axis=1) >= _LEAST_ROWS)
     return np.asarray(valid & (bad & single[:, None])[:, np.searchsorted(rows, seen.row)])
 
 
