@@ -69,7 +69,7 @@ class Signals:
     @property
     def block(self) -> int:
         """Samples in a block."""
-        return self.counts.shape[0] * self.counts.shape[1]
+        return int(self.counts.shape[0] * self.counts.shape[1])
 
     @property
     def clip_of_block(self) -> Indices:
@@ -102,7 +102,7 @@ class Signals:
         return np.asarray(self.counts[part, rest, block[..., None], channel])
 
     def sum_before(self, clip: Indices, row: Indices, sample: Indices) -> Indices:
-        """Sum of counts before a sample, from an origin that the whole batch shares."""
+        """Sum of the clip's counts before a sample."""
         block, into = self._block_of(clip, sample)
         part = np.minimum(into // _PART, self.counts.shape[0] - 1)
         rest = (into - part * _PART)[..., None, None]
@@ -110,7 +110,8 @@ class Signals:
         channel = 2 * np.asarray(row)[..., None] + _SIDES
         piece = self.counts[part, :, block, channel]
         inside = np.where(np.arange(_PART) < rest, piece, 0).sum(axis=-1, dtype=np.int64)
-        return np.asarray(self.before[block, channel] + self.within[part, block, channel] + inside)
+        whole = self.before[block, channel] - self.before[self.first_block[clip][..., None], channel]
+        return np.asarray(whole + self.within[part, block, channel] + inside)
 
     def _block_of(self, clip: Indices, sample: Indices) -> tuple[Indices, Indices]:
         """Block of each sample, and the sample within it; a clip's end belongs to its last."""
@@ -180,14 +181,12 @@ def condition(
         within[0, a:b] = 0
         within[1:, a:b] = sums[:-1].reshape(parts - 1, b - a, len(channels))
         total[a:b] = sums[-1].reshape(b - a, len(channels))
+    by_part = counts.reshape(parts, _PART, *shape)
     before = np.zeros(shape, np.int64)
     np.cumsum(total[:-1], axis=0, out=before[1:])
     whole = np.concatenate([_whole(clip, n, block) for clip, n in zip(clips, blocks, strict=True)])
     ground = find_ground(total, highest, lowest, block, floor[channels], whole, first)
-    counts = counts.reshape(parts, _PART, *shape)
-    return Signals(
-        rate_hz, blocks * block, first, counts, before, within, highest, lowest, ground
-    )
+    return Signals(rate_hz, blocks * block, first, by_part, before, within, highest, lowest, ground)
 
 
 def _chosen(counts: Int32s, channels: Indices) -> Int32s:

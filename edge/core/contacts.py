@@ -32,8 +32,14 @@ class Contacts:
         """Some of the touches."""
         if chosen.all():
             return self
-        fields = (self.clip, self.row, self.enter, self.leave, self.start, self.end)
-        return Contacts(*(values[chosen] for values in fields))
+        return Contacts(
+            self.clip[chosen],
+            self.row[chosen],
+            self.enter[chosen],
+            self.leave[chosen],
+            self.start[chosen],
+            self.end[chosen],
+        )
 
 
 def find_contacts(signals: Signals) -> Contacts:
@@ -68,9 +74,7 @@ def find_contacts(signals: Signals) -> Contacts:
     return Contacts(clip, row, enter, leave, *_bounds(signals, clip, row, start, end))
 
 
-def _crossing(
-    signals: Signals, clip: Indices, row: Indices, inside: Indices, step: int
-) -> Floats:
+def _crossing(signals: Signals, clip: Indices, row: Indices, inside: Indices, step: int) -> Floats:
     """Where the stronger side crossed its threshold, between ``inside`` and the sample beyond."""
     outside = np.clip(inside + step, 0, signals.n_samples[clip] - 1)
     block = signals.first_block[clip] + inside // signals.block

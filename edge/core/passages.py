@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,4 +133,4 @@ def _groups(weighed: Weighed) -> list[tuple[AxleGroup, ...]]:
         map(AxleGroup, into, count.tolist(), load_kg.tolist(), weighed.u_group_kg.tolist())
     )
     bounds = [*begin.tolist(), len(every)]
-    return [tuple(every[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [tuple(every[a:b]) for a, b in pairwise(bounds)]

@@ -151,7 +151,8 @@ class TouchFinder:
         enter = at[start // CHUNK] + start % CHUNK
         known = at[sure // CHUNK] + sure % CHUNK
         leave = at[(end - 1) // CHUNK] + (end - 1) % CHUNK + 1
-        certain, fresh, events = sure >= 0, sure >= 0, []
+        certain, fresh = sure >= 0, sure >= 0
+        events: list[Indices] = []
         was_open = self._open.pop(number, None)
         if was_open is not None:
             goes_on = len(enter) > 0 and enter[0] == first_sample
@@ -160,7 +161,9 @@ class TouchFinder:
                 fresh[:1] &= not was_open.sure
                 certain = certain | (was_open.sure & (np.arange(len(certain)) == 0))
             elif was_open.sure:
-                events.append([[first_sample, number, was_open.enter_sample, first_sample]])
+                events.append(
+                    np.array([[first_sample, number, was_open.enter_sample, first_sample]])
+                )
         ended = certain.copy()
         if len(leave) and leave[-1] == first_sample + n_chunks * CHUNK:
             self._open[number] = _Open(int(enter[-1]), bool(certain[-1]))

@@ -200,7 +200,7 @@ def _weighed(
         u_speed_mps=motion.u_speed_mps,
         speed_change=change,
         u_group_kg=u_group,
-        gross_kg=np.bincount(vehicle, load_kg),
+        gross_kg=np.asarray(np.bincount(vehicle, load_kg), np.float64),
         u_gross_kg=u_gross,
         flags=flags,
     )
