@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.records import Int32s, LaneLayout, read_only
+from edge.records import Int32s, LaneLayout, Separator, read_only
 from simulator.electronics import CHUNK, Electronics
 from simulator.faults import spoil_samples
 from simulator.scenario import Scenario
@@ -68,27 +68,29 @@ class SimDigitiser:
 
     def edges(self, from_sample: int, to_sample: int) -> list[Edge]:
         """Edges of the separators in ``[from_sample, to_sample)``, in order of time."""
-        span_s = (self.time_s(from_sample), self.time_s(to_sample))
         silent = [f for f in self._faults if f.kind in ("separator_stuck", "separator_silent")]
         found = [
             edge
             for lane in self._lanes
             if lane.separator is not None
-            for passing in self._site.traffic[lane.lane].between(*span_s)
-            for edge in self._separator_edges(passing, lane)
-            if from_sample <= edge[0] < to_sample
-            and not any(fault.holds(self.time_s(edge[0])) for fault in silent)
+            for edge in self._separator_edges(lane.lane, lane.separator, from_sample, to_sample)
+            if not any(fault.holds(self.time_s(edge[0])) for fault in silent)
         ]
         return sorted(found)
 
-    def _separator_edges(self, passing: Passing, lane: LaneLayout) -> list[Edge]:
-        assert lane.separator is not None
-        at_m, number = lane.separator.position_m, lane.separator.input
-        return [
-            (math.ceil(time_s * self.true_rate_hz), number, active)
-            for span_s in passing.over_s(at_m, at_m)
-            for time_s, active in zip(span_s, (True, False), strict=True)
+    def _separator_edges(
+        self, lane: str, separator: Separator, from_sample: int, to_sample: int
+    ) -> list[Edge]:
+        """Ends of interruptions, but for those at which another body stands there still."""
+        span_s = self.time_s(from_sample), self.time_s(to_sample)
+        spans_s = self._site.interruptions_s(lane, separator.position_m, *span_s)
+        edges = [
+            (math.ceil(time_s * self.true_rate_hz), separator.input, active)
+            for own_s in spans_s
+            for time_s, active in zip(own_s, (True, False), strict=True)
+            if not any(other[0] < time_s < other[1] for other in spans_s)
         ]
+        return [edge for edge in edges if from_sample <= edge[0] < to_sample]
 
     def _chunk(self, chunk: int) -> Int32s:
         if chunk not in self._chunks:

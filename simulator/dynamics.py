@@ -59,12 +59,12 @@ class Receptance:
         """
         n = len(self.flexibility)
         lift, reach = self.lift[:, :n], self.bodies.reach
-        load = reach.T @ (lift * heights[:, :n])
+        load = np.einsum("wi,wf->if", reach, lift * heights[:, :n])
         if acceleration is not None:
             load += np.outer(self.bodies.braking, acceleration[:n])
         body = np.einsum("fij,jf->if", self.flexibility, load)
         forces = self.own * heights
-        forces[:, :n] -= lift * (reach @ body)
+        forces[:, :n] -= lift * np.einsum("wi,if->wf", reach, body)
         return np.asarray(forces)
 
     def matrix(self) -> Complexes:
@@ -89,7 +89,7 @@ def receptance(ends: WheelEnds, bodies: Bodies, frequency_hz: Floats) -> Recepta
     n = int(np.searchsorted(frequency_hz, _BODY_BELOW_HZ))
     carried = (k * (1 - k / denominator))[:, :n]
     arms = np.einsum("wi,wj->wij", bodies.reach, bodies.reach)
-    stiffness = np.tensordot(carried, arms, (0, 0))
+    stiffness = np.einsum("wf,wij->fij", carried, arms)
     stiffness += bodies.frame - bodies.mass * (w[:n] ** 2)[:, None, None]
     return Receptance(
         t * (1 - t / denominator), t * k / denominator, np.linalg.inv(stiffness), bodies

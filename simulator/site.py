@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from edge.records import LaneLayout
 from simulator.dynamics import TyreForces, tyre_forces
+from simulator.kinds import Span
 from simulator.road import LaneRoad
 from simulator.scenario import Scenario
 from simulator.seeds import stream
@@ -19,6 +22,8 @@ from simulator.traffic import LaneTraffic, Passing
 
 _REACH_M = 6.0
 """Wheels of a vehicle reach sensors of lanes whose middle is no farther from that of its own."""
+_IN_SEPARATOR_M = 2.6
+"""A body 2.5 m wide whose middle is nearer to that of a lane stands in the lane's separator."""
 _KEPT_VEHICLES = 64
 
 
@@ -58,6 +63,19 @@ class Site:
             if (aside_m := self.aside_m(own, lane)) is not None
             for passing in traffic.between(from_s, to_s)
             if passing.pressed_s[0] <= to_s and passing.pressed_s[1] >= from_s
+        ]
+
+    def interruptions_s(
+        self, lane: str, position_m: float, from_s: float, to_s: float
+    ) -> list[Span]:
+        """Spans in which bodies stand in a lane's separator, of all that do so in a span."""
+        return [
+            span_s
+            for own, traffic in self.traffic.items()
+            if (aside_m := self.aside_m(own, lane)) is not None
+            for passing in traffic.between(from_s, to_s)
+            if abs(passing.lateral_m(np.array(position_m)) + aside_m) < _IN_SEPARATOR_M
+            for span_s in passing.over_s(position_m, position_m)
         ]
 
     def forces(self, passing: Passing) -> TyreForces:

@@ -50,6 +50,8 @@ class Passing:
     motion: Motion
     shift: Shift | None
     backs_off: bool
+    pressed_s: Span
+    """Holds every pulse of it, on its own lane and on those beside it."""
     first_wheel_s: float
     """First wheel meets the first row."""
     last_wheel_s: float
@@ -77,18 +79,21 @@ class Passing:
         moved_m = self.shift.lateral_m(position_m) if self.shift else np.zeros_like(position_m)
         return np.asarray(self.vehicle.lateral_m + moved_m)
 
-    @property
-    def pressed_s(self) -> Span:
-        """A span of time that holds every pulse of it, with a little more on both sides."""
-        slow_s = 0.5 + 0.5 / max(self.speed_mps, 0.1)
-        return self.first_wheel_s - slow_s, self.last_wheel_s + slow_s
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """Where a lane's vehicles matter: between its first and last device they keep their gaps;
+    ``rows_m`` holds all rows that their wheels may press, also those of the lanes beside."""
+
+    devices_m: Span
+    rows_m: Span
 
 
 class LaneTraffic:
     """The vehicles of one lane, one after the other, made when they are asked for."""
 
-    def __init__(self, lane: LaneLayout, zone_m: Span, gap_m: float, plans: Iterator[Plan]) -> None:
-        self._lane, self._zone_m, self._gap_m, self._plans = lane, zone_m, gap_m, plans
+    def __init__(self, lane: LaneLayout, zone: Zone, gap_m: float, plans: Iterator[Plan]) -> None:
+        self._lane, self._zone, self._gap_m, self._plans = lane, zone, gap_m, plans
         self._made_until_s = 0.0
         self._enter_s: list[float] = []
         self._leave_s: list[float] = []
@@ -101,8 +106,8 @@ class LaneTraffic:
         return self.passings[bisect_left(self._leave_s, from_s) : bisect_right(self._enter_s, to_s)]
 
     def _add(self, plan: Plan) -> None:
-        passing = place(plan, self._lane, self._zone_m, self._last(), self._gap_m)
-        spans_s = passing.over_s(*self._zone_m)
+        passing = place(plan, self._lane, self._zone, self._last(), self._gap_m)
+        spans_s = passing.over_s(*self._zone.devices_m)
         self.passings.append(passing)
         self._enter_s.append(spans_s[0][0])
         self._leave_s.append(spans_s[-1][1])
@@ -112,10 +117,9 @@ class LaneTraffic:
         return self.passings[-1] if self.passings else None
 
 
-def place(
-    plan: Plan, lane: LaneLayout, zone_m: Span, ahead: Passing | None, gap_m: float
-) -> Passing:
+def place(plan: Plan, lane: LaneLayout, zone: Zone, ahead: Passing | None, gap_m: float) -> Passing:
     """Let a vehicle drive through the zone as early as it wants and the one ahead allows."""
+    zone_m = zone.devices_m
     from_m = zone_m[0] - _APPROACH_M - plan.vehicle.front_overhang_m
     motion = drive(
         plan.speed_mps,
@@ -132,12 +136,14 @@ def place(
         last.position_m + last.width_m / 2 + plan.vehicle.wheelbase_m,
     )
     first_s, last_s = spans_s[0][0], spans_s[-1][1]
+    pressed_s = motion.within(zone.rows_m[0], zone.rows_m[1] + plan.vehicle.wheelbase_m)
     return Passing(
         plan.vehicle,
         lane.lane,
         motion,
         plan.shift,
         plan.backs_off,
+        (pressed_s[0][0], pressed_s[-1][1]),
         first_s,
         last_s,
         motion.way_m(first_s, last_s) / (last_s - first_s),

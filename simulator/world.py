@@ -7,7 +7,7 @@ in whatever order they are asked for. World time runs in seconds from ``start_ut
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise, takewhile
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from simulator.traffic import (
     LaneTraffic,
     Passing,
     Plan,
+    Zone,
     reference_plans,
     traffic_plans,
 )
@@ -85,10 +86,11 @@ class World:
             lane.lane: lane for d in station.model.digitiser for lane in station.lanes_of(d.id)
         }
         plans = plans or self._traffic_plans
+        rows_m = _rows_m(layouts.values())
         self.traffic = {
             lane.id: LaneTraffic(
                 layouts[lane.id],
-                self._zone_m(layouts[lane.id]),
+                self._zone(layouts[lane.id], rows_m),
                 scenario.traffic_of(number).gap_m,
                 plans(number, layouts[lane.id]),
             )
@@ -211,12 +213,13 @@ class World:
         low, high = self.scenario.traffic_of(lane_number).speed_kmh
         return [low + (high - low) * part for part in (0.2, 0.5, 0.8)]
 
-    def _zone_m(self, lane: LaneLayout) -> Span:
+    def _zone(self, lane: LaneLayout, all_rows_m: Span) -> Zone:
         """From the first device of a lane to the last: there vehicles keep their distance."""
-        at_m = [row.position_m + side * row.width_m / 2 for row in lane.rows for side in (-1, 1)]
+        at_m = list(_rows_m([lane]))
+        rows_m = all_rows_m if self.scenario.lane_lateral_m else _rows_m([lane])
         at_m += [lane.separator.position_m] if lane.separator else []
         at_m += [c.position_m for c in self.station.model.camera if lane.lane in c.lanes]
-        return min(at_m) - 1.0, max(at_m) + 1.0
+        return Zone((min(at_m) - 1.0, max(at_m) + 1.0), (rows_m[0] - 0.5, rows_m[1] + 0.5))
 
     def _read(self, camera: CameraSection, passing: Passing) -> PlateEvent:
         return read_plate(
@@ -256,6 +259,13 @@ class World:
         offset_ns = round(self.scenario.plate.clock_offset_ms * 1e6)
         camera_time_ns = self.utc_ns(event.taken_s) + offset_ns
         return event.frame(sequence, camera_time_ns, self.direction_of(event.lane), picture)
+
+
+def _rows_m(lanes: Iterable[LaneLayout]) -> Span:
+    """From the beginning of the first row of some lanes to the end of the last."""
+    rows = [row for lane in lanes for row in lane.rows]
+    starts_m = [row.position_m - row.width_m / 2 for row in rows]
+    return min(starts_m), max(row.position_m + row.width_m / 2 for row in rows)
 
 
 def _check_faults(station: StationConfig, scenario: Scenario) -> None:

@@ -18,10 +18,10 @@ __all__ = ["LEAST_SPEED_MPS", "RowLoads"]
 LEAST_SPEED_MPS = 0.05
 """No slower speed is believed: a wheel that stands has none."""
 
-_PLATE_PARTS = 4
+_PLATE_PARTS = 8
 """A plateau is read in this many parts: its course tells of the bounce."""
 
-_GUARD = 0.2
+_GUARD = 0.08
 """Part of the tyre's patch by which the plateau is taken shorter at each end."""
 
 _LEAST_PATCH_M, _LONGEST_PATCH_M = 0.08, 0.5

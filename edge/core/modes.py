@@ -74,7 +74,8 @@ class Cell:
     bounce, hop : float
         Variance over the square of the static load, per km/h, of an axle of ``REFERENCE_KG``.
     alone : float
-        Relative variance that each row has for itself: lateral position, lie, roughness.
+        Variance that each row has for itself, of the same axle: how it lies in the road (a wheel
+        on a rise of a millimetre carries more, at any speed), where along it the wheel runs.
     group_correlation, axle_correlation : float
         Correlation of the errors of two axles of one group, and of two groups of a vehicle.
     weight : float
@@ -203,6 +204,10 @@ def correlation(lag_s: Floats, hz: Floats | float, u_hz: Floats | float) -> Floa
     return np.asarray(np.cos(2 * np.pi * hz * lag_s) * np.exp(-fade * np.sqrt(fade)))
 
 
+_LIE_REL = 0.012
+"""A millimetre under a spring of steel is 1 kN, 2 % of a laden wheel."""
+
+
 def _prior() -> Dynamics:
     """What is known before a station has seen any traffic.
 
@@ -218,7 +223,7 @@ def _prior() -> Dynamics:
             Cell(
                 bounce=0.75 * sill,
                 hop=0.20 * sill,
-                alone=0.004**2 + 0.05 * sill * kmh,
+                alone=_LIE_REL**2 + 0.05 * sill * kmh,
                 group_correlation=0.5 + 0.4 * min(kmh / 80.0, 1.0),
                 axle_correlation=0.3 + 0.4 * min(kmh / 80.0, 1.0),
                 weight=3.0,

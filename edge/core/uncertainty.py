@@ -162,7 +162,8 @@ def _covariance_kg2(seen: Observations, valid: Bools, rough_kg: Floats, swing: S
         part = np.sinc(hz[:, None] * length)
         wave = correlation(lag, hz[:, None, None], u_hz[:, None, None])
         relative += (variance * sill2)[:, None, None] * part[:, :, None] * part[:, None, :] * wave
-    relative += swing.alone[:, None, None] * (seen.row[:, None] == seen.row[None, :])
+    same_row = seen.row[:, None] == seen.row[None, :]
+    relative += (swing.alone * sill2)[:, None, None] * same_row
     both = valid[:, :, None] & valid[:, None, :]
     system = np.where(both, relative, 0.0) * np.maximum(rough_kg, 1.0)[:, None, None] ** 2
     # Twelve digits are the same on every processor; transcendental functions are to the last only.
@@ -185,9 +186,9 @@ def _bad_rows(seen: Observations, valid: Bools, swing: Swing, vehicle: Indices) 
     off = np.where(known, load / middle[:, None] - 1, 0.0)
     n_axles = np.maximum(_by_vehicle(known, vehicle), 1)
     mean_off = _by_vehicle(off, vehicle) / n_axles
-    swings = (swing.bounce + swing.hop) * load_scale(middle) ** 2 + swing.alone
+    swings = (swing.bounce + swing.hop + swing.alone)[:, None] * load_scale(middle)[:, None] ** 2
     alike = swing.axle_correlation[:, None] + (1 - swing.axle_correlation[:, None]) / n_axles
-    far = np.abs(mean_off) / np.sqrt(swings[:, None] * alike)
+    far = np.abs(mean_off) / np.sqrt(swings * alike)
     bad = far > _BAD_ROW_SIGMA
     ranked = np.sort(far, axis=1)
     single = (ranked[:, -1] > _BAD_TO_GOOD * ranked[:, -2]) & (known.sum(axis=1) >= _LEAST_ROWS)

@@ -16,7 +16,7 @@ from simulator.electronics import CHUNK, Electronics
 from simulator.expectation import Expectation, expectations
 from simulator.layouts import LAYOUTS, mixed, strips
 from simulator.noise import TableNoise, file_table, pink_table
-from simulator.scenario import ElectronicsSection, WeatherSection
+from simulator.scenario import ElectronicsSection, Scenario, WeatherSection
 from simulator.seeds import stream
 from simulator.world import World
 
@@ -103,6 +103,20 @@ def test_who_straddles_presses_on_both_lanes_and_is_counted_once() -> None:
     pressed = np.flatnonzero(np.ptp(counts, axis=0) > 100_000)
     assert {index // 8 for index in pressed.tolist()} == {0, 1}
     assert len({e.truth.vehicle for e in found}) == len(found)
+    by_lane = [[e for e in world.edges("D1", 0, 10**7) if e[1] == lane] for lane in (0, 1)]
+    assert [e[0] for e in by_lane[1]][:2] == [e[0] for e in by_lane[0]]
+
+
+def test_two_bodies_in_one_separator_are_one_interruption() -> None:
+    tree = {
+        "lane_lateral_m": [0.0, 3.5],
+        "lane": [{"flow_per_h": 3_000, "lateral_sd_m": 0.0, "off_lane_rate": 0.5}],
+    }
+    world = World(strips(2, lanes=2), Scenario.model_validate(tree), 3)
+    for lane in (0, 1):
+        edges = [edge for edge in world.edges("D1", 0, 100_000) if edge[1] == lane]
+        assert len(edges) > 15
+        assert [active for _, _, active in edges] == [i % 2 == 0 for i in range(len(edges))]
 
 
 def test_a_vehicle_that_backs_off_interrupts_the_separator_once() -> None:

@@ -30,11 +30,12 @@ from simulator.road import (
 from simulator.scenario import RoadSection
 from simulator.seeds import stream
 from simulator.sensor import LaneSensors, Pulse, covered_share, pressed_share
-from simulator.traffic import Plan, place
+from simulator.traffic import Plan, Zone, place
 from simulator.wheels import wheel_ends
 
 RATE_HZ = 2_000.0
 STRIP = LaneLayout("1", (Row(0.0, 0.07, "strip", 0, 1), Row(2.0, 0.07, "strip", 2, 3)))
+ZONE = Zone((-1.0, 4.0), (-1.0, 4.0))
 PLATE = LaneLayout("2", (Row(0.0, 0.8, "plate", 0, 1), Row(2.4, 0.8, "plate", 2, 3)))
 
 
@@ -55,7 +56,7 @@ def pulses_of(
     section = RoadSection(road_class="smooth", receptor_step_mm=0)
     skews_m = skew_m / 2 * np.array([[-1.0], [1.0]]) * np.ones((2, len(lane.rows)))
     sensors = LaneSensors(lane, 1.75, skews_m)
-    passing = place(Plan(vehicle, speed_mps, 0.0, 1.0, shift=shift), lane, (-1, 4), None, 2.0)
+    passing = place(Plan(vehicle, speed_mps, 0.0, 1.0, shift=shift), lane, ZONE, None, 2.0)
     surface = LaneRoad(lane, section, skews_m, seed=1).under(0.0, stream(1, "own"))
     forces = tyre_forces(vehicle, surface, passing.motion, *passing.pressed_s)
     return sensors.pulses(passing, forces, RATE_HZ, aside_m)
