@@ -6,7 +6,7 @@ the data, so the same samples give the same passages however they were cut into 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S
 from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts
 from edge.core.history import History
+from edge.core.modes import PRIOR, Dynamics
 from edge.core.pulses import Touch, TouchFinder
 from edge.core.vehicles import LaneTracker, Window
 from edge.core.weigh import weigh
@@ -50,6 +51,8 @@ class Pipeline:
         Lanes on this digitiser.
     gains : Gains
         For all its channels.
+    dynamics : mapping of str to Dynamics, optional
+        What is known of the lanes by their names; the prior for all others.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Pipeline:
         channels: int,
         lanes: tuple[LaneLayout, ...],
         gains: Gains,
+        dynamics: Mapping[str, Dynamics] | None = None,
     ) -> None:
         if len(gains.newton_per_count) != channels:
             raise ValueError(f"{len(gains.newton_per_count)} gains for {channels} channels")
@@ -72,6 +76,7 @@ class Pipeline:
             raise ValueError(f"a row of {device} names a channel beyond its {channels}")
         self.device, self.rate_hz, self.channels = device, rate_hz, channels
         self.lanes, self.gains = lanes, gains
+        self._dynamics = [(dynamics or {}).get(lane.lane, PRIOR) for lane in lanes]
         self._rows = rows
         self._lane_of = [i for i, lane in enumerate(lanes) for _ in lane.rows]
         self._first_row = np.cumsum([0, *(len(lane.rows) for lane in lanes)]).tolist()
@@ -231,6 +236,7 @@ class Pipeline:
                     known=window.flags,
                     closed_sample=closed,
                     others=others,
+                    dynamics=self._dynamics[i],
                 )
             except ValueError:
                 # Touches that the stream's threshold saw and the clip's own did not: no vehicle.
