@@ -6,7 +6,7 @@ the data, so the same samples give the same passages however they were cut into 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S
 from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts
 from edge.core.history import History
+from edge.core.modes import PRIOR, Dynamics
 from edge.core.pulses import Touch, TouchFinder
 from edge.core.vehicles import LaneTracker, Window
 from edge.core.weigh import Cut, weigh_all
@@ -53,6 +54,8 @@ class Pipeline:
         Lanes on this digitiser.
     gains : Gains
         For all its channels.
+    dynamics : mapping of str to Dynamics, optional
+        What is known of the lanes by their names; the prior for all others.
 
     Raises
     ------
@@ -67,6 +70,7 @@ class Pipeline:
         channels: int,
         lanes: tuple[LaneLayout, ...],
         gains: Gains,
+        dynamics: Mapping[str, Dynamics] | None = None,
     ) -> None:
         if len(gains.newton_per_count) != channels:
             raise ValueError(f"{len(gains.newton_per_count)} gains for {channels} channels")
@@ -75,6 +79,7 @@ class Pipeline:
             raise ValueError(f"a row of {device} names a channel beyond its {channels}")
         self.device, self.rate_hz, self.channels = device, rate_hz, channels
         self.lanes, self.gains = lanes, gains
+        self._dynamics = [(dynamics or {}).get(lane.lane, PRIOR) for lane in lanes]
         self._polarity = np.where(gains.newton_per_count < 0, -1.0, 1.0)
         self._falling = np.flatnonzero(self._polarity < 0)
         self._floor = floor_counts(lanes, gains)
@@ -221,9 +226,10 @@ class Pipeline:
             others = tuple(other for k, other in enumerate(self.lanes) if k != i)
             for part in self._batches(own, [window for window, _ in windows]):
                 cuts = [self._one(windows[k][0], end_sample) for k in part]
-                for k, passage in zip(
-                    part, weigh_all(cuts, lane, self.gains, others=others), strict=True
-                ):
+                weighed = weigh_all(
+                    cuts, lane, self.gains, others=others, dynamics=self._dynamics[i]
+                )
+                for k, passage in zip(part, weighed, strict=True):
                     found[k] = passage
         # Touches that the stream's threshold saw and the clip's own did not are no vehicle.
         self._stray += found.count(None)
