@@ -110,7 +110,8 @@ class Signals:
         channel = 2 * np.asarray(row)[..., None] + _SIDES
         piece = self.counts[part, :, block, channel]
         inside = np.where(np.arange(_PART) < rest, piece, 0).sum(axis=-1, dtype=np.int64)
-        whole = self.before[block, channel] - self.before[self.first_block[clip][..., None], channel]
+        origin = self.before[self.first_block[clip][..., None], channel]
+        whole = self.before[block, channel] - origin
         return np.asarray(whole + self.within[part, block, channel] + inside)
 
     def _block_of(self, clip: Indices, sample: Indices) -> tuple[Indices, Indices]:
