@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from edge.core.conditioning import TYPICAL_CONTACT_M
 from edge.records import Bools, Floats, Indices, Row
 
-__all__ = ["Axles", "axle_speeds", "find_axles", "first_axles", "rolling_speeds", "spans"]
+__all__ = [
+    "Axles",
+    "axle_speeds",
+    "find_axles",
+    "first_axles",
+    "is_even",
+    "rolling_speeds",
+    "spans",
+    "trust",
+]
 
 _MATCH_M = 0.45
 """Half of the least axle spacing: a touch farther from where it was due is another axle's."""
@@ -61,6 +71,20 @@ def rolling_speeds(width_m: Floats, duration_s: Floats) -> Floats:
     return np.asarray((width_m + TYPICAL_CONTACT_M) / np.maximum(duration_s, 1e-6))
 
 
+def trust(rows: Sequence[Row]) -> float:
+    """Factor to which the speed from touches' lengths is right."""
+    return min(_PLAUSIBLE[row.kind] for row in rows)
+
+
+_Number = TypeVar("_Number", float, Floats)
+
+
+def is_even(least: _Number, most: _Number, rough_mps: _Number, believed: float) -> bool | Bools:
+    """Whether slownesses between rows (s/m) agree with each other and with a rough speed."""
+    factor = rough_mps * (least + most) / 2
+    return (least > 0) & (most <= _EVEN * least) & (factor > 1 / believed) & (factor < believed)
+
+
 def find_axles(
     vehicle: Indices,
     row: Indices,
@@ -85,7 +109,7 @@ def find_axles(
         In the lane's direction.
     """
     position_m = np.array([r.position_m for r in rows])
-    trust = min(_PLAUSIBLE[r.kind] for r in rows)
+    believed = trust(rows)
     n_rows = len(rows)
     count = np.bincount(vehicle * n_rows + row, minlength=n_vehicles * n_rows)
     first = (np.cumsum(count) - count).reshape(n_vehicles, n_rows)
@@ -95,14 +119,14 @@ def find_axles(
     backward = np.zeros(n_vehicles, np.bool_)
     if regular.any():
         ordered, of = _in_order(count[regular, 0], first[regular])
-        even, turned = _even(centre_s[ordered], of, position_m, rough_mps[regular], trust)
+        even, turned = _even(centre_s[ordered], of, position_m, rough_mps[regular], believed)
         backward[np.flatnonzero(regular)[even & turned]] = True
         regular[regular] = even
     n_axles = np.where(regular, count[:, 0], 0)
     doubtful, tangled = np.zeros(n_vehicles, np.bool_), {}
     for v in np.flatnonzero(~regular & count.any(axis=1)).tolist():
         own = [centre_s[a : a + n] for a, n in zip(first[v], count[v], strict=True)]
-        tangled[v], backward[v], doubtful[v] = _untangle(own, position_m, rough_mps[v], trust)
+        tangled[v], backward[v], doubtful[v] = _untangle(own, position_m, rough_mps[v], believed)
         n_axles[v] = len(tangled[v])
     touch, of = _in_order(n_axles, first)
     for v, own_touch in tangled.items():
@@ -199,7 +223,7 @@ def _rough_speeds(
 
 
 def _even(
-    centre_s: Floats, vehicle: Indices, position_m: Floats, rough_mps: Floats, trust: float
+    centre_s: Floats, vehicle: Indices, position_m: Floats, rough_mps: Floats, believed: float
 ) -> tuple[Bools, Bools]:
     """Whether the k-th touches of all rows are axle k beyond doubt, and whether it reversed."""
     if len(position_m) < 2:
@@ -210,8 +234,7 @@ def _even(
     slowness = np.where(turned[vehicle][:, None], -slowness, slowness)
     least = np.minimum.reduceat(slowness.min(axis=1), first)
     most = np.maximum.reduceat(slowness.max(axis=1), first)
-    factor = rough_mps * (least + most) / 2
-    even = (least > 0) & (most <= _EVEN * least) & (factor > 1 / trust) & (factor < trust)
+    even = np.asarray(is_even(least, most, rough_mps, believed))
     return even, centre_s[first, -1] < centre_s[first, 0]
 
 

@@ -7,6 +7,7 @@ a vehicle. Each decision falls at a sample that the data alone fix, never at the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -68,9 +69,16 @@ class LaneTracker:
         self._begin_sample = begin_sample
         self._rate_hz = rate_hz
         self._position_m = [row.position_m for row in lane.rows]
+        self._reach_m = [row.width_m + TYPICAL_CONTACT_M for row in lane.rows]
+        self._way_m = [
+            max(MAX_SPACING_M - (x - self._position_m[0]), self._position_m[-1] - x + 1.0)
+            for x in self._position_m
+        ]
         self._touches: list[Touch] = []
         self._on: dict[int, int] = {}
         self._speeds: list[float] = []
+        self._speed_mps = lane.speed_min_mps
+        self._quiet_until = -np.inf
         self._clear_sample = 0.0
         self._pauses = 0
         self._beam = Beam(lane.separator, rate_hz) if lane.separator else None
@@ -87,13 +95,15 @@ class LaneTracker:
     ) -> list[Window]:
         """Vehicles that closed before ``until_sample``; all touches and edges lie before it."""
         windows: list[Window] = []
-        events = sorted(
-            [(e.sample, 0, e) for e in edges] + [(t.sample, 1, t) for t in touches],
-            key=lambda event: event[:2],
-        )
-        for sample, _, event in events:
-            windows += self._due(sample)
-            windows += self._edge(event) if isinstance(event, InputEdge) else self._touch(event)
+        # Of one sample the edges come first: sorting keeps the order of equals.
+        events: list[InputEdge | Touch] = [*edges, *touches]
+        for event in sorted(events, key=attrgetter("sample")):
+            if event.sample > self._quiet_until:
+                windows += self._due(event.sample)
+            if isinstance(event, Touch):
+                windows += self._touch(event)
+            else:
+                self._edge(event)
         return windows + self._due(until_sample)
 
     def close(self, at_sample: int) -> list[Window]:
@@ -106,11 +116,11 @@ class LaneTracker:
     # ------------------------------------------------------------------------------------------
     # events
 
-    def _edge(self, edge: InputEdge) -> list[Window]:
+    def _edge(self, edge: InputEdge) -> None:
         if self._beam is not None:
             self._beam.change(edge)
             self._renew_trust()
-        return []
+            self._quiet_until = -np.inf
 
     def _touch(self, touch: Touch) -> list[Window]:
         if touch.leave_sample < 0:
@@ -119,15 +129,11 @@ class LaneTracker:
             return windows
         self._on.pop(touch.row, None)
         self._touches.append(touch)
-        row = self._lane.rows[touch.row]
         duration_s = (touch.leave_sample - touch.enter_sample) / self._rate_hz
-        rolling = (row.width_m + TYPICAL_CONTACT_M) / max(duration_s, 1e-6)
-        self._speeds = [*self._speeds[-4:], rolling]
-        way_m = max(
-            MAX_SPACING_M - (row.position_m - self._position_m[0]),
-            self._position_m[-1] - row.position_m + 1.0,
-        )
-        self._clear_sample = max(self._clear_sample, touch.leave_sample + self._samples(way_m))
+        self._speeds = [*self._speeds[-4:], self._reach_m[touch.row] / max(duration_s, 1e-6)]
+        self._speed_mps = sorted(self._speeds)[len(self._speeds) // 2]
+        clear_sample = touch.leave_sample + self._samples(self._way_m[touch.row])
+        self._clear_sample = max(self._clear_sample, clear_sample)
         return []
 
     def _pause(self, sample: int) -> list[Window]:
@@ -144,7 +150,7 @@ class LaneTracker:
         ):
             return []
         self._pauses += 1
-        impossible = self._speed() ** 2 / (2 * _BRAKE_MPS2) > MAX_SPACING_M
+        impossible = self._speed_mps**2 / (2 * _BRAKE_MPS2) > MAX_SPACING_M
         if not impossible and self._pauses < 2:
             return []
         beam.distrust()
@@ -154,21 +160,26 @@ class LaneTracker:
     # ------------------------------------------------------------------------------------------
     # deadlines
 
-    def _speed(self) -> float:
-        if not self._speeds:
-            return self._lane.speed_min_mps
-        return sorted(self._speeds)[len(self._speeds) // 2]
-
     def _samples(self, way_m: float) -> float:
         """Samples that a way takes at the present speed, on the safe side."""
-        return way_m / (_CAUTION * self._speed()) * self._rate_hz
+        return way_m / (_CAUTION * self._speed_mps) * self._rate_hz
 
     def _due(self, before_sample: int) -> list[Window]:
         """Close what falls due before a sample."""
         windows: list[Window] = []
         while (due := self._deadline()) is not None and due < before_sample:
             windows += self._settle(due)
+        self._quiet_until = self._nothing_due_until(before_sample)
         return windows
+
+    def _nothing_due_until(self, now: int) -> float:
+        """No touch to come can bring a deadline before this; an edge may."""
+        beam = self._beam
+        if beam is not None and beam.trusted and beam.intervals:
+            if beam.intervals[0].end_sample is not None:
+                return -np.inf
+            return (self._last() if self._touches else now) + _STANDING_WAIT_S * self._rate_hz - 1
+        return self._clear_sample - 1
 
     def _deadline(self) -> int | None:
         beam = self._beam
@@ -193,7 +204,7 @@ class LaneTracker:
             return settled
         for row, enter in self._on.items():
             ahead_m = beam.position_m - self._position_m[row]
-            if enter + ahead_m / self._speed() * self._rate_hz < end_sample:
+            if enter + ahead_m / self._speed_mps * self._rate_hz < end_sample:
                 return None
         left = self._count(0) == self._count(len(self._position_m) - 1) > 0
         if left and not self._on:
@@ -238,8 +249,9 @@ class LaneTracker:
         ended = beam.intervals.pop(0)
         mine = (number == 0) & ~strange
         missed = strange & (crossing_s * self._rate_hz < ended.start_sample)
-        windows = self._split(axles, missed, now, Flag.SEPARATOR_FAULT)
-        windows += self._split(axles, mine, now, self._believed(axles, mine))
+        windows = self._split(axles, mine, now, self._believed(axles, mine))
+        if missed.any():
+            windows += self._split(axles, missed, now, Flag.SEPARATOR_FAULT)
         self._keep(axles, ~(mine | missed))
         return sorted(windows)
 
@@ -285,7 +297,7 @@ class LaneTracker:
         return windows
 
     def _keep(self, axles: LineUp, chosen: Bools) -> None:
-        kept = [t for i in np.flatnonzero(chosen) for t in axles.touches[i]]
+        kept = [t for i in np.flatnonzero(chosen).tolist() for t in axles.touches[i]]
         self._touches = sorted(kept, key=lambda t: t.leave_sample)
         if not kept:
             self._pauses = 0
