@@ -30,8 +30,6 @@ _BLOCK_S = 0.016
 _MOST_PARTS = 12
 """More would let the sum of a block of 24-bit counts pass 32 bits."""
 
-_SIDES = np.arange(2)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signals:
@@ -43,33 +41,28 @@ class Signals:
     Attributes
     ----------
     rate_hz : float
+    block : int
+        Samples in a block.
     n_samples : int64 array (n_clips,)
         A clip's whole blocks.
     first_block : int64 array (n_clips,)
-    counts : int32 array (n_parts, part, n_blocks, 2 * n_rows)
-        Sample within a part of a block, block of all clips, channel.
-    before : int64 array (n_blocks, 2 * n_rows)
-        Sum of the counts of all blocks before.
-    within : int32 array (n_parts, n_blocks, 2 * n_rows)
-        Sum of the block's parts before.
-    highest, lowest : int32 arrays (n_blocks, 2 * n_rows)
+    pairs : int64 array (n_samples of all clips and a part of nothing, n_rows)
+        Left and right count of a row side by side, as one number that one look-up fetches.
+    before : int64 array (n_parts + 1, n_rows, 2)
+        Sum of the counts of all parts of blocks before.
+    highest, lowest : int32 arrays (n_blocks, n_rows, 2)
     ground : Ground
     """
 
     rate_hz: float
+    block: int
     n_samples: Indices
     first_block: Indices
-    counts: Int32s
+    pairs: Indices
     before: Indices
-    within: Int32s
     highest: Int32s
     lowest: Int32s
     ground: Ground
-
-    @property
-    def block(self) -> int:
-        """Samples in a block."""
-        return int(self.counts.shape[0] * self.counts.shape[1])
 
     @property
     def clip_of_block(self) -> Indices:
@@ -79,61 +72,49 @@ class Signals:
     def level_at(self, clip: Indices, row: Indices, sample: Floats) -> Floats:
         """Baseline in counts; ``sample`` may be a fraction."""
         u = (2 * sample / self.n_samples[clip] - 1)[..., None]
-        channel = 2 * np.asarray(row)[..., None] + _SIDES
-        flat, slope, bend = (self.ground.level[clip[..., None], k, channel] for k in range(3))
+        flat, slope, bend = (self.ground.level[clip, k, row] for k in range(3))
         return np.asarray(flat + u * (slope + u * bend))
 
     def release(self, clip: Indices, row: Indices) -> Floats:
         """Threshold above the baseline, in counts."""
-        return self._of_channel(self.ground.release, clip, row)
+        return np.asarray(self.ground.release[clip, row])
 
     def noise(self, clip: Indices, row: Indices) -> Floats:
         """Standard deviation of a mean of a quiet block, scaled to one sample."""
-        return self._of_channel(self.ground.noise, clip, row)
-
-    def _of_channel(self, values: Floats, clip: Indices, row: Indices) -> Floats:
-        return np.asarray(values[clip[..., None], 2 * np.asarray(row)[..., None] + _SIDES])
+        return np.asarray(self.ground.noise[clip, row])
 
     def at(self, clip: Indices, row: Indices, sample: Indices) -> Int32s:
         """Counts of samples."""
-        block, into = self._block_of(clip, sample)
-        part, rest = np.divmod(into[..., None], self.counts.shape[1])
-        channel = 2 * np.asarray(row)[..., None] + _SIDES
-        return np.asarray(self.counts[part, rest, block[..., None], channel])
+        return _apart(self.pairs[self.first_block[clip] * self.block + sample, row])
 
     def sum_before(self, clip: Indices, row: Indices, sample: Indices) -> Indices:
         """Sum of the clip's counts before a sample."""
-        block, into = self._block_of(clip, sample)
-        part = np.minimum(into // _PART, self.counts.shape[0] - 1)
-        rest = (into - part * _PART)[..., None, None]
-        block, part = block[..., None], part[..., None]
-        channel = 2 * np.asarray(row)[..., None] + _SIDES
-        piece = self.counts[part, :, block, channel]
-        inside = np.where(np.arange(_PART) < rest, piece, 0).sum(axis=-1, dtype=np.int64)
-        origin = self.before[self.first_block[clip][..., None], channel]
-        whole = self.before[block, channel] - origin
-        return np.asarray(whole + self.within[part, block, channel] + inside)
-
-    def _block_of(self, clip: Indices, sample: Indices) -> tuple[Indices, Indices]:
-        """Block of each sample, and the sample within it; a clip's end belongs to its last."""
-        own = np.minimum(sample, self.n_samples[clip] - 1) // self.block
-        return self.first_block[clip] + own, sample - own * self.block
+        origin = self.first_block[clip] * (self.block // _PART)
+        part = origin + sample // _PART
+        place, row = part[..., None] * _PART + np.arange(_PART), np.asarray(row)
+        inside = np.arange(_PART) < (sample % _PART)[..., None]
+        rest = _apart(np.where(inside, self.pairs[place, row[..., None]], 0))
+        sums = rest.sum(axis=-2, dtype=np.int64)
+        return np.asarray(self.before[part, row] - self.before[origin, row] + sums)
 
     def saturated(self, clip: Indices, row: Indices, start: Indices, end: Indices) -> Bools:
         """Whether a converter stood at its end in ``start <= sample < end``, on either side."""
-        full = (self.highest >= ADC_FULL_SCALE) | (self.lowest <= -ADC_FULL_SCALE)
-        block, channel = np.nonzero(full)
         hit = np.zeros(np.broadcast(clip, row, start).shape, np.bool_)
-        if not len(block):
+        if self.highest.max() < ADC_FULL_SCALE and self.lowest.min() > -ADC_FULL_SCALE:
             return hit
-        counts = self.counts[:, :, block, channel].reshape(self.block, -1).T
-        number, into = np.nonzero(np.abs(counts.astype(np.int64)) >= ADC_FULL_SCALE)
-        own = self.clip_of_block[block[number]]
-        sample = (block[number] - self.first_block[own]) * self.block + into
-        n_rows, length = self.counts.shape[3] // 2, int(self.n_samples.max()) + 1
-        at = np.sort((own * n_rows + channel[number] // 2) * length + sample)
-        origin = (clip * n_rows + row) * length
+        full = (self.highest >= ADC_FULL_SCALE) | (self.lowest <= -ADC_FULL_SCALE)
+        block, full_row = np.nonzero(full.any(axis=2))
+        place = block[:, None] * self.block + np.arange(self.block)
+        counts = _apart(self.pairs[place, full_row[:, None]]).astype(np.int64)
+        number, into = np.nonzero((np.abs(counts) >= ADC_FULL_SCALE).any(axis=2))
+        at = np.sort(full_row[number] * len(self.pairs) + place[number, into])
+        origin = row * len(self.pairs) + self.first_block[clip] * self.block
         return np.asarray(np.searchsorted(at, origin + end) > np.searchsorted(at, origin + start))
+
+
+def _apart(pairs: Indices) -> Int32s:
+    """Left and right counts of pairs, on a last axis."""
+    return np.ascontiguousarray(pairs).view(np.int32).reshape(*pairs.shape, 2)
 
 
 def condition(
@@ -158,7 +139,6 @@ def condition(
     """
     rate_hz = clips[0].rate_hz
     channels = np.array([(row.left, row.right) for row in rows]).ravel()
-    falling = gains.newton_per_count[channels] < 0
     parts = min(max(round(_BLOCK_S * rate_hz / _PART), 1), _MOST_PARTS)
     block = parts * _PART
     blocks = np.array([len(clip.counts) // block for clip in clips])
@@ -166,28 +146,37 @@ def condition(
         raise ValueError(f"a clip of less than {block} samples")
     end = np.cumsum(blocks)
     first = end - blocks
-    shape = (int(end[-1]), len(channels))
-    counts = np.empty((block, *shape), np.int32)
-    within = np.empty((parts, *shape), np.int32)
-    total, highest, lowest = (np.empty(shape, np.int32) for _ in range(3))
+    counts = np.empty((int(end[-1]) * block + _PART, len(channels)), np.int32)
+    counts[-_PART:] = 0
+    highest, lowest = (np.empty((int(end[-1]), len(channels)), np.int32) for _ in range(2))
+    before = np.zeros((int(end[-1]) * parts + 1, len(channels)), np.int64)
+    falling = gains.newton_per_count[channels] < 0
     for clip, a, b in zip(clips, first.tolist(), end.tolist(), strict=True):
-        laid = side_by_side(_chosen(clip.counts[: (b - a) * block], channels), block)
+        own = counts[a * block : b * block]
+        own[:] = _chosen(clip.counts[: len(own)], channels)
         if falling.any():
-            laid *= np.tile(np.where(falling, -1, 1).astype(np.int32), b - a)
+            own[:, falling] *= -1
+        laid = side_by_side(own, block)
         laid.max(axis=0, out=highest[a:b].reshape(-1))
         laid.min(axis=0, out=lowest[a:b].reshape(-1))
-        counts[:, a:b] = laid.reshape(block, b - a, len(channels))
         sums = np.add.reduce(laid.reshape(parts, _PART, -1), axis=1, dtype=np.int32)
-        np.cumsum(sums, axis=0, dtype=np.int32, out=sums)
-        within[0, a:b] = 0
-        within[1:, a:b] = sums[:-1].reshape(parts - 1, b - a, len(channels))
-        total[a:b] = sums[-1].reshape(b - a, len(channels))
-    by_part = counts.reshape(parts, _PART, *shape)
-    before = np.zeros(shape, np.int64)
-    np.cumsum(total[:-1], axis=0, out=before[1:])
+        sums = sums.reshape(parts, b - a, -1).transpose(1, 0, 2)
+        before[1 + a * parts : 1 + b * parts] = sums.reshape(-1, len(channels))
+    total = np.add.reduce(before[1:].reshape(-1, parts, len(channels)), axis=1).astype(np.int32)
+    np.cumsum(before, axis=0, out=before)
     whole = np.concatenate([_whole(clip, n, block) for clip, n in zip(clips, blocks, strict=True)])
     ground = find_ground(total, highest, lowest, block, floor[channels], whole, first)
-    return Signals(rate_hz, blocks * block, first, by_part, before, within, highest, lowest, ground)
+    return Signals(
+        rate_hz,
+        block,
+        blocks * block,
+        first,
+        counts.view(np.int64),
+        before.reshape(len(before), -1, 2),
+        highest.reshape(len(highest), -1, 2),
+        lowest.reshape(len(lowest), -1, 2),
+        ground.by_row(),
+    )
 
 
 def _chosen(counts: Int32s, channels: Indices) -> Int32s:
@@ -195,7 +184,7 @@ def _chosen(counts: Int32s, channels: Indices) -> Int32s:
     first, n = int(channels[0]), len(channels)
     if (channels == np.arange(first, first + n)).all():
         return counts[:, first : first + n]
-    return np.ascontiguousarray(counts[:, channels])
+    return counts[:, channels]
 
 
 def _whole(clip: RawClip, n_blocks: int, block: int) -> Bools:

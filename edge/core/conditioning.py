@@ -24,6 +24,7 @@ _SLAB_CHUNKS = 256
 """Chunks whose extremes are taken at once: a slab stays in the cache."""
 
 _TILES_AT_ONCE = 64
+_BEYOND = 1 << 30
 
 TYPICAL_CONTACT_M = 0.25
 """Length of a lorry tyre's contact patch (facts: metrology 6.3)."""
@@ -214,17 +215,20 @@ class Baseline:
         quiet = np.zeros((0, 0, 0), np.bool_)
         while True:
             before = quiet
-            quiet = (high <= levels + releases) & (low >= levels - releases)
+            # Whole counts compare fast: one passes a bound where it passes the whole part of it.
+            quiet = (high <= _whole(np.floor(levels + releases))) & (
+                low >= _whole(np.ceil(levels - releases))
+            )
             seen = np.count_nonzero(quiet, axis=0)
             poor = np.flatnonzero((seen * 8 < self._tile).any(axis=1))
             taken = int(poor[0]) + 1 if len(poor) else len(seen)
             if before.shape == quiet.shape and (quiet[:, :taken] == before[:, :taken]).all():
                 break
             count = np.maximum(seen, 1)
-            twice = np.where(quiet, high, 0).sum(axis=0) + np.where(quiet, low, 0).sum(axis=0)
-            range_sum = twice - 2 * np.where(quiet, low, 0).sum(axis=0)
-            levels = _followed(self.level, twice / (2 * count), self._weight)
-            spreads = _followed(self._spread, range_sum / count, self._weight)
+            top = np.add.reduce(high * quiet, axis=0, dtype=np.int32)
+            bottom = np.add.reduce(low * quiet, axis=0, dtype=np.int32)
+            levels = _followed(self.level, (top / 2 + bottom / 2) / count, self._weight)
+            spreads = _followed(self._spread, (top - bottom) / count, self._weight)
             releases = self._release(spreads[:-1])
             after, levels = levels, levels[:-1]
         enough = seen[taken - 1] * 8 >= self._tile
@@ -237,10 +241,10 @@ class Baseline:
             self._recover(*last, enough)
         return levels[:taken], releases[:taken]
 
-    def _by_tile(self, extreme: Int32s) -> Floats:
+    def _by_tile(self, extreme: Int32s) -> Int32s:
         """Chunks of a tile, tiles, channels."""
         tiles = extreme.reshape(-1, self._tile, extreme.shape[1])
-        return np.ascontiguousarray(tiles.transpose(1, 0, 2), np.float64)
+        return np.ascontiguousarray(tiles.transpose(1, 0, 2))
 
     def _recover(self, top: Floats, bottom: Floats, enough: Bools) -> None:
         """Channels without quiet chunks: are they stepped, noisy, or is a wheel on them?"""
@@ -255,6 +259,11 @@ class Baseline:
         renewed = slipped | noisy | stepped
         self._set_noise(np.where(renewed, np.median(top - bottom, axis=0), self._spread))
         self._pressed_tiles[stepped] = 0
+
+
+def _whole(bound: Floats) -> Int32s:
+    """A whole bound as counts; beyond what 24 bits hold, none is passed."""
+    return np.clip(bound, -_BEYOND, _BEYOND).astype(np.int32)
 
 
 def _followed(start: Floats, seen: Floats, weight: float) -> Floats:

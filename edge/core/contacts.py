@@ -50,18 +50,18 @@ def find_contacts(signals: Signals) -> Contacts:
     # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
     low = np.floor(ground.base + release).astype(np.int32)
     high = np.floor(ground.base + HYSTERESIS * release).astype(np.int32)
-    pressed = signals.highest > low
-    block, row = np.nonzero(pressed[:, 0::2] | pressed[:, 1::2])
+    block, row = np.nonzero(_either(signals.highest > low))
     clip = of_clip[block]
     order = np.lexsort((block, row, clip))
     block, row, clip = block[order], row[order], clip[order]
-    laid = signals.counts.reshape(signals.block, *signals.highest.shape)
-    left, right = laid[:, block, 2 * row], laid[:, block, 2 * row + 1]
-    over = (left > low[block, 2 * row]) | (right > low[block, 2 * row + 1])
-    surely = (left > high[block, 2 * row]) | (right > high[block, 2 * row + 1])
+    into = np.arange(signals.block)
+    own = (block - signals.first_block[clip])[:, None] * signals.block + into
+    counts = signals.at(clip[:, None], row[:, None], own)
+    over = _either(counts > low[block, row][:, None])
+    surely = _either(counts > high[block, row][:, None])
     joined = (np.diff(block, prepend=-2) == 1) & (np.diff(row, prepend=-1) == 0)
     joined[1:] &= clip[1:] == clip[:-1]
-    found = runs(np.ascontiguousarray(over.T), np.ascontiguousarray(surely.T), joined)
+    found = runs(over, surely, joined)
     sure = found.sure >= 0
     start, last = found.start[sure], found.end[sure] - 1
     piece = start // signals.block
@@ -74,12 +74,16 @@ def find_contacts(signals: Signals) -> Contacts:
     return Contacts(clip, row, enter, leave, *_bounds(signals, clip, row, start, end))
 
 
+def _either(sides: Bools) -> Bools:
+    """The left or the right of the last axis."""
+    return np.asarray(sides[..., 0] | sides[..., 1])
+
+
 def _crossing(signals: Signals, clip: Indices, row: Indices, inside: Indices, step: int) -> Floats:
     """Where the stronger side crossed its threshold, between ``inside`` and the sample beyond."""
     outside = np.clip(inside + step, 0, signals.n_samples[clip] - 1)
     block = signals.first_block[clip] + inside // signals.block
-    base = signals.ground.base.reshape(len(signals.highest), -1, 2)[block, row]
-    bound = base + signals.release(clip, row)
+    bound = signals.ground.base[block, row] + signals.release(clip, row)
     above = signals.at(clip, row, inside) - bound
     below = np.minimum(signals.at(clip, row, outside) - bound, 0.0)
     side = above[:, 1] > above[:, 0]
@@ -122,9 +126,9 @@ def centres(signals: Signals, contacts: Contacts, plate: Bools) -> Floats:
     touch = np.repeat(np.arange(len(a)), length)
     into = np.arange(len(touch)) - first[touch]
     both = signals.at(strips.clip[touch], strips.row[touch], a[touch] + into)
-    counts = both.sum(axis=1, dtype=np.int64)
+    counts = both[:, 0] + both[:, 1]
     level = signals.level_at(strips.clip, strips.row, (strips.start + strips.end) / 2).sum(axis=1)
-    area = np.add.reduceat(counts, first) - level * length
+    area = np.add.reduceat(counts, first, dtype=np.int64) - level * length
     moment = np.add.reduceat(counts * into, first) - level * (length * (length - 1) / 2)
     sound = area > 0
     balance = a + moment / np.where(sound, area, 1.0)

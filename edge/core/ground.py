@@ -31,6 +31,10 @@ class Ground(NamedTuple):
     noise: Floats
     base: Floats
 
+    def by_row(self) -> Ground:
+        """The same with left and right of each row on an axis of their own."""
+        return Ground(*(values.reshape(*values.shape[:-1], -1, 2) for values in self))
+
 
 def find_ground(
     total: Int32s,

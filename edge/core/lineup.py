@@ -3,52 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
 from edge.core.axles import axle_speeds, find_axles, is_even, spans, trust
 from edge.core.conditioning import TYPICAL_CONTACT_M
 from edge.core.pulses import Touch
-from edge.records import Bools, Floats, Row
+from edge.records import Row
 
-__all__ = ["LineUp", "line_up"]
+__all__ = ["Axle", "line_up", "step_m"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LineUp:
-    """Axles in order of their time at row 0, one entry an axle in every field.
+class Axle(NamedTuple):
+    """An axle that no vehicle has claimed; its speed is negative if it goes backward.
 
-    ``touches`` are those of each axle, ``at_row_0_s`` and ``speed_mps`` (negative if reversed)
-    are (n_axles,), ``span`` (n_axles, 2) is from when to when it is on the array, in samples.
+    ``first_sample`` and ``end_sample`` tell from when to when it is on the array.
     """
 
-    touches: list[list[Touch]]
-    at_row_0_s: Floats
-    speed_mps: Floats
-    span: Floats
-
-    def __len__(self) -> int:
-        return len(self.touches)
-
-    def steps_m(self, chosen: Bools) -> Floats:
-        """Distances between chosen axles that follow each other."""
-        speed = np.abs(self.speed_mps[chosen])
-        return np.asarray(np.diff(self.at_row_0_s[chosen]) * (speed[1:] + speed[:-1]) / 2)
+    at_row_0_s: float
+    speed_mps: float
+    first_sample: float
+    end_sample: float
+    touches: Sequence[Touch]
 
 
-def line_up(touches: Sequence[Touch], rows: Sequence[Row], rate_hz: float) -> LineUp:
-    """Put touches of a lane's rows, in order of time on each row, together to axles."""
+def step_m(ahead: Axle, behind: Axle) -> float:
+    """Distance between two axles."""
+    speed_mps = (abs(ahead.speed_mps) + abs(behind.speed_mps)) / 2
+    return (behind.at_row_0_s - ahead.at_row_0_s) * speed_mps
+
+
+def line_up(touches: Sequence[Touch], rows: Sequence[Row], rate_hz: float) -> list[Axle]:
+    """Put touches of a lane's rows, in order of time on each row, together to axles.
+
+    They come in order of their time at row 0.
+    """
     by_row: list[list[Touch]] = [[] for _ in rows]
     for touch in touches:
         by_row[touch.row].append(touch)
     plain = _plain(by_row, rows, rate_hz)
-    return _tangled(by_row, rows, rate_hz) if plain is None else plain
+    axles = _tangled(by_row, rows, rate_hz) if plain is None else plain
+    return sorted(axles, key=itemgetter(0))
 
 
-def _plain(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> LineUp | None:
+def _plain(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> list[Axle] | None:
     """Axles that met every row in turn at even speed, as nearly all do; None where in doubt.
 
     With so few numbers plain floats are the fastest.
@@ -72,10 +73,8 @@ def _plain(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> Li
         speed = way_m[-1] / (own_s[-1] - own_s[0])
         at_0_s = sum(t - x / speed for t, x in zip(own_s, way_m, strict=True)) / len(rows)
         first, last = (own[-1], own[0]) if backward else (own[0], own[-1])
-        axles.append((at_0_s, speed, first.enter_sample, last.leave_sample, list(own)))
-    axles.sort(key=itemgetter(0))
-    table = np.array([axle[:4] for axle in axles], np.float64)
-    return LineUp([axle[4] for axle in axles], table[:, 0], table[:, 1], table[:, 2:])
+        axles.append(Axle(at_0_s, speed, first.enter_sample, last.leave_sample, own))
+    return axles
 
 
 def _rough_mps(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> float:
@@ -90,7 +89,7 @@ def _rough_mps(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -
     return speeds[len(speeds) // 2]
 
 
-def _tangled(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> LineUp:
+def _tangled(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> list[Axle]:
     laid = [touch for own in by_row for touch in own]
     table = np.array(laid, np.int64).reshape(-1, len(Touch._fields))
     row, enter_s, leave_s = table[:, 1], table[:, 2] / rate_hz, table[:, 3] / rate_hz
@@ -104,6 +103,6 @@ def _tangled(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> 
     at_0_s = np.where(seen, at_s - way_m / speed[:, None], 0.0).sum(axis=1) / seen.sum(axis=1)
     backward = np.full(len(speed), len(speed) > 0 and bool(speed[0] < 0))
     span = spans(found.of(enter_s), found.of(leave_s), way_m, speed, backward) * rate_hz
-    order = np.argsort(at_0_s, kind="stable")
-    of_axle = [[laid[k] for k in found.touch[i].tolist() if k >= 0] for i in order]
-    return LineUp(of_axle, at_0_s[order], speed[order], span[order])
+    of_axle = [[laid[k] for k in own if k >= 0] for own in found.touch.tolist()]
+    values = (at_0_s.tolist(), speed.tolist(), *span.T.tolist())
+    return list(map(Axle, *values, of_axle))

@@ -7,17 +7,18 @@ a vehicle. Each decision falls at a sample that the data alone fix, never at the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from edge.core.conditioning import TYPICAL_CONTACT_M
-from edge.core.lineup import LineUp, line_up
+from edge.core.lineup import Axle, line_up, step_m
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam, Interval
-from edge.records import Bools, Flag, InputEdge, LaneLayout
+from edge.records import Flag, InputEdge, LaneLayout
 
 __all__ = ["MAX_SPACING_M", "LaneTracker", "Window"]
 
@@ -242,63 +243,64 @@ class LaneTracker:
 
     def _by_beam(self, beam: Beam, now: int) -> list[Window]:
         """The vehicle of the oldest interval, and what passed before it unseen by the beam."""
-        axles = line_up(self._touches, self._lane.rows, self._rate_hz)
-        crossing_s = axles.at_row_0_s + (beam.position_m - self._position_m[0]) / axles.speed_mps
-        number, away_s = beam.assign(crossing_s * self._rate_hz)
-        strange = away_s * np.abs(axles.speed_mps) > _BUMPER_M
-        ended = beam.intervals.pop(0)
-        mine = (number == 0) & ~strange
-        missed = strange & (crossing_s * self._rate_hz < ended.start_sample)
-        windows = self._split(axles, mine, now, self._believed(axles, mine))
-        if missed.any():
-            windows += self._split(axles, missed, now, Flag.SEPARATOR_FAULT)
-        self._keep(axles, ~(mine | missed))
+        mine: list[Axle] = []
+        missed: list[Axle] = []
+        later: list[Axle] = []
+        ahead_m = beam.position_m - self._position_m[0]
+        for axle in line_up(self._touches, self._lane.rows, self._rate_hz):
+            crossing = (axle.at_row_0_s + ahead_m / axle.speed_mps) * self._rate_hz
+            number, away = beam.nearest(crossing)
+            strange = away / self._rate_hz * abs(axle.speed_mps) > _BUMPER_M
+            if strange and crossing < beam.intervals[0].start_sample:
+                missed.append(axle)
+            elif number == 0 and not strange:
+                mine.append(axle)
+            else:
+                later.append(axle)
+        beam.intervals.pop(0)
+        windows = self._split(mine, now, self._believed(mine))
+        windows += self._split(missed, now, Flag.SEPARATOR_FAULT)
+        self._keep(later)
         return sorted(windows)
 
-    def _believed(self, axles: LineUp, mine: Bools) -> Flag:
+    def _believed(self, mine: Sequence[Axle]) -> Flag:
         """What to think of one interval of the beam over axles that are far apart in time."""
-        slowest_mps = float(np.abs(axles.speed_mps[mine]).min(initial=np.inf))
+        slowest_mps = min((abs(axle.speed_mps) for axle in mine), default=np.inf)
         if self._pauses or slowest_mps < STOP_SHARE * self._lane.speed_min_mps:
             return Flag.STOPPED
-        torn = bool((axles.steps_m(mine) > MAX_SPACING_M).any())
+        torn = any(step_m(*pair) > MAX_SPACING_M for pair in pairwise(mine))
         return Flag.SEPARATOR_FAULT if torn else Flag.NONE
 
     def _by_distance(self, now: int, flags: Flag) -> list[Window]:
         """Every pending axle, parted where no vehicle is that long between two axles."""
-        axles = line_up(self._touches, self._lane.rows, self._rate_hz)
-        everything = np.ones(len(axles), np.bool_)
-        windows = self._split(axles, everything, now, flags)
-        self._keep(axles, ~everything)
+        windows = self._split(line_up(self._touches, self._lane.rows, self._rate_hz), now, flags)
+        self._keep([])
         return windows
 
-    def _split(self, axles: LineUp, chosen: Bools, now: int, flags: Flag) -> list[Window]:
-        members = np.flatnonzero(chosen)
-        steps_m = axles.steps_m(chosen)
+    def _split(self, axles: Sequence[Axle], now: int, flags: Flag) -> list[Window]:
         by_beam = self._beam is not None and Flag.SEPARATOR_FAULT not in flags
         windows = []
-        apart = steps_m > (np.inf if Flag.STOPPED in flags else MAX_SPACING_M)
-        for part in np.split(members, np.flatnonzero(apart) + 1):
-            touches = [t for i in part for t in axles.touches[i]]
-            if not any(len(axles.touches[i]) > 1 for i in part):
-                self.stray += len(touches)
+        for part in _parts(axles, np.inf if Flag.STOPPED in flags else MAX_SPACING_M):
+            if all(len(axle.touches) < 2 for axle in part):
+                self.stray += sum(len(axle.touches) for axle in part)
                 continue
-            inside = np.zeros_like(chosen)
-            inside[part] = True
-            doubtful = not by_beam and (axles.steps_m(inside) > _DOUBTFUL_SPACING_M).any()
-            first = round(axles.span[part, 0].min())
-            end = round(axles.span[part, 1].max())
-            doubt = Flag.AMBIGUOUS if doubtful else Flag.NONE
-            before_m = (
-                (first - self._begin_sample) / self._rate_hz * np.abs(axles.speed_mps[part[0]])
-            )
-            if not by_beam and before_m < MAX_SPACING_M:
-                doubt |= Flag.INCOMPLETE
-            windows.append(Window(first, end, now, flags | doubt))
+            doubt = Flag.NONE if by_beam else self._doubt(part)
+            first = min(axle.first_sample for axle in part)
+            end = max(axle.end_sample for axle in part)
+            windows.append(Window(round(first), round(end), now, flags | doubt))
         return windows
 
-    def _keep(self, axles: LineUp, chosen: Bools) -> None:
-        kept = [t for i in np.flatnonzero(chosen).tolist() for t in axles.touches[i]]
-        self._touches = sorted(kept, key=lambda t: t.leave_sample)
+    def _doubt(self, part: Sequence[Axle]) -> Flag:
+        """Doubts of axles that distance alone put together."""
+        far = any(step_m(*pair) > _DOUBTFUL_SPACING_M for pair in pairwise(part))
+        first = min(axle.first_sample for axle in part)
+        since_s = (first - self._begin_sample) / self._rate_hz
+        cut = since_s * abs(part[0].speed_mps) < MAX_SPACING_M
+        return (Flag.AMBIGUOUS if far else Flag.NONE) | (Flag.INCOMPLETE if cut else Flag.NONE)
+
+    def _keep(self, axles: Sequence[Axle]) -> None:
+        kept = [touch for axle in axles for touch in axle.touches]
+        self._touches = sorted(kept, key=attrgetter("leave_sample"))
         if not kept:
             self._pauses = 0
             self._renew_trust()
@@ -306,3 +308,14 @@ class LaneTracker:
     def _renew_trust(self) -> None:
         if self._beam is not None and not self._touches and not self._on:
             self._beam.renew_trust()
+
+
+def _parts(axles: Sequence[Axle], longest_m: float) -> list[list[Axle]]:
+    """Axles parted where they are farther apart than that."""
+    parts: list[list[Axle]] = []
+    for axle in axles:
+        if parts and step_m(parts[-1][-1], axle) <= longest_m:
+            parts[-1].append(axle)
+        else:
+            parts.append([axle])
+    return parts
