@@ -32,7 +32,7 @@ _APART = 0.12
 _UNSEEN_KG = 1e9
 _SLOWEST_MPS = 0.1
 
-_BAD_ROW_SIGMA = 7.0
+_BAD_ROW_SIGMA = 10.0
 """A row this far off the others, all axles alike, does not measure."""
 _BAD_TO_GOOD = 6.0
 """It is further off by this than any other row: else it is the vehicle that swings."""
