@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.records import Bools, Floats, Gains, Indices, Int32s, LaneLayout
 
-__all__ = ["CHUNK", "Baseline", "extremes", "floor_counts", "range_per_sigma"]
+__all__ = ["CHUNK", "Baseline", "extremes", "floor_counts", "range_per_sigma", "renewal_samples"]
 
 CHUNK = 64
 """Samples in a chunk; a power of two, so that extremes halve down."""
@@ -98,6 +98,11 @@ def floor_counts(lanes: Sequence[LaneLayout], gains: Gains) -> Floats:
     return floor
 
 
+def renewal_samples(rate_hz: float) -> int:
+    """Samples after which the baseline is renewed, again and again from the stream's first."""
+    return CHUNK * max(1, round(_TILE_S * rate_hz / CHUNK))
+
+
 class Baseline:
     """Level and release threshold per channel, renewed twice a second from quiet chunks only.
 
@@ -120,7 +125,7 @@ class Baseline:
     """
 
     def __init__(self, rate_hz: float, floor: Floats, partner: Indices) -> None:
-        self._tile = max(1, round(_TILE_S * rate_hz / CHUNK))
+        self._tile = renewal_samples(rate_hz) // CHUNK
         self._floor = floor
         self._partner = partner
         self._highest = np.empty((self._tile, len(floor)), np.int32)
