@@ -47,6 +47,16 @@ class Motion:
         """Standard uncertainty of the speed in the middle of the passage."""
         return float(np.sqrt(self.covariance[0, 0]))
 
+    @property
+    def acceleration_mps2(self) -> float:
+        """Acceleration in the middle of the passage, 0 where it was not fitted."""
+        return 2 * float(self.coefficients[1]) if len(self.coefficients) > 1 else 0.0
+
+    @property
+    def u_acceleration_mps2(self) -> float:
+        """Standard uncertainty of the acceleration, infinite where it was not fitted."""
+        return 2 * float(np.sqrt(self.covariance[1, 1])) if len(self.coefficients) > 1 else np.inf
+
 
 def follow(centre_s: Floats, position_m: Floats, u_time_s: float) -> Motion:
     """Fit one motion to all axles and rows by least squares.

@@ -19,6 +19,7 @@ from edge.core.modes import PRIOR, Dynamics
 from edge.core.motion import Motion, follow
 from edge.core.sight import Sight, look
 from edge.core.straddling import straddles
+from edge.core.transfer import load_transfer
 from edge.core.uncertainty import Fusion, fuse, sum_variance
 from edge.records import (
     AxleGroup,
@@ -100,11 +101,21 @@ def weigh(
     spacing_m = np.abs(np.diff(motion.behind_m))
     group = np.concatenate([[0], np.cumsum(spacing_m > GROUP_SPACING_M)])
     shared_kg = _shared_kg(fusion, wheel_kg, rows, motion.u_speed_mps / speed_mps)
+    each = np.ones(len(vehicle))
+    transfer_kg, u_transfer_kg = load_transfer(
+        fusion.load_kg,
+        motion.behind_m,
+        vehicle,
+        each * motion.acceleration_mps2,
+        each * motion.u_acceleration_mps2,
+        lane.grade,
+    )
+    shared_kg = np.concatenate([shared_kg, u_transfer_kg], axis=1)
     u_axle, u_group, u_gross = (
         np.sqrt(sum_variance(fusion, shared_kg, group, part))
         for part in (np.arange(len(group)), group, vehicle)
     )
-    load_kg = np.round(fusion.load_kg, _DIGITS)
+    load_kg = np.round(fusion.load_kg - transfer_kg, _DIGITS)
     side_kg = _sides(load_kg, wheel_kg)
     axle_flags = quality.axle_flags(
         load_kg, side_kg, contact_m, lane, _saturated(signals, sight), _in_gap(clip, sight)
