@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -235,7 +236,8 @@ def record(*, station_file: Path, directory: Path, seconds: float | None) -> Non
 @click.option(
     "--out", type=ANY_PATH, required=True, help="Table of vehicles: .csv, .jsonl or .parquet."
 )
-def replay(*, recording: Path, station_file: Path, out: Path) -> None:
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; all processors if not given.")
+def replay(*, recording: Path, station_file: Path, out: Path, jobs: int | None) -> None:
     """Weigh and judge a recording again, with the code of the live station."""
     from edge.config import load_station
     from edge.replay import replay_vehicles, vehicle_rows
@@ -243,7 +245,9 @@ def replay(*, recording: Path, station_file: Path, out: Path) -> None:
 
     config = load_station(station_file)
     with click.progressbar(length=1000, label="重算 / replay", file=sys.stderr) as bar:
-        vehicles = replay_vehicles(recording, config, progress=_fraction(bar))
+        vehicles = replay_vehicles(
+            recording, config, progress=_fraction(bar), jobs=jobs or os.cpu_count() or 1
+        )
         write_table(out, vehicle_rows(vehicles, config))
     click.echo(f"车辆表 / table of vehicles → {out}", err=True)
 

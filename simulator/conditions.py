@@ -6,45 +6,35 @@ are what a station meets in a year; ``simulator.expectation`` says what it may m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import Any
 
-import numpy as np
-
 from edge.config import StationConfig
 from edge.records import ADC_FULL_SCALE, LaneLayout
+from simulator.drivers import (
+    LANE_M,
+    Driver,
+    Neighbour,
+    as_ever,
+    backs_off,
+    changes_lane,
+    changes_speed,
+    rides_beside,
+    stops_and_goes,
+    straddles,
+)
 from simulator.kinds import Span
 from simulator.layouts import without_separators
-from simulator.motion import Shift, Stop
 from simulator.scenario import Scenario
 from simulator.seeds import stream
 from simulator.traffic import Plan, traffic_plans
 from simulator.world import World
 
-LANE_M = 3.5
-"""Lanes of a condition lie side by side, this far apart."""
-
 _FREE_KMH = {"strip": (40.0, 90.0), "plate": (6.0, 25.0)}
 _ALONE_M = 60.0
 """Way in which a vehicle that needs two lanes has them for itself."""
-
-Driver = Callable[[Plan, LaneLayout, "Neighbour", np.random.Generator], Plan]
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """Where the next lane is: 1 to the right, -1 to the left; and whether there is one at all."""
-
-    side: int
-    exists: bool
-
-
-def _as_ever(
-    plan: Plan, lane: LaneLayout, neighbour: Neighbour, chance: np.random.Generator
-) -> Plan:
-    return plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +47,7 @@ class Condition:
     traffic: Mapping[str, Any] = field(default_factory=dict)
     scenario: Mapping[str, Any] = field(default_factory=dict)
     speed_kmh: Span | None = None
-    driver: Driver = _as_ever
+    driver: Driver = as_ever
     alone: bool = False
     """One vehicle at a time over all lanes, because each may need two."""
     fault: Mapping[str, Any] | None = None
@@ -112,7 +102,7 @@ class Condition:
     ) -> Iterator[Plan]:
         chance = stream(seed, "drivers", self.name, number)
         section = scenario.traffic_of(number)
-        neighbour = Neighbour(1 if number + 1 < lanes else -1, lanes > 1)
+        neighbour = Neighbour(1 if number + 1 < lanes else -1)
         drawn = traffic_plans(section, number, lane, scenario.lead_in_s, seed)
         turn_s = _ALONE_M / (section.speed_kmh[0] / 3.6)
         for turn, plan in zip(count(), drawn, strict=False):
@@ -128,61 +118,6 @@ _HARD: dict[str, dict[str, Any]] = {
     "electronics": {"pink_n": 8.0, "cross_talk_rel": 0.0005},
 }
 """What no real site is without."""
-
-
-def _straddles(
-    plan: Plan, lane: LaneLayout, neighbour: Neighbour, chance: np.random.Generator
-) -> Plan:
-    lateral_m = neighbour.side * (LANE_M / 2 + chance.normal(0, 0.15))
-    return replace(plan, vehicle=plan.vehicle.beside(float(lateral_m)))
-
-
-def _rides_beside(
-    plan: Plan, lane: LaneLayout, neighbour: Neighbour, chance: np.random.Generator
-) -> Plan:
-    """Away from the next lane, so that the wheels of one side lose their sensors."""
-    lateral_m = -neighbour.side * chance.uniform(0.65, 1.5)
-    return replace(plan, vehicle=plan.vehicle.beside(float(lateral_m)))
-
-
-def _changes_lane(
-    plan: Plan, lane: LaneLayout, neighbour: Neighbour, chance: np.random.Generator
-) -> Plan:
-    middle_m = chance.uniform(lane.rows[0].position_m, lane.rows[-1].position_m)
-    half_m = 2.5 * plan.speed_mps / 2 + 4.0
-    by_m = neighbour.side * LANE_M
-    return replace(plan, shift=Shift(middle_m - half_m, middle_m + half_m, by_m))
-
-
-def _stops_and_goes(
-    plan: Plan, lane: LaneLayout, neighbour: Neighbour, chance: np.random.Generator
-) -> Plan:
-    """One to three halts with some part on the array."""
-    low_m = lane.rows[0].position_m - 0.5
-    high_m = lane.rows[-1].position_m + plan.vehicle.wheelbase_m
-    at_m = np.sort(chance.uniform(low_m, high_m, int(chance.integers(1, 4))))
-    apart = np.concatenate([[True], np.diff(at_m) > 0.4])
-    stops = tuple(Stop(float(m), float(chance.uniform(0.8, 4.0))) for m in at_m[apart])
-    return replace(plan, stops=stops, change_rel=0.0)
-
-
-def _backs_off(
-    plan: Plan, lane: LaneLayout, neighbour: Neighbour, chance: np.random.Generator
-) -> Plan:
-    """After some of its axles have passed some of the rows."""
-    low_m = lane.rows[0].position_m + 0.3
-    at_m = chance.uniform(low_m, lane.rows[-1].position_m + plan.vehicle.wheelbase_m)
-    stop = Stop(float(at_m), float(chance.uniform(0.8, 3.0)))
-    return replace(plan, stops=(stop,), change_rel=0.0, backs_off=True)
-
-
-def _changes_speed(low: float, high: float) -> Driver:
-    def driver(
-        plan: Plan, lane: LaneLayout, neighbour: Neighbour, chance: np.random.Generator
-    ) -> Plan:
-        return replace(plan, change_rel=float(chance.uniform(low, high)))
-
-    return driver
 
 
 _LONG = {"1555": 1, "1557": 1, "1577": 1, "15557": 1, "15577": 1, "115577": 1}
@@ -213,7 +148,7 @@ CONDITIONS: dict[str, Condition] = {
             "在传感器上走走停停",
             "stop and go on the sensors",
             speed_kmh=(6.0, 18.0),
-            driver=_stops_and_goes,
+            driver=stops_and_goes,
         ),
         Condition(
             "reverse_off",
@@ -221,21 +156,21 @@ CONDITIONS: dict[str, Condition] = {
             "onto the sensors and off again backward",
             {"flow_per_h": 120},
             speed_kmh=(5.0, 12.0),
-            driver=_backs_off,
+            driver=backs_off,
         ),
-        Condition("straddle", "骑压两个车道", "astride two lanes", driver=_straddles, alone=True),
+        Condition("straddle", "骑压两个车道", "astride two lanes", driver=straddles, alone=True),
         Condition(
             "wheel_beside",
             "一侧车轮压在传感器之外",
             "the wheels of one side beside the sensors",
             scenario={"lane_lateral_m": []},
-            driver=_rides_beside,
+            driver=rides_beside,
         ),
         Condition(
             "lane_change",
             "在传感器阵列上变道",
             "changing lane on the array",
-            driver=_changes_lane,
+            driver=changes_lane,
             alone=True,
         ),
         Condition(
@@ -267,7 +202,7 @@ CONDITIONS: dict[str, Condition] = {
             "在传感器上制动",
             "braking on the array",
             {"load": _LAWFUL},
-            driver=_changes_speed(-0.9, -0.2),
+            driver=changes_speed(-0.9, -0.2),
         ),
         Condition(
             "accelerating",
@@ -275,7 +210,7 @@ CONDITIONS: dict[str, Condition] = {
             "gaining speed on the array",
             {"load": _LAWFUL},
             speed_kmh=(15.0, 40.0),
-            driver=_changes_speed(0.2, 1.5),
+            driver=changes_speed(0.2, 1.5),
         ),
         Condition("crawl_3_kmh", "以 3 km/h 蠕行", "crawling at 3 km/h", speed_kmh=(2.8, 4.0)),
         Condition("fast_120_kmh", "车速约 120 km/h", "about 120 km/h", speed_kmh=(105.0, 123.0)),

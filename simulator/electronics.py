@@ -73,8 +73,7 @@ class Electronics:
         warm_k = self._weather.temperature_c(time_s[0]) - 20.0
         self._talk_across(force_n)
         force_n *= 1 + section.span_ppm_per_k * 1e-6 * warm_k
-        force_n += self._background_n(time_s) + section.zero_n_per_k * warm_k
-        force_n += np.sin(2 * np.pi * _HUM_HZ * time_s + self._hum_phase)[:, None] * self._hum_n
+        force_n += self._background_n(time_s, section.zero_n_per_k * warm_k)
         noise = stream(self._seed, "noise", self._device, chunk).standard_normal(
             force_n.shape, dtype=np.float32
         )
@@ -94,10 +93,12 @@ class Electronics:
             force_n[:, 1:] += part * alone[:, :-1]
             force_n[:, :-1] += part * alone[:, 1:]
 
-    def _background_n(self, time_s: Floats) -> Floats:
-        """Zero and slow drift: a line over the chunk, its ends on sums of slow waves."""
+    def _background_n(self, time_s: Floats, offset_n: float) -> Floats:
+        """Zero, slow drift and hum: a line over the chunk, its ends on sums of slow waves."""
         ends_s = time_s[[0, -1]]
         angle = 2 * np.pi * ends_s[:, None, None] / self._drift_s[:, None] + self._drift_phase
-        start, end = self._zero_n + (self._drift_n * np.sin(angle)).sum(axis=1)
+        start, end = self._zero_n + offset_n + (self._drift_n * np.sin(angle)).sum(axis=1)
         part = (time_s - ends_s[0]) / (ends_s[1] - ends_s[0])
-        return np.asarray(start + part[:, None] * (end - start))
+        hum = np.sin(2 * np.pi * _HUM_HZ * time_s + self._hum_phase)
+        shapes = np.stack([1 - part, part, hum], axis=1)
+        return np.asarray(shapes @ np.stack([start, end, self._hum_n]))

@@ -89,22 +89,22 @@ class LaneSensors:
         ``aside_m`` is the middle of the vehicle's own lane against the middle of this one.
         """
         contacts_m = wheel_ends(passing.vehicle).contact_m
+        at_m = np.array([row.position_m for row in self.layout.rows])
+        covered = [self.covered(passing, axle, at_m, aside_m) for axle in range(len(contacts_m))]
         return [
             pulse
             for axle, contact_m in enumerate(contacts_m)
-            if self._reaches(passing, axle, aside_m)
-            for row in range(len(self.layout.rows))
-            for pulse in self._row_pulses(passing, forces, axle, row, contact_m, rate_hz, aside_m)
+            for row in range(len(at_m))
+            if covered[axle].any()
+            for pulse in self._row_pulses(
+                passing, forces, axle, row, contact_m, rate_hz, covered[axle][..., [row]], aside_m
+            )
         ]
 
     def covered(self, passing: Passing, axle: int, at_m: Floats, aside_m: float = 0.0) -> Floats:
         """Share (2 sensors, 2 wheels, n) of an axle's wheels at positions on the road."""
         lateral_m = passing.lateral_m(at_m) + aside_m
         return covered_share(passing.vehicle, axle, lateral_m, self.length_m)
-
-    def _reaches(self, passing: Passing, axle: int, aside_m: float) -> bool:
-        at_m = np.array([row.position_m for row in self.layout.rows])
-        return bool(self.covered(passing, axle, at_m, aside_m).any())
 
     def _row_pulses(
         self,
@@ -114,6 +114,7 @@ class LaneSensors:
         number: int,
         contact_m: Floats,
         rate_hz: float,
+        covered: Floats,
         aside_m: float,
     ) -> Iterator[Pulse]:
         """Left and right pulse of one axle on one row, once for each time it rolls over it."""
@@ -128,7 +129,9 @@ class LaneSensors:
             at_m = motion.position_m(time_s) - behind_m
             distance_m = at_m - row.position_m - skew_m[:, None, None]
             shares = pressed_share(distance_m, contact_m[:, None], row.width_m)
-            shares *= self.covered(passing, axle, at_m if passing.shift else at_m[:1], aside_m)
+            if passing.shift:
+                covered = self.covered(passing, axle, at_m, aside_m)
+            shares *= covered
             pressed_n = np.einsum("swn,wn->sn", shares, forces.at(axle, time_s))
             for side, channel in enumerate((row.left, row.right)):
                 if pressed_n[side].any():

@@ -15,7 +15,15 @@ import numpy as np
 
 from edge.records import Bools, Floats, Gains, Indices, Int32s, LaneLayout
 
-__all__ = ["CHUNK", "Baseline", "extremes", "floor_counts", "range_per_sigma", "side_by_side"]
+__all__ = [
+    "CHUNK",
+    "Baseline",
+    "extremes",
+    "floor_counts",
+    "range_per_sigma",
+    "renewal_samples",
+    "side_by_side",
+]
 
 CHUNK = 64
 """Samples in a chunk."""
@@ -114,6 +122,11 @@ def floor_counts(lanes: Sequence[LaneLayout], gains: Gains) -> Floats:
     return floor
 
 
+def renewal_samples(rate_hz: float) -> int:
+    """Samples after which the baseline is renewed, again and again from the stream's first."""
+    return CHUNK * max(1, round(_TILE_S * rate_hz / CHUNK))
+
+
 class Baseline:
     """Level and release threshold per channel, renewed twice a second from quiet chunks only.
 
@@ -136,7 +149,7 @@ class Baseline:
     """
 
     def __init__(self, rate_hz: float, floor: Floats, partner: Indices) -> None:
-        self._tile = max(1, round(_TILE_S * rate_hz / CHUNK))
+        self._tile = renewal_samples(rate_hz) // CHUNK
         self._floor = floor
         self._noise_per_spread = NOISE_FACTOR / range_per_sigma(CHUNK)
         self._partner = partner

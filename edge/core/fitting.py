@@ -30,7 +30,17 @@ from edge.core.learn import (
     VEHICLES,
     Variogram,
 )
-from edge.core.modes import CENTRES_KMH, KINDS, PRIOR, U_HOP_HZ, Cell, Dynamics, Kind, correlation
+from edge.core.modes import (
+    CENTRES_KMH,
+    KINDS,
+    PRIOR,
+    U_HOP_HZ,
+    Cell,
+    Dynamics,
+    Kind,
+    correlation,
+    lie_correlation,
+)
 from edge.records import Floats, LaneLayout
 
 __all__ = ["fit"]
@@ -70,7 +80,7 @@ class _Evidence:
     axle_alike: float
 
 
-def fit(variogram: Variogram, prior: Dynamics = PRIOR) -> Dynamics:
+def fit(variogram: Variogram, prior: Dynamics = PRIOR, *, one_road: bool = True) -> Dynamics:
     """The dynamics of a lane, as far as its traffic has shown them.
 
     Parameters
@@ -78,6 +88,8 @@ def fit(variogram: Variogram, prior: Dynamics = PRIOR) -> Dynamics:
     variogram : Variogram
     prior : Dynamics
         What holds where nothing was seen, and draws where little was.
+    one_road : bool
+        Whether all passages met the same road, so that it has a bias on each row.
 
     Returns
     -------
@@ -87,7 +99,7 @@ def fit(variogram: Variogram, prior: Dynamics = PRIOR) -> Dynamics:
     kinds, columns = [], []
     for number in range(KINDS):
         seen = {
-            s: _evidence(variogram, s, number)
+            s: _evidence(variogram, s, number, one_road)
             for s in range(len(CENTRES_KMH))
             if variogram.whole[s * KINDS + number, VEHICLES]
         }
@@ -104,7 +116,7 @@ def fit(variogram: Variogram, prior: Dynamics = PRIOR) -> Dynamics:
     return Dynamics(prior.version, tuple(kinds), tuple(zip(*columns, strict=True)))
 
 
-def _evidence(variogram: Variogram, speed: int, kind: int) -> _Evidence:
+def _evidence(variogram: Variogram, speed: int, kind: int, one_road: bool) -> _Evidence:
     cell = speed * KINDS + kind
     pairs, whole = variogram.pairs[cell], variogram.whole[cell].astype(np.float64)
     count = pairs[:, 0].astype(np.float64)
@@ -118,7 +130,7 @@ def _evidence(variogram: Variogram, speed: int, kind: int) -> _Evidence:
     # Axles of one vehicle repeat each other, so it is vehicles that count.
     chance = float(np.mean(square - mean**2)) / 2 / vehicles
     kept = max(0.0, 1 - chance / max(float(np.mean(bias**2)), 1e-12)) if n_rows > 1 else 0.0
-    bias = kept * bias
+    bias = kept * one_road * bias
     step = bias[second] - bias[first]
     known = whole[KNOWN]
     return _Evidence(
@@ -152,7 +164,7 @@ def _design(evidence: _Evidence, kind: Kind) -> Floats:
         wave = correlation(evidence.lag_s, hz, u_hz)
         half = (part[first] ** 2 + part[second] ** 2) / 2 - part[first] * part[second] * wave
         columns.append(np.append(half, np.mean(part**2)) * evidence.kmh)
-    columns.append(np.ones(len(first) + 1))
+    columns.append(np.append(1 - lie_correlation(evidence.lag_s * evidence.kmh / 3.6), 1.0))
     return np.stack(columns, axis=1)
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "Swing",
     "correlation",
     "kind_of",
+    "lie_correlation",
     "load_scale",
     "speed_bin",
 ]
@@ -74,8 +75,8 @@ class Cell:
     bounce, hop : float
         Variance over the square of the static load, per km/h, of an axle of ``REFERENCE_KG``.
     alone : float
-        Variance that each row has for itself, of the same axle: how it lies in the road (a wheel
-        on a rise of a millimetre carries more, at any speed), where along it the wheel runs.
+        Variance that each place of the road has for itself, of the same axle: a wheel of a bogie
+        that stands on a rise of a millimetre carries more, at any speed.
     group_correlation, axle_correlation : float
         Correlation of the errors of two axles of one group, and of two groups of a vehicle.
     weight : float
@@ -206,6 +207,15 @@ def correlation(lag_s: Floats, hz: Floats | float, u_hz: Floats | float) -> Floa
 
 _LIE_REL = 0.012
 """A millimetre under a spring of steel is 1 kN, 2 % of a laden wheel."""
+
+
+_LIE_REACH_M = 1.1
+
+
+def lie_correlation(distance_m: Floats) -> Floats:
+    """Correlation of what two places do to a wheel by how they lie: the reach of a bogie."""
+    part = np.abs(distance_m) / _LIE_REACH_M
+    return np.asarray(np.exp(-part * np.sqrt(part)))
 
 
 def _prior() -> Dynamics:

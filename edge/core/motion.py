@@ -60,6 +60,17 @@ class Motion:
         """Standard uncertainty of the speed in the middle of the passage: (n_vehicles,)."""
         return np.asarray(np.sqrt(self.covariance[:, 0, 0]))
 
+    @property
+    def acceleration_mps2(self) -> Floats:
+        """Acceleration in the middle of the passage, 0 where it was not fitted: (n_vehicles,)."""
+        return np.asarray(2 * self.coefficients[:, 1])
+
+    @property
+    def u_acceleration_mps2(self) -> Floats:
+        """Standard uncertainty of the acceleration, infinite where it was not fitted."""
+        variance = self.covariance[:, 1, 1]
+        return np.where(variance > 0, 2 * np.sqrt(variance), np.inf)
+
 
 def follow(centre_s: Floats, position_m: Floats, u_time_s: float, vehicle: Indices) -> Motion:
     """Fit one motion to all axles and rows of each vehicle by least squares.

@@ -110,6 +110,17 @@ class Pipeline:
         self._gaps: list[tuple[int, int]] = []
         self._windows: list[tuple[Window, int]] = []
 
+    def resume(self, begun_sample: int, first_sample: int) -> None:
+        """Enter a stream that began at ``begun_sample``; the next block begins at ``first_sample``.
+
+        What it answers is that of a pipeline which saw the whole stream once everything that was
+        under way has passed and the baseline has settled. ``first_sample`` lies whole multiples of
+        :func:`~edge.core.conditioning.renewal_samples` behind the stream's begin.
+        """
+        self._begin(first_sample)
+        self._started = True
+        self._trackers = [LaneTracker(lane, self.rate_hz, begun_sample) for lane in self.lanes]
+
     def step(self, block: SampleBlock, edges: Sequence[InputEdge] = ()) -> list[Passage]:
         """Take the next samples; give the vehicles that are complete with them.
 

@@ -18,7 +18,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge.core.modes import PRIOR, U_HOP_HZ, Dynamics, Swing, correlation, kind_of, load_scale
+from edge.core.modes import (
+    PRIOR,
+    U_HOP_HZ,
+    Dynamics,
+    Swing,
+    correlation,
+    kind_of,
+    lie_correlation,
+    load_scale,
+)
 from edge.records import Bools, Floats, Indices
 
 __all__ = ["Fusion", "Observations", "fuse", "sum_variance"]
@@ -32,7 +41,7 @@ _APART = 0.12
 _UNSEEN_KG = 1e9
 _SLOWEST_MPS = 0.1
 
-_BAD_ROW_SIGMA = 7.0
+_BAD_ROW_SIGMA = 10.0
 """A row this far off the others, all axles alike, does not measure."""
 _BAD_TO_GOOD = 6.0
 """It is further off by this than any other row: else it is the vehicle that swings."""
@@ -111,7 +120,7 @@ def fuse(
     valid &= ~left_out
     load = np.where(valid, seen.load_kg, 0.0)
     rough = _mean(seen.load_kg, valid)
-    system = _covariance_kg2(seen, valid, rough, swing)
+    system = _covariance_kg2(seen, valid, rough, swing, speed_mps)
     solved = np.linalg.solve(system, np.stack([np.ones_like(load), load], axis=2))
     information = np.where(valid, solved[:, :, 0], 0.0)
     total = _sum(information)
@@ -147,7 +156,9 @@ def _scale(scatter: Floats, freedom: Floats, swing: Swing, vehicle: Indices) -> 
     return np.asarray(np.maximum((swing.weight + shown) / (swing.weight + known), _LEAST_SCALE))
 
 
-def _covariance_kg2(seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing) -> Floats:
+def _covariance_kg2(
+    seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing, speed_mps: Floats
+) -> Floats:
     """Covariance of an axle's observations about its static load: (n_axles, m, m)."""
     time = np.where(valid, seen.time_s, 0.0)
     length = np.where(valid, seen.length_s, 0.0)
@@ -162,8 +173,8 @@ def _covariance_kg2(seen: Observations, valid: Bools, rough_kg: Floats, swing: S
         part = np.sinc(hz[:, None] * length)
         wave = correlation(lag, hz[:, None, None], u_hz[:, None, None])
         relative += (variance * sill2)[:, None, None] * part[:, :, None] * part[:, None, :] * wave
-    same_row = seen.row[:, None] == seen.row[None, :]
-    relative += (swing.alone * sill2)[:, None, None] * same_row
+    near = lie_correlation(lag * speed_mps[:, None, None])
+    relative += (swing.alone * sill2)[:, None, None] * near
     both = valid[:, :, None] & valid[:, None, :]
     system = np.where(both, relative, 0.0) * np.maximum(rough_kg, 1.0)[:, None, None] ** 2
     # Twelve digits are the same on every processor; transcendental functions are to the last only.

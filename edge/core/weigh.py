@@ -25,6 +25,7 @@ from edge.core.motion import Motion, follow
 from edge.core.passages import GROUP_SPACING_M, Weighed, passages
 from edge.core.sight import Sight, look
 from edge.core.straddling import straddles
+from edge.core.transfer import load_transfer
 from edge.core.uncertainty import Fusion, fuse, sum_variance
 from edge.records import (
     Bools,
@@ -163,11 +164,20 @@ def _weighed(
     spacing_m = np.abs(np.diff(motion.behind_m))
     group = _group_numbers(spacing_m, vehicle)
     shared_kg = _shared_kg(fusion, wheel_kg, rows, (motion.u_speed_mps / speed_mps)[vehicle])
+    transfer_kg, u_transfer_kg = load_transfer(
+        fusion.load_kg,
+        motion.behind_m,
+        vehicle,
+        motion.acceleration_mps2[vehicle],
+        motion.u_acceleration_mps2[vehicle],
+        lane.grade,
+    )
+    shared_kg = np.concatenate([shared_kg, u_transfer_kg], axis=1)
     u_axle, u_group, u_gross = (
         np.sqrt(sum_variance(fusion, shared_kg, group, part))
         for part in (np.arange(len(group)), group, vehicle)
     )
-    load_kg = np.round(fusion.load_kg, _DIGITS)
+    load_kg = np.round(fusion.load_kg - transfer_kg, _DIGITS)
     side_kg = _sides(load_kg, wheel_kg)
     axle_flags = quality.axle_flags(
         load_kg, side_kg, contact_m, lane, _saturated(signals, sight), _in_gap(clips, sight)
