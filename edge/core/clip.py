@@ -87,6 +87,13 @@ class Signals:
         """Counts of samples."""
         return _apart(self.pairs[self.first_block[clip] * self.block + sample, row])
 
+    def blocks(self, block: Indices, row: Indices) -> tuple[Int32s, Int32s]:
+        """Counts of whole blocks (n,), numbered over all clips: left and right, (n, block)."""
+        n_blocks = len(self.pairs) // self.block
+        laid = self.pairs[: n_blocks * self.block].reshape(n_blocks, self.block, -1)
+        both = _apart(laid[block, :, row])
+        return both[..., 0], both[..., 1]
+
     def sum_before(self, clip: Indices, row: Indices, sample: Indices) -> Indices:
         """Sum of the clip's counts before a sample."""
         origin = self.first_block[clip] * (self.block // _PART)

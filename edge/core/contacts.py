@@ -50,15 +50,14 @@ def find_contacts(signals: Signals) -> Contacts:
     # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
     low = np.floor(ground.base + release).astype(np.int32)
     high = np.floor(ground.base + HYSTERESIS * release).astype(np.int32)
-    block, row = np.nonzero(_either(signals.highest > low))
+    block, row = np.nonzero((signals.highest > low).any(axis=2))
     clip = of_clip[block]
     order = np.lexsort((block, row, clip))
     block, row, clip = block[order], row[order], clip[order]
-    into = np.arange(signals.block)
-    own = (block - signals.first_block[clip])[:, None] * signals.block + into
-    counts = signals.at(clip[:, None], row[:, None], own)
-    over = _either(counts > low[block, row][:, None])
-    surely = _either(counts > high[block, row][:, None])
+    over = surely = np.zeros((len(block), signals.block), np.bool_)
+    for side, counts in enumerate(signals.blocks(block, row)):
+        over = over | (counts > low[block, row, side][:, None])
+        surely = surely | (counts > high[block, row, side][:, None])
     joined = (np.diff(block, prepend=-2) == 1) & (np.diff(row, prepend=-1) == 0)
     joined[1:] &= clip[1:] == clip[:-1]
     found = runs(over, surely, joined)
@@ -72,11 +71,6 @@ def find_contacts(signals: Signals) -> Contacts:
     enter = _crossing(signals, clip, row, start, -1)
     leave = _crossing(signals, clip, row, end - 1, 1)
     return Contacts(clip, row, enter, leave, *_bounds(signals, clip, row, start, end))
-
-
-def _either(sides: Bools) -> Bools:
-    """The left or the right of the last axis."""
-    return np.asarray(sides[..., 0] | sides[..., 1])
 
 
 def _crossing(signals: Signals, clip: Indices, row: Indices, inside: Indices, step: int) -> Floats:

@@ -65,45 +65,48 @@ def find_ground(
     """
     n_blocks = np.diff(np.append(first, len(total)))
     clip = np.repeat(np.arange(len(first)), n_blocks)
-    u = ((np.arange(len(total)) - first[clip] + 0.5) * 2 / n_blocks[clip] - 1)[:, None]
-    powers = np.stack([np.ones_like(u), u, u * u, u * u * u, u * u * u * u], axis=1)
-    means, spread = total / block, np.subtract(highest, lowest, dtype=np.int32)
+    # Channel after channel: a block's own numbers then lie beside those of the next.
+    total, highest, lowest = (np.ascontiguousarray(x.T) for x in (total, highest, lowest))
+    u = (np.arange(len(clip)) - first[clip] + 0.5) * 2 / n_blocks[clip] - 1
+    powers = np.stack([np.ones_like(u), u, u * u, u * u * u, u * u * u * u])
+    means, spread = total / block, highest - lowest
     usable = np.add.reduceat(whole, first, dtype=np.int64)
     start = _ranked(total, whole, clip, first, np.minimum(_LOWEST, usable // 10)) / block
     typical = _ranked(spread, whole, clip, first, usable // 4)
     per_sigma = range_per_sigma(block)
-    release = np.maximum(floor, NOISE_FACTOR * typical / per_sigma)
-    noise, level = release, np.zeros((len(first), _TERMS, len(floor)))
-    level[:, 0] = start
-    base = start[clip]
+    release = np.maximum(floor[:, None], NOISE_FACTOR * typical / per_sigma)
+    noise, level = release, np.zeros((_TERMS, *start.shape))
+    level[0] = start
+    base = start[:, clip]
     for _ in range(2):
-        bound = release[clip]
-        quiet = (highest - base <= bound) & (base - lowest <= 2 * bound) & whole[:, None]
+        bound = release[:, clip]
+        quiet = (highest - base <= bound) & (base - lowest <= 2 * bound) & whole
         level, seen = _parabola(means, quiet, powers, level, clip, first, n_blocks)
         base = _levels(level, clip, powers)
         left = np.where(quiet, means - base, 0.0)
-        both = np.concatenate([np.where(quiet, spread, 0.0), left * left], axis=1)
-        of_spread, of_left = np.split(np.add.reduceat(both, first, axis=0), 2, axis=1)
-        sigma = of_spread / np.maximum(seen, 1) / per_sigma
-        noise = np.maximum(sigma, np.sqrt(of_left / np.maximum(seen, 1) * block))
-        release = np.maximum(floor, NOISE_FACTOR * sigma)
-    return Ground(level, release, noise, base)
+        seen = np.maximum(seen, 1)
+        sigma = np.add.reduceat(spread * quiet, first, axis=1, dtype=np.float64) / seen / per_sigma
+        scatter = np.add.reduceat(left * left, first, axis=1) / seen
+        noise = np.maximum(sigma, np.sqrt(scatter * block))
+        release = np.maximum(floor[:, None], NOISE_FACTOR * sigma)
+    level = np.ascontiguousarray(level.transpose(2, 0, 1))
+    return Ground(level, *(np.ascontiguousarray(x.T) for x in (release, noise, base)))
 
 
 def _ranked(values: Int32s, whole: Bools, clip: Indices, first: Indices, rank: Indices) -> Floats:
-    """The value of a rank among each clip's usable blocks: (n_clips, n_channels)."""
-    into = np.arange(len(values)) - first[clip]
-    laid = np.full((len(first), values.shape[1], int(into.max()) + 1), np.iinfo(np.int32).max)
-    laid = laid.astype(np.int32)
-    laid[clip[whole], :, into[whole]] = values[whole]
+    """The value of a rank among each clip's usable blocks: (n_channels, n_clips)."""
+    into = np.arange(len(clip)) - first[clip]
+    shape = (len(values), len(first), int(into.max()) + 1)
+    laid = np.full(shape, np.iinfo(np.int32).max, np.int32)
+    laid[:, clip[whole], into[whole]] = values[:, whole]
     laid.sort(axis=2)
-    return np.asarray(laid[np.arange(len(first)), :, rank], np.float64)
+    return np.asarray(laid[:, np.arange(len(first)), rank], np.float64)
 
 
 def _levels(level: Floats, clip: Indices, powers: Floats) -> Floats:
-    """Baseline at the blocks' middles: (n_blocks, n_channels)."""
-    flat, slope, bend = (level[:, k][clip] for k in range(_TERMS))
-    return np.asarray(flat + slope * powers[:, 1] + bend * powers[:, 2])
+    """Baseline at the blocks' middles: (n_channels, n_blocks)."""
+    flat, slope, bend = (coefficient[:, clip] for coefficient in level)
+    return np.asarray(flat + slope * powers[1] + bend * powers[2])
 
 
 def _parabola(
@@ -119,22 +122,19 @@ def _parabola(
 
     Returns
     -------
-    level : float array (n_clips, 3, n_channels)
-    seen : float array (n_clips, n_channels)
+    level : float array (3, n_channels, n_clips)
+    seen : float array (n_channels, n_clips)
         How many blocks were quiet.
     """
-    n_channels = means.shape[1]
-    held = np.where(quiet, means - before[:, 0][clip], 0.0)
-    terms = np.empty((len(means), 2 * _TERMS - 1 + _TERMS, n_channels))
-    np.multiply(quiet[:, None], powers, out=terms[:, : 2 * _TERMS - 1])
-    np.multiply(held[:, None], powers[:, :_TERMS], out=terms[:, 2 * _TERMS - 1 :])
-    sums = np.add.reduceat(terms.reshape(len(means), -1), first, axis=0)
-    sums = sums.reshape(len(first), -1, n_channels).transpose(0, 2, 1)
-    normal = sums[:, :, np.add.outer(np.arange(_TERMS), np.arange(_TERMS))]
-    normal = normal + np.diag([0.0, 1.0, 1.0]) * (_PULL * n_blocks[:, None, None, None])
-    seen = sums[:, :, 0]
-    enough = seen >= _LEAST_BLOCKS
+    held = np.where(quiet, means - before[0][:, clip], 0.0)
+    left = np.add.reduceat(quiet * powers[:, None], first, axis=2)
+    right = np.add.reduceat(held * powers[:_TERMS, None], first, axis=2)
+    terms = np.add.outer(np.arange(_TERMS), np.arange(_TERMS))
+    normal = left[terms].transpose(2, 3, 0, 1)
+    normal = normal + np.diag([0.0, 1.0, 1.0]) * (_PULL * n_blocks[:, None, None])
+    enough = left[0] >= _LEAST_BLOCKS
     normal[~enough] = np.eye(_TERMS)
-    solved = np.linalg.solve(normal, sums[:, :, 2 * _TERMS - 1 :, None])[..., 0]
-    solved = solved.transpose(0, 2, 1) + before * np.array([1.0, 0.0, 0.0])[:, None]
-    return np.where(enough[:, None], solved, before), seen
+    solved = np.linalg.solve(normal, right.transpose(1, 2, 0)[..., None])[..., 0]
+    solved = np.ascontiguousarray(solved.transpose(2, 0, 1))
+    solved[0] += before[0]
+    return np.where(enough, solved, before), left[0]
