@@ -98,11 +98,13 @@ class Signals:
         """Sum of the clip's counts before a sample."""
         origin = self.first_block[clip] * (self.block // _PART)
         part = origin + sample // _PART
-        place, row = part[..., None] * _PART + np.arange(_PART), np.asarray(row)
+        laid = self.pairs.reshape(len(self.pairs) // _PART, _PART, -1)
         inside = np.arange(_PART) < (sample % _PART)[..., None]
-        rest = _apart(np.where(inside, self.pairs[place, row[..., None]], 0))
-        sums = rest.sum(axis=-2, dtype=np.int64)
-        return np.asarray(self.before[part, row] - self.before[origin, row] + sums)
+        rest = _apart(np.where(inside, laid[part, :, row], 0))
+        sums = self.before[part, row] - self.before[origin, row]
+        for side in (0, 1):
+            sums[..., side] += rest[..., side].sum(axis=-1, dtype=np.int64)
+        return np.asarray(sums)
 
     def saturated(self, clip: Indices, row: Indices, start: Indices, end: Indices) -> Bools:
         """Whether a converter stood at its end in ``start <= sample < end``, on either side."""

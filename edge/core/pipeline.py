@@ -6,8 +6,10 @@ the data, so the same samples give the same passages however they were cut into 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 
@@ -219,7 +221,7 @@ class Pipeline:
         """Hand touches and edges to their lanes."""
         now = [e for e in self._edges if e.sample < self._done]
         self._edges = [e for e in self._edges if e.sample >= self._done]
-        self._recent += now
+        self._recent = sorted(self._recent + now, key=attrgetter("sample"))
         for i, (lane, tracker) in enumerate(zip(self.lanes, self._trackers, strict=True)):
             inputs = [e for e in now if lane.separator and e.input == lane.separator.input]
             closed = tracker.advance(touches[i], inputs, self._done)
@@ -277,7 +279,8 @@ class Pipeline:
             gaps.append((end - trail, trail))
         if lead or trail:
             counts = np.pad(counts, ((lead, trail), (0, 0)), mode="edge")
-        edges = tuple(e for e in self._recent if first <= e.sample < end)
+        a, b = (bisect_left(self._recent, s, key=attrgetter("sample")) for s in (first, end))
+        edges = tuple(self._recent[a:b])
         return RawClip(self.device, first, self.rate_hz, read_only(counts), edges, tuple(gaps))
 
     def _forget(self) -> None:

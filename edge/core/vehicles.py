@@ -125,7 +125,8 @@ class LaneTracker:
 
     def _touch(self, touch: Touch) -> list[Window]:
         if touch.leave_sample < 0:
-            windows = self._pause(touch.sample) if self._touches and not self._on else []
+            over = touch.sample > self._clear_sample and self._touches and not self._on
+            windows = self._pause(touch.sample) if over else []
             self._on[touch.row] = touch.enter_sample
             return windows
         self._on.pop(touch.row, None)
@@ -143,12 +144,7 @@ class LaneTracker:
         It stopped and went on, or the beam is stuck: one pause that brakes allow is believed.
         """
         beam = self._beam
-        if (
-            beam is None
-            or not beam.trusted
-            or not beam.stays_active
-            or sample <= self._clear_sample
-        ):
+        if beam is None or not beam.trusted or not beam.stays_active:
             return []
         self._pauses += 1
         impossible = self._speed_mps**2 / (2 * _BRAKE_MPS2) > MAX_SPACING_M
