@@ -346,6 +346,18 @@ def bench_speed(*, seconds: float, json_file: Path | None) -> None:
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
 
 
+@bench.command("live")
+@click.option("--seconds", type=click.FloatRange(min=70), default=600.0, show_default=True)
+@click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
+def bench_live(*, seconds: float, json_file: Path | None) -> None:
+    """What four lanes of dense traffic cost in blocks of 100 ms: share of a core, step, memory."""
+    figures = _lazy("simulator.bench.live", "run")(seconds=seconds)
+    for name, value in figures.items():
+        click.echo(f"{name:36} {value:16,.4g}")
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n")
+
+
 @bench.command("accuracy")
 @click.option("--vehicles", type=click.IntRange(min=5), default=100, help="In each cell.")
 @click.option(
