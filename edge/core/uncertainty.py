@@ -36,7 +36,8 @@ _LEAST_SCALE = 0.35
 """The scatter never speaks for less: a bounce that all rows share does not show in it."""
 
 _APART = 0.12
-"""Part of the variance that each reading has for itself: no model of a wheel is exact."""
+"""Part of the variance that each reading has for itself."""
+_FEW_CYCLES = 0.55
 
 _UNSEEN_KG = 1e9
 _SLOWEST_MPS = 0.1
@@ -126,9 +127,7 @@ def fuse(
     total = _sum(information)
     weight = information / total[:, None]
     fused = _sum(weight * load)
-    left = np.where(valid, load - fused[:, None], 0.0)
-    whitened = solved[:, :, 1] - solved[:, :, 0] * fused[:, None]
-    scale = _scale(_sum(left * whitened), valid.sum(axis=1) - 1.0, swing, vehicle)
+    scale = _scale(*_scatter(system, load, valid, seen.row), swing, vehicle)
     u_kg = np.sqrt(scale / total)
     correlations = swing.group_correlation, swing.axle_correlation
     return Fusion(fused, u_kg, weight, *correlations, left_out)
@@ -141,6 +140,26 @@ def _sum(values: Floats) -> Floats:
 
 def _mean(values: Floats, valid: Bools) -> Floats:
     return np.asarray(_sum(np.where(valid, values, 0.0)) / np.maximum(valid.sum(axis=1), 1))
+
+
+def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[Floats, Floats]:
+    """Squares of the rows about their best mean, against the expected ones, and their freedom.
+
+    The parts of a plate's plateau are taken together: its course is smooth, whatever the plate as
+    a whole is off by, and would speak for more certainty than there is.
+    """
+    number = np.unique(row, return_inverse=True)[1]
+    into = (np.arange(number.max() + 1)[:, None] == number) & valid[:, None, :]
+    seen = into.any(axis=2)
+    mean = into / np.maximum(into.sum(axis=2, keepdims=True), 1)
+    rows = mean @ system @ mean.transpose(0, 2, 1)
+    i = np.arange(rows.shape[1])
+    rows[:, i, i] += np.where(seen, 0.0, _UNSEEN_KG**2)
+    load = (mean @ load[:, :, None])[:, :, 0]
+    solved = np.linalg.solve(rows, np.stack([seen.astype(np.float64), load], axis=2))
+    best = _sum(solved[:, :, 0] * load) / _sum(solved[:, :, 0] * seen)
+    left = np.where(seen, load - best[:, None], 0.0)
+    return _sum(left * (solved[:, :, 1] - solved[:, :, 0] * best[:, None])), seen.sum(axis=1) - 1.0
 
 
 def _scale(scatter: Floats, freedom: Floats, swing: Swing, vehicle: Indices) -> Floats:
@@ -180,9 +199,24 @@ def _covariance_kg2(
     # Twelve digits are the same on every processor; transcendental functions are to the last only.
     system = np.round(system, 6)
     i = np.arange(system.shape[1])
-    apart = _APART * ((swing.bounce + swing.hop) * sill2 * rough_kg**2)[:, None]
+    apart = (
+        _doubt(seen, length, swing) * ((swing.bounce + swing.hop) * sill2 * rough_kg**2)[:, None]
+    )
     system[:, i, i] += np.where(valid, seen.u_noise_kg, _UNSEEN_KG) ** 2 + np.where(valid, apart, 0)
     return np.asarray(system)
+
+
+def _doubt(seen: Observations, length_s: Floats, swing: Swing) -> Floats:
+    """Part of the variance that readings have for themselves: no model of a wheel is exact.
+
+    A plateau that holds a small part of a bounce says little of the rest of it, and that little
+    hangs on the model: its parts are doubted the more, until they weigh as in a plain mean.
+    """
+    parts = len(seen.row) // (int(seen.row.max()) + 1)
+    if parts == 1:
+        return np.full_like(length_s, _APART)
+    cycles = np.maximum(swing.bounce_hz[:, None] * length_s * parts, 1e-3)
+    return np.asarray(_APART * (1 + (_FEW_CYCLES / cycles) ** 4))
 
 
 def _bad_rows(seen: Observations, valid: Bools, swing: Swing, vehicle: Indices) -> Bools:
