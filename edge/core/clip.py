@@ -87,6 +87,14 @@ class Signals:
         """Counts of samples."""
         return _apart(self.pairs[self.first_block[clip] * self.block + sample, row])
 
+    def stretches(self, clip: Indices, row: Indices, start: Indices, length: Indices) -> Int32s:
+        """Counts of stretches (n,) of samples, one after the other: (length.sum(), 2)."""
+        n_rows = self.pairs.shape[1]
+        ahead = np.cumsum(length) - length
+        begin = (self.first_block[clip] * self.block + start - ahead) * n_rows + row
+        place = np.repeat(begin, length) + np.arange(int(length.sum())) * n_rows
+        return _apart(self.pairs.ravel()[place])
+
     def blocks(self, block: Indices, row: Indices) -> tuple[Int32s, Int32s]:
         """Counts of whole blocks (n,), numbered over all clips: left and right, (n, block)."""
         n_blocks = len(self.pairs) // self.block

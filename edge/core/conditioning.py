@@ -9,7 +9,6 @@ of integer comparison and no float work on samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import numpy as np
 
@@ -284,8 +283,11 @@ def _followed(start: Floats, seen: Floats, weight: float) -> Floats:
 
     Plain floats in turn: the same to the last bit in however many calls.
     """
-    columns = [
-        list(accumulate(column, lambda value, new: value + weight * (new - value), initial=first))
-        for first, column in zip(start.tolist(), seen.T.tolist(), strict=True)
-    ]
+    columns = []
+    for value, column in zip(start.tolist(), seen.T.tolist(), strict=True):
+        values = [value]
+        for new in column:
+            value += weight * (new - value)
+            values.append(value)
+        columns.append(values)
     return np.array(columns).T

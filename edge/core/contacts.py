@@ -117,9 +117,8 @@ def centres(signals: Signals, contacts: Contacts, plate: Bools) -> Floats:
         return middle
     a, length = strips.start, strips.end - strips.start
     first = np.cumsum(length) - length
-    touch = np.repeat(np.arange(len(a)), length)
-    into = np.arange(len(touch)) - first[touch]
-    both = signals.at(strips.clip[touch], strips.row[touch], a[touch] + into)
+    into = np.arange(int(length.sum())) - np.repeat(first, length)
+    both = signals.stretches(strips.clip, strips.row, a, length)
     counts = both[:, 0] + both[:, 1]
     level = signals.level_at(strips.clip, strips.row, (strips.start + strips.end) / 2).sum(axis=1)
     area = np.add.reduceat(counts, first, dtype=np.int64) - level * length

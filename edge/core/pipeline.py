@@ -38,7 +38,7 @@ _LONGEST_GAP_S = 2.0
 
 _MEMORY_S = 0.5
 
-_BATCH_COUNTS = 1 << 20
+_BATCH_COUNTS = 1 << 22
 """Counts of the clips that are weighed together."""
 
 
@@ -249,7 +249,7 @@ class Pipeline:
         return [passage for passage in found if passage is not None]
 
     def _batches(self, numbers: Sequence[int], windows: Sequence[Window]) -> Iterator[list[int]]:
-        """As many windows as lie in the cache together, one at least."""
+        """Windows by as many as memory holds with ease, one at least."""
         batch: list[int] = []
         size = 0
         for k in numbers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,9 @@ class Touch(NamedTuple):
     row: int
     enter_sample: int
     leave_sample: int
+
+
+_TOUCH = partial(tuple.__new__, Touch)
 
 
 class Runs(NamedTuple):
@@ -119,7 +123,7 @@ class TouchFinder:
             return []
         events = np.concatenate(found)
         events = events[np.lexsort(events.T[::-1])]
-        return list(map(Touch._make, events.tolist()))
+        return list(map(_TOUCH, events.tolist()))
 
     def _over(
         self, row: Row, chunks: Int32s, where: Indices, level: Floats, release: Floats

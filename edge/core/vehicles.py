@@ -129,13 +129,15 @@ class LaneTracker:
             windows = self._pause(touch.sample) if over else []
             self._on[touch.row] = touch.enter_sample
             return windows
-        self._on.pop(touch.row, None)
+        _, row, enter_sample, leave_sample = touch
+        self._on.pop(row, None)
         self._touches.append(touch)
-        duration_s = (touch.leave_sample - touch.enter_sample) / self._rate_hz
-        self._speeds = [*self._speeds[-4:], self._reach_m[touch.row] / max(duration_s, 1e-6)]
+        length = max(leave_sample - enter_sample, 1)
+        self._speeds = [*self._speeds[-4:], self._reach_m[row] * self._rate_hz / length]
         self._speed_mps = sorted(self._speeds)[len(self._speeds) // 2]
-        clear_sample = touch.leave_sample + self._samples(self._way_m[touch.row])
-        self._clear_sample = max(self._clear_sample, clear_sample)
+        clear_sample = leave_sample + self._samples(self._way_m[row])
+        if clear_sample > self._clear_sample:
+            self._clear_sample = clear_sample
         return []
 
     def _pause(self, sample: int) -> list[Window]:
@@ -151,6 +153,7 @@ class LaneTracker:
         if not impossible and self._pauses < 2:
             return []
         beam.distrust()
+        self._quiet_until = -np.inf
         doubt = Flag.NONE if impossible else Flag.AMBIGUOUS
         return self._by_distance(sample, Flag.SEPARATOR_FAULT | doubt)
 
