@@ -19,6 +19,7 @@ from edge.core import quality
 from edge.core.axles import first_axles
 from edge.core.clip import Signals, condition
 from edge.core.conditioning import floor_counts
+from edge.core.doubt import doubts
 from edge.core.loads import LEAST_SPEED_MPS, RowLoads
 from edge.core.modes import PRIOR, Dynamics
 from edge.core.motion import Motion, follow
@@ -189,6 +190,8 @@ def _weighed(
     flags = known | quality.united(axle_flags, first) | _doubts(sight, gains)
     flags |= quality.vehicle_flags(lane, motion, speed_mps, change, durations_s)
     flags |= _torn(clips, first_s, last_s)
+    apart = lane.separator is not None
+    flags |= doubts(wheel_kg, spacing_m, vehicle, speed_mps, flags, apart)
     flags |= _straddling(clips, vehicle, flags, others, gains, begin_s, end_s)
     stopped = (flags[vehicle[1:]] & Flag.STOPPED) > 0
     at_sample = np.array([clip.first_sample for clip in clips], np.float64)

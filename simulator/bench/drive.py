@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
 
+from edge.core.modes import Dynamics
 from edge.core.pipeline import Pipeline
 from edge.records import Flag, Gains, InputEdge, Passage, SampleBlock, read_only
 from simulator.electronics import CHUNK
@@ -28,7 +29,12 @@ def true_gains(world: World, device: str) -> Gains:
     return Gains(newton_per_count, u_rel, _U_GAIN_REL, certificate_id=CERTIFICATE)
 
 
-def drive(world: World, device: str, tail_s: float = _TAIL_S) -> Iterator[Passage]:
+def drive(
+    world: World,
+    device: str,
+    tail_s: float = _TAIL_S,
+    dynamics: Mapping[str, Dynamics] | None = None,
+) -> Iterator[Passage]:
     """Everything that passes a world with an end, weighed by the core with true gains."""
     digitiser = world.digitiser(device)
     pipeline = Pipeline(
@@ -37,6 +43,7 @@ def drive(world: World, device: str, tail_s: float = _TAIL_S) -> Iterator[Passag
         len(digitiser.channels),
         world.station.lanes_of(device),
         true_gains(world, device),
+        dynamics,
     )
     end = int((world.last_leave_s() + tail_s) * digitiser.true_rate_hz)
     for first, last in pairwise([*range(0, end, _CHUNKS * CHUNK), end]):

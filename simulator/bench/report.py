@@ -37,10 +37,12 @@ def _cells(rows: Sequence[Row]) -> str:
         "轴 / axle: bias %",
         "sd %",
         "mean sd %",
-        "kind sd %",
-        "oracle sd %",
-        "bound %",
-        "sd/bound",
+        "alone sd %",
+        "joint sd %",
+        "alone bound %",
+        "joint bound %",
+        "sd/alone",
+        "sd/joint",
         "总重 / gross: bias %",
         "sd %",
         "mean sd %",
@@ -58,7 +60,8 @@ def _cell_line(row: Row) -> list[str]:
         f"{cell.layout} {cell.road} {cell.speed_kmh:g}",
         str(row.vehicles - row.wrong_axles - row.flagged),
         *map(_two, (row.axle_bias, row.axle_sd, row.axle_mean_sd)),
-        *map(_two, (row.axle_kind_sd, row.axle_oracle_sd, row.axle_bound, row.ratio)),
+        *map(_two, (row.axle_alone_sd, row.axle_oracle_sd, row.axle_alone_bound, row.axle_bound)),
+        *map(_two, (row.ratio, row.joint_ratio)),
         *map(_two, (row.gross_bias, row.gross_sd, row.gross_mean_sd, row.gross_bound)),
         _one(row.coverage),
         _one(row.gross_coverage),
@@ -125,7 +128,8 @@ def _over_speed(rows: Sequence[Row]) -> str:
     curves = [
         Curve("轴 / axle sd", kmh, [r.axle_sd for r in rows]),
         Curve("各排平均 / plain mean", kmh, [r.axle_mean_sd for r in rows]),
-        Curve("极限 / bound", kmh, [r.axle_bound for r in rows], dashed=True),
+        Curve("单轴极限 / alone bound", kmh, [r.axle_alone_bound for r in rows], dashed=True),
+        Curve("联合极限 / joint bound", kmh, [r.axle_bound for r in rows], dashed=True),
         Curve("总重 / gross sd", kmh, [r.gross_sd for r in rows]),
         Curve("总重极限 / bound", kmh, [r.gross_bound for r in rows], dashed=True),
     ]
@@ -141,7 +145,7 @@ def _over_rows(rows: Sequence[Row]) -> str:
         curves += [
             Curve(f"{road}: 轴 / axle sd", number, [r.axle_sd for r in own]),
             Curve(f"{road}: 平均 / mean", number, [r.axle_mean_sd for r in own]),
-            Curve(f"{road}: 极限 / bound", number, [r.axle_bound for r in own], dashed=True),
+            Curve(f"{road}: 极限 / bound", number, [r.axle_alone_bound for r in own], dashed=True),
         ]
     return plot("79 km/h", "排数 / rows", "%", curves)
 
