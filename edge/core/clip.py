@@ -29,6 +29,8 @@ _PART = 16
 _BLOCK_S = 0.016
 _MOST_PARTS = 12
 """More would let the sum of a block of 24-bit counts pass 32 bits."""
+_SLAB_SAMPLES = 1 << 14
+"""Samples that are summed up at once: they stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,26 +163,12 @@ def condition(
     blocks = np.array([len(clip.counts) // block for clip in clips])
     if blocks.min() < 1:
         raise ValueError(f"a clip of less than {block} samples")
-    end = np.cumsum(blocks)
-    first = end - blocks
-    counts = np.empty((int(end[-1]) * block + _PART, len(channels)), np.int32)
-    counts[-_PART:] = 0
-    highest, lowest = (np.empty((int(end[-1]), len(channels)), np.int32) for _ in range(2))
-    before = np.zeros((int(end[-1]) * parts + 1, len(channels)), np.int64)
-    falling = gains.newton_per_count[channels] < 0
-    for clip, a, b in zip(clips, first.tolist(), end.tolist(), strict=True):
-        own = counts[a * block : b * block]
-        own[:] = _chosen(clip.counts[: len(own)], channels)
-        if falling.any():
-            own[:, falling] *= -1
-        laid = side_by_side(own, block)
-        laid.max(axis=0, out=highest[a:b].reshape(-1))
-        laid.min(axis=0, out=lowest[a:b].reshape(-1))
-        sums = np.add.reduce(laid.reshape(parts, _PART, -1), axis=1, dtype=np.int32)
-        sums = sums.reshape(parts, b - a, -1).transpose(1, 0, 2)
-        before[1 + a * parts : 1 + b * parts] = sums.reshape(-1, len(channels))
-    total = np.add.reduce(before[1:].reshape(-1, parts, len(channels)), axis=1).astype(np.int32)
-    np.cumsum(before, axis=0, out=before)
+    first = np.cumsum(blocks) - blocks
+    counts = _laid_out(clips, blocks * block, channels, gains.newton_per_count[channels] < 0)
+    highest, lowest, sums = _summaries(counts[:-_PART], block)
+    total = np.add.reduce(sums.reshape(-1, parts, len(channels)), axis=1, dtype=np.int32)
+    before = np.zeros((len(sums) + 1, len(channels)), np.int64)
+    np.cumsum(sums, axis=0, out=before[1:])
     whole = np.concatenate([_whole(clip, n, block) for clip, n in zip(clips, blocks, strict=True)])
     ground = find_ground(total, highest, lowest, block, floor[channels], whole, first)
     return Signals(
@@ -194,6 +182,33 @@ def condition(
         lowest.reshape(len(lowest), -1, 2),
         ground.by_row(),
     )
+
+
+def _laid_out(
+    clips: Sequence[RawClip], n_samples: Indices, channels: Indices, falling: Bools
+) -> Int32s:
+    """The channels of all clips one after the other, wheels upwards, and a part of nothing."""
+    own = [_chosen(c.counts[:n], channels) for c, n in zip(clips, n_samples.tolist(), strict=True)]
+    counts = np.concatenate([*own, np.zeros((_PART, len(channels)), np.int32)])
+    if falling.any():
+        counts[:, falling] *= -1
+    return counts
+
+
+def _summaries(counts: Int32s, block: int) -> tuple[Int32s, Int32s, Int32s]:
+    """Highest and lowest count of each block, and sums of its parts, (n_channels) wide each."""
+    n_blocks, n_channels, parts = len(counts) // block, counts.shape[1], block // _PART
+    highest, lowest = (np.empty((n_blocks, n_channels), np.int32) for _ in range(2))
+    sums = np.empty((n_blocks, parts, n_channels), np.int32)
+    step = max(1, _SLAB_SAMPLES // block)
+    for a in range(0, n_blocks, step):
+        b = min(a + step, n_blocks)
+        laid = side_by_side(counts[a * block : b * block], block)
+        laid.max(axis=0, out=highest[a:b].reshape(-1))
+        laid.min(axis=0, out=lowest[a:b].reshape(-1))
+        of_parts = np.add.reduce(laid.reshape(parts, _PART, -1), axis=1, dtype=np.int32)
+        sums[a:b] = of_parts.reshape(parts, b - a, n_channels).transpose(1, 0, 2)
+    return highest, lowest, sums.reshape(-1, n_channels)
 
 
 def _chosen(counts: Int32s, channels: Indices) -> Int32s:

@@ -76,6 +76,7 @@ class LaneTracker:
             for x in self._position_m
         ]
         self._touches: list[Touch] = []
+        self._count = [0] * len(lane.rows)
         self._on: dict[int, int] = {}
         self._speeds: list[float] = []
         self._speed_mps = lane.speed_min_mps
@@ -132,6 +133,7 @@ class LaneTracker:
         _, row, enter_sample, leave_sample = touch
         self._on.pop(row, None)
         self._touches.append(touch)
+        self._count[row] += 1
         length = max(leave_sample - enter_sample, 1)
         self._speeds = [*self._speeds[-4:], self._reach_m[row] * self._rate_hz / length]
         self._speed_mps = sorted(self._speeds)[len(self._speeds) // 2]
@@ -206,7 +208,7 @@ class LaneTracker:
             ahead_m = beam.position_m - self._position_m[row]
             if enter + ahead_m / self._speed_mps * self._rate_hz < end_sample:
                 return None
-        left = self._count(0) == self._count(len(self._position_m) - 1) > 0
+        left = self._count[0] == self._count[-1] > 0
         if left and not self._on:
             return max(settled, self._last())
         way_m = max(0.0, self._position_m[-1] - beam.position_m + 1.0)
@@ -215,13 +217,10 @@ class LaneTracker:
     def _crawl_wait(self) -> float:
         """Extra patience with one that creeps and has not been on every row."""
         slowest_mps = min(self._speeds, default=np.inf)
-        everywhere = self._count(0) == self._count(len(self._position_m) - 1)
+        everywhere = self._count[0] == self._count[-1]
         if slowest_mps > _CRAWL_MPS or everywhere:
             return 0.0
         return _CRAWL_WAIT_S * self._rate_hz
-
-    def _count(self, row: int) -> int:
-        return sum(t.row == row for t in self._touches)
 
     def _last(self) -> int:
         return max(t.leave_sample for t in self._touches)
@@ -300,6 +299,7 @@ class LaneTracker:
     def _keep(self, axles: Sequence[Axle]) -> None:
         kept = [touch for axle in axles for touch in axle.touches]
         self._touches = sorted(kept, key=attrgetter("leave_sample"))
+        self._count = [sum(t.row == row for t in kept) for row in range(len(self._lane.rows))]
         if not kept:
             self._pauses = 0
             self._renew_trust()
