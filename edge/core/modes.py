@@ -235,8 +235,8 @@ def _prior() -> Dynamics:
                 bounce=0.75 * sill,
                 hop=0.20 * sill,
                 alone=lie**2 + 0.05 * sill * kmh,
-                group_correlation=0.5 + 0.4 * min(kmh / 80.0, 1.0),
-                axle_correlation=0.3 + 0.4 * min(kmh / 80.0, 1.0),
+                group_correlation=0.3 + 0.6 * min(kmh / 80.0, 1.0),
+                axle_correlation=0.25 + 0.45 * min(kmh / 80.0, 1.0),
                 weight=3.0,
             )
             for lie in _LIE_REL

@@ -122,13 +122,13 @@ def fuse(
     load = np.where(valid, seen.load_kg, 0.0)
     rough = _mean(seen.load_kg, valid)
     system = _covariance_kg2(seen, valid, rough, swing, speed_mps)
-    solved = np.linalg.solve(system, np.stack([np.ones_like(load), load], axis=2))
-    information = np.where(valid, solved[:, :, 0], 0.0)
-    total = _sum(information)
-    weight = information / total[:, None]
+    doubted = _doubted(system, seen, valid, rough, swing)
+    solved = np.linalg.solve(doubted, np.ones((*load.shape, 1)))[:, :, 0]
+    information = np.where(valid, solved, 0.0)
+    weight = information / _sum(information)[:, None]
     fused = _sum(weight * load)
     scale = _scale(*_scatter(system, load, valid, seen.row), swing, vehicle)
-    u_kg = np.sqrt(scale / total)
+    u_kg = np.sqrt(scale * _sum(weight * (system @ weight[:, :, None])[:, :, 0]))
     correlations = swing.group_correlation, swing.axle_correlation
     return Fusion(fused, u_kg, weight, *correlations, left_out)
 
@@ -199,24 +199,39 @@ def _covariance_kg2(
     # Twelve digits are the same on every processor; transcendental functions are to the last only.
     system = np.round(system, 6)
     i = np.arange(system.shape[1])
-    apart = (
-        _doubt(seen, length, swing) * ((swing.bounce + swing.hop) * sill2 * rough_kg**2)[:, None]
-    )
-    system[:, i, i] += np.where(valid, seen.u_noise_kg, _UNSEEN_KG) ** 2 + np.where(valid, apart, 0)
+    apart = _APART * _swings_kg2(rough_kg, swing)[:, None] * (_parts(valid, seen.row) == 1)
+    system[:, i, i] += np.where(valid, seen.u_noise_kg, _UNSEEN_KG) ** 2 + apart
     return np.asarray(system)
 
 
-def _doubt(seen: Observations, length_s: Floats, swing: Swing) -> Floats:
-    """Part of the variance that readings have for themselves: no model of a wheel is exact.
+def _doubted(
+    system: Floats, seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing
+) -> Floats:
+    """The covariance by which parts of plateaus are weighed; strips are taken as they are.
 
     A plateau that holds a small part of a bounce says little of the rest of it, and that little
     hangs on the model: its parts are doubted the more, until they weigh as in a plain mean.
     """
-    parts = len(seen.row) // (int(seen.row.max()) + 1)
-    if parts == 1:
-        return np.full_like(length_s, _APART)
-    cycles = np.maximum(swing.bounce_hz[:, None] * length_s * parts, 1e-3)
-    return np.asarray(_APART * (1 + (_FEW_CYCLES / cycles) ** 4))
+    parts = _parts(valid, seen.row)
+    if parts.max(initial=1) == 1:
+        return system
+    cycles = swing.bounce_hz[:, None] * np.where(valid, seen.length_s, 1.0) * np.maximum(parts, 1)
+    doubt = _APART * (1 + (_FEW_CYCLES / np.maximum(cycles, 0.01)) ** 4) * (parts > 1)
+    i = np.arange(system.shape[1])
+    doubted = system.copy()
+    doubted[:, i, i] += doubt * _swings_kg2(rough_kg, swing)[:, None]
+    return doubted
+
+
+def _parts(valid: Bools, row: Indices) -> Indices:
+    """How many readings the row of each reading gave of that axle; 0 for one that is missing."""
+    same_row = (row[:, None] == row[None, :]).astype(np.int64)
+    return np.asarray((valid.astype(np.int64) @ same_row) * valid)
+
+
+def _swings_kg2(rough_kg: Floats, swing: Swing) -> Floats:
+    """Variance of the force of each axle."""
+    return np.asarray((swing.bounce + swing.hop) * (load_scale(rough_kg) * rough_kg) ** 2)
 
 
 def _bad_rows(seen: Observations, valid: Bools, swing: Swing, vehicle: Indices) -> Bools:
