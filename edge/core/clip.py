@@ -29,8 +29,6 @@ _PART = 16
 _BLOCK_S = 0.016
 _MOST_PARTS = 12
 """More would let the sum of a block of 24-bit counts pass 32 bits."""
-_SLAB_SAMPLES = 1 << 14
-"""Samples that are summed up at once: they stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,14 +198,11 @@ def _summaries(counts: Int32s, block: int) -> tuple[Int32s, Int32s, Int32s]:
     n_blocks, n_channels, parts = len(counts) // block, counts.shape[1], block // _PART
     highest, lowest = (np.empty((n_blocks, n_channels), np.int32) for _ in range(2))
     sums = np.empty((n_blocks, parts, n_channels), np.int32)
-    step = max(1, _SLAB_SAMPLES // block)
-    for a in range(0, n_blocks, step):
-        b = min(a + step, n_blocks)
-        laid = side_by_side(counts[a * block : b * block], block)
-        laid.max(axis=0, out=highest[a:b].reshape(-1))
-        laid.min(axis=0, out=lowest[a:b].reshape(-1))
+    for slab, laid in side_by_side(counts, block):
+        laid.max(axis=0, out=highest[slab].reshape(-1))
+        laid.min(axis=0, out=lowest[slab].reshape(-1))
         of_parts = np.add.reduce(laid.reshape(parts, _PART, -1), axis=1, dtype=np.int32)
-        sums[a:b] = of_parts.reshape(parts, b - a, n_channels).transpose(1, 0, 2)
+        sums[slab] = of_parts.reshape(parts, -1, n_channels).transpose(1, 0, 2)
     return highest, lowest, sums.reshape(-1, n_channels)
 
 

@@ -8,7 +8,7 @@ of integer comparison and no float work on samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -27,8 +27,8 @@ __all__ = [
 CHUNK = 64
 """Samples in a chunk."""
 
-_SLAB_CHUNKS = 256
-"""Chunks whose extremes are taken at once: a slab stays in the cache."""
+_SLAB_SAMPLES = 1 << 13
+"""Samples that are looked at together: they stay in the cache."""
 
 _TILES_AT_ONCE = 64
 _BEYOND = 1 << 30
@@ -59,8 +59,8 @@ def range_per_sigma(samples: int) -> float:
     )
 
 
-def side_by_side(counts: Int32s, chunk: int) -> Int32s:
-    """The first samples of all chunks, then all second ones ...: (chunk, n_chunks * n_channels).
+def side_by_side(counts: Int32s, chunk: int) -> Iterator[tuple[slice, Int32s]]:
+    """Slabs of chunks: their first samples beside each other, then all second ones, and so on.
 
     Reductions over a chunk then run along long rows, at several times the speed of short ones.
 
@@ -69,11 +69,24 @@ def side_by_side(counts: Int32s, chunk: int) -> Int32s:
     counts : int32 array (n_chunks * chunk, n_channels)
         Each sample's channels adjacent in memory.
     chunk : int
+
+    Yields
+    ------
+    chunks : slice
+    laid : int32 array (chunk, n_chunks of the slab * n_channels)
+        Valid until the next one is asked for.
     """
-    n_samples, n_channels = counts.shape
+    n_chunks, n_channels = len(counts) // chunk, counts.shape[1]
     sample = np.dtype((np.void, counts.itemsize * n_channels))
-    laid = np.ascontiguousarray(counts.view(sample).reshape(-1, chunk).T)
-    return laid.view(np.int32).reshape(chunk, n_samples // chunk * n_channels)
+    samples = counts.view(sample).reshape(n_chunks, chunk)
+    step = max(1, _SLAB_SAMPLES // chunk)
+    laid = np.empty((chunk, 0), sample)
+    for first in range(0, n_chunks, step):
+        chunks = slice(first, min(first + step, n_chunks))
+        if laid.shape[1] != chunks.stop - first:
+            laid = np.empty((chunk, chunks.stop - first), sample)
+        laid[...] = samples[chunks].T
+        yield chunks, laid.view(np.int32).reshape(chunk, -1)
 
 
 def extremes(counts: Int32s, chunk: int = CHUNK) -> tuple[Int32s, Int32s]:
@@ -92,11 +105,9 @@ def extremes(counts: Int32s, chunk: int = CHUNK) -> tuple[Int32s, Int32s]:
     n_chunks, n_channels = len(counts) // chunk, counts.shape[1]
     highest = np.empty((n_chunks, n_channels), np.int32)
     lowest = np.empty_like(highest)
-    for first in range(0, n_chunks, _SLAB_CHUNKS):
-        end = min(first + _SLAB_CHUNKS, n_chunks)
-        laid = side_by_side(counts[first * chunk : end * chunk], chunk)
-        laid.max(axis=0, out=highest[first:end].reshape(-1))
-        laid.min(axis=0, out=lowest[first:end].reshape(-1))
+    for chunks, laid in side_by_side(counts[: n_chunks * chunk], chunk):
+        laid.max(axis=0, out=highest[chunks].reshape(-1))
+        laid.min(axis=0, out=lowest[chunks].reshape(-1))
     return highest, lowest
 
 
