@@ -78,6 +78,28 @@ class Variogram:
         """How many passages it has taken in."""
         return int(self.whole[:, VEHICLES].sum())
 
+    def rows_off(self, limit_rel: float = 0.1) -> tuple[int, ...]:
+        """Rows that read apart from the others over all traffic: to be looked at by people.
+
+        Parameters
+        ----------
+        limit_rel : float
+            Mean difference from the other rows, of an axle of reference load.
+
+        Returns
+        -------
+        tuple of int
+            Their numbers in the lane. A lane of two rows names both or none.
+        """
+        n = len(self.lane.rows)
+        sums = self.pairs.sum(axis=0)
+        step = sums[:, 1] * UNIT / np.maximum(sums[:, 0], 1)
+        first, second = np.triu_indices(n, 1)
+        off = np.zeros((n, n))
+        off[second, first], off[first, second] = step, -step
+        apart = np.array([np.median(np.delete(row, i)) for i, row in enumerate(off)])
+        return tuple(np.flatnonzero(np.abs(apart) > limit_rel).tolist())
+
     def add(self, passage: Passage, true_axle_kg: Floats | None = None) -> bool:
         """Take in a passage if nothing casts doubt on it.
 

@@ -39,6 +39,7 @@ def axle_flags(
     lane: LaneLayout,
     saturated: Bools,
     in_gap: Bools,
+    left_out: Bools,
 ) -> FlagBits:
     """Flags of each axle.
 
@@ -50,11 +51,13 @@ def axle_flags(
         Patch lengths, NaN where a row did not see the axle.
     lane : LaneLayout
     saturated, in_gap : bool array (n_axles,)
+    left_out : bool array (n_axles,)
+        A row contradicted all others, and has no part in the load.
     """
     lighter, heavier = side_kg.min(axis=1), side_kg.max(axis=1)
     checks = {
         Flag.WHEEL_OFF: lighter < _WHEEL_OFF_SHARE * heavier,
-        Flag.ROW_MISSING: np.isnan(contact).any(axis=1),
+        Flag.ROW_MISSING: np.isnan(contact).any(axis=1) | left_out,
         Flag.LOAD_OUT_OF_RANGE: (load_kg < lane.axle_min_kg) | (load_kg > lane.axle_max_kg),
         Flag.AMBIGUOUS: (contact > _DOUBLE_M).any(axis=1),
         Flag.SATURATED: saturated,

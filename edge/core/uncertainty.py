@@ -148,14 +148,16 @@ def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[
     The parts of a plate's plateau are taken together: its course is smooth, whatever the plate as
     a whole is off by, and would speak for more certainty than there is.
     """
+    seen, rows = valid, system
     number = np.unique(row, return_inverse=True)[1]
-    into = (np.arange(number.max() + 1)[:, None] == number) & valid[:, None, :]
-    seen = into.any(axis=2)
-    mean = into / np.maximum(into.sum(axis=2, keepdims=True), 1)
-    rows = mean @ system @ mean.transpose(0, 2, 1)
-    i = np.arange(rows.shape[1])
-    rows[:, i, i] += np.where(seen, 0.0, _UNSEEN_KG**2)
-    load = (mean @ load[:, :, None])[:, :, 0]
+    if int(number.max()) + 1 < len(row):
+        into = (np.arange(number.max() + 1)[:, None] == number) & valid[:, None, :]
+        seen = np.asarray(into.any(axis=2))
+        mean = into / np.maximum(into.sum(axis=2, keepdims=True), 1)
+        rows = mean @ system @ mean.transpose(0, 2, 1)
+        i = np.arange(rows.shape[1])
+        rows[:, i, i] += np.where(seen, 0.0, _UNSEEN_KG**2)
+        load = (mean @ load[:, :, None])[:, :, 0]
     solved = np.linalg.solve(rows, np.stack([seen.astype(np.float64), load], axis=2))
     best = _sum(solved[:, :, 0] * load) / _sum(solved[:, :, 0] * seen)
     left = np.where(seen, load - best[:, None], 0.0)

@@ -181,7 +181,13 @@ def _weighed(
     load_kg = np.round(fusion.load_kg - transfer_kg, _DIGITS)
     side_kg = _sides(load_kg, wheel_kg)
     axle_flags = quality.axle_flags(
-        load_kg, side_kg, contact_m, lane, _saturated(signals, sight), _in_gap(clips, sight)
+        load_kg,
+        side_kg,
+        contact_m,
+        lane,
+        _saturated(signals, sight),
+        _in_gap(clips, sight),
+        np.asarray(fusion.left_out.any(axis=1)),
     )
     begin_s = np.fmin.reduce(sight.enter_s, axis=1)
     end_s = np.fmax.reduce(sight.leave_s, axis=1)

@@ -241,6 +241,16 @@ def test_stored_clip_gives_the_same_bits() -> None:
         assert live.flags == again.flags
 
 
+def test_row_that_contradicts_all_others_is_left_out_and_told() -> None:
+    scene = strips()
+    worth = gains(8).newton_per_count.copy()
+    worth[4:6] *= 3.0
+    passage = weigh(only(scene).clip, scene.lane, replace(gains(8), newton_per_count=worth))
+    assert loads(passage) == pytest.approx(FAST.axle_kg, rel=2e-3)
+    assert (passage.axles.flags & Flag.ROW_MISSING).all()
+    assert Flag.ROW_MISSING in passage.flags
+
+
 def test_straddling_is_seen_on_both_lanes() -> None:
     near, far = strip_lane(name="1"), strip_lane(name="2", first_channel=8)
     half = replace(FAST, one_sided=(0, 1, 2, 3, 4))

@@ -146,6 +146,15 @@ def test_a_lorry_that_swings_keeps_its_rows() -> None:
     assert not lorries.fused(lorries.seen(300)).left_out.any()
 
 
+def test_a_row_that_is_off_for_all_traffic_is_named() -> None:
+    lorries = Lorries(4, 18.0, 17, sd=0.06)
+    good = learned(lorries.passages(60), 4)
+    bad = learned(lorries.passages(60, np.array([0.0, 0.0, 0.0, 0.25])), 4)
+    assert good.rows_off() == ()
+    assert bad.rows_off() == (3,)
+    assert Variogram.empty(lane(4)).rows_off() == ()
+
+
 def test_two_rows_that_differ_are_both_kept() -> None:
     lorries = Lorries(2, 5.0, 7, sd=0.01)
     assert not lorries.fused(lorries.seen(4, np.array([0.0, -0.6]))).left_out.any()
