@@ -115,7 +115,7 @@ def cuts() -> dict[str, list[Cut]]:
     return made
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(kind=st.sampled_from(["strip", "plate"]), data=st.data())
 def test_a_vehicle_weighs_the_same_alone_and_among_others(kind: str, data: st.DataObject) -> None:
     every = cuts()[kind]
