@@ -40,6 +40,10 @@ LEAST_S = 60.0
 """A recording that is not longer is weighed in one go."""
 
 _WARM_S = 60.0
+_EDGES_HEARD = 6
+_BEFORE_S = 20.0
+"""So many edges of each separator are listened to, and so long before the first of them."""
+
 _TELL_S = 0.3
 _TELL_BLOCKS = 256
 _LONGEST_GAP_S = 2.0
@@ -189,8 +193,8 @@ def _cut(part: Recording, jobs: int, total: int) -> Iterator[_Slice]:
         begun = int(begins[np.searchsorted(begins, first, "right") - 1])
         begun_sample = int(starts[begun])
         step = renewal_samples(part.rate_hz)
-        warm = starts[first] - begun_sample - _WARM_S * part.rate_hz
-        warm_sample = begun_sample + max(0, int(warm // step)) * step
+        heard_from = _hears_from(part, int(starts[first])) - begun_sample
+        warm_sample = begun_sample + max(0, int(heard_from // step)) * step
         warm_block = int(np.searchsorted(starts, warm_sample, "right")) - 1
         # A hole where listening would begin: the rows from its end on are not on the grid.
         if warm_sample >= starts[warm_block] + pieces[warm_block][1]:
@@ -206,6 +210,15 @@ def _cut(part: Recording, jobs: int, total: int) -> Iterator[_Slice]:
             end,
             end == len(pieces),
         )
+
+
+def _hears_from(part: Recording, seam: int) -> float:
+    """Where to begin to listen: each lane still has the pace of its last vehicles in its ear."""
+    begin = seam - _WARM_S * part.rate_hz
+    for number in {edge[1] for edge in part.edges}:
+        samples = [s for s, own, _ in part.edges if own == number and s < seam][-_EDGES_HEARD:]
+        begin = min(begin, min(samples, default=seam) - _BEFORE_S * part.rate_hz)
+    return begin
 
 
 def _weigh(config: StationConfig, piece: _Slice, state: bytes | None) -> _Answer:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge.core.consensus import contradicting, mean_along, sum_along
 from edge.core.modes import (
     PRIOR,
     U_HOP_HZ,
@@ -41,13 +42,6 @@ _FEW_CYCLES = 0.55
 
 _UNSEEN_KG = 1e9
 _SLOWEST_MPS = 0.1
-
-_BAD_ROW_SIGMA = 10.0
-"""A row this far off the others, all axles alike, does not measure."""
-_BAD_TO_GOOD = 6.0
-"""It is further off by this than any other row: else it is the vehicle that swings."""
-_LEAST_ROWS = 3
-"""Two rows that contradict each other do not say which of them is wrong."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,36 +104,27 @@ def fuse(
         Uncertainties hold the moving axle, the rows' spread and the noise.
     """
     valid = ~np.isnan(seen.load_kg)
-    rough = _mean(seen.load_kg, valid)
+    rough = mean_along(seen.load_kg, valid)
     n_axles = np.bincount(vehicle)
     kind = kind_of(n_axles, np.bincount(vehicle, rough) / n_axles)[vehicle]
     n_rows = int(seen.row.max()) + 1
     swing = Swing.of(dynamics, np.maximum(speed_mps, _SLOWEST_MPS), kind, n_rows)
     bias = load_scale(rough)[:, None] * swing.row_bias[:, seen.row]
     seen = replace(seen, load_kg=seen.load_kg / (1 + bias))
-    left_out = _bad_rows(seen, valid, swing, vehicle)
+    left_out = contradicting(seen.load_kg, seen.row, valid, swing, vehicle)
     valid &= ~left_out
     load = np.where(valid, seen.load_kg, 0.0)
-    rough = _mean(seen.load_kg, valid)
+    rough = mean_along(seen.load_kg, valid)
     system = _covariance_kg2(seen, valid, rough, swing, speed_mps)
     doubted = _doubted(system, seen, valid, rough, swing)
     solved = np.linalg.solve(doubted, np.ones((*load.shape, 1)))[:, :, 0]
     information = np.where(valid, solved, 0.0)
-    weight = information / _sum(information)[:, None]
-    fused = _sum(weight * load)
+    weight = information / sum_along(information)[:, None]
+    fused = sum_along(weight * load)
     scale = _scale(*_scatter(system, load, valid, seen.row), swing, vehicle)
-    u_kg = np.sqrt(scale * _sum(weight * (system @ weight[:, :, None])[:, :, 0]))
+    u_kg = np.sqrt(scale * sum_along(weight * (system @ weight[:, :, None])[:, :, 0]))
     correlations = swing.group_correlation, swing.axle_correlation
     return Fusion(fused, u_kg, weight, *correlations, left_out)
-
-
-def _sum(values: Floats) -> Floats:
-    """Sum over the last axis from left to right, whatever the shape: the same bits always."""
-    return np.asarray(np.add.accumulate(values, axis=-1)[..., -1])
-
-
-def _mean(values: Floats, valid: Bools) -> Floats:
-    return np.asarray(_sum(np.where(valid, values, 0.0)) / np.maximum(valid.sum(axis=1), 1))
 
 
 def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[Floats, Floats]:
@@ -152,16 +137,18 @@ def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[
     number = np.unique(row, return_inverse=True)[1]
     if int(number.max()) + 1 < len(row):
         into = (np.arange(number.max() + 1)[:, None] == number) & valid[:, None, :]
-        seen = np.asarray(into.any(axis=2))
+        seen = into.any(axis=2)
         mean = into / np.maximum(into.sum(axis=2, keepdims=True), 1)
         rows = mean @ system @ mean.transpose(0, 2, 1)
         i = np.arange(rows.shape[1])
         rows[:, i, i] += np.where(seen, 0.0, _UNSEEN_KG**2)
-        load = (mean @ load[:, :, None])[:, :, 0]
-    solved = np.linalg.solve(rows, np.stack([seen.astype(np.float64), load], axis=2))
-    best = _sum(solved[:, :, 0] * load) / _sum(solved[:, :, 0] * seen)
+        load = np.asarray((mean @ load[:, :, None])[:, :, 0], np.float64)
+    ones_and_load = np.stack([seen.astype(np.float64), load], axis=2)
+    solved = np.asarray(np.linalg.solve(rows, ones_and_load), np.float64)
+    best = sum_along(solved[:, :, 0] * load) / sum_along(solved[:, :, 0] * seen)
     left = np.where(seen, load - best[:, None], 0.0)
-    return _sum(left * (solved[:, :, 1] - solved[:, :, 0] * best[:, None])), seen.sum(axis=1) - 1.0
+    whitened = np.asarray(solved[:, :, 1] - solved[:, :, 0] * best[:, None], np.float64)
+    return sum_along(left * whitened), seen.sum(axis=1) - 1.0
 
 
 def _scale(scatter: Floats, freedom: Floats, swing: Swing, vehicle: Indices) -> Floats:
@@ -234,40 +221,6 @@ def _parts(valid: Bools, row: Indices) -> Indices:
 def _swings_kg2(rough_kg: Floats, swing: Swing) -> Floats:
     """Variance of the force of each axle."""
     return np.asarray((swing.bounce + swing.hop) * (load_scale(rough_kg) * rough_kg) ** 2)
-
-
-def _bad_rows(seen: Observations, valid: Bools, swing: Swing, vehicle: Indices) -> Bools:
-    """Readings of a row that all axles of a vehicle contradict while all other rows agree."""
-    rows = np.unique(seen.row)
-    if len(rows) < _LEAST_ROWS:
-        return valid & False
-    by_row = [np.where(valid, seen.load_kg, np.nan)[:, seen.row == row] for row in rows]
-    load = np.stack([_mean(x, ~np.isnan(x)) for x in by_row], axis=1)
-    known = np.stack([~np.isnan(x).all(axis=1) for x in by_row], axis=1)
-    middle = np.maximum(_median(load, known), 1.0)
-    off = np.where(known, load / middle[:, None] - 1, 0.0)
-    n_axles = np.maximum(_by_vehicle(known, vehicle), 1)
-    mean_off = _by_vehicle(off, vehicle) / n_axles
-    swings = (swing.bounce + swing.hop + swing.alone)[:, None] * load_scale(middle)[:, None] ** 2
-    alike = swing.axle_correlation[:, None] + (1 - swing.axle_correlation[:, None]) / n_axles
-    far = np.abs(mean_off) / np.sqrt(swings * alike)
-    bad = far > _BAD_ROW_SIGMA
-    ranked = np.sort(far, axis=1)
-    single = (ranked[:, -1] > _BAD_TO_GOOD * ranked[:, -2]) & (known.sum(axis=1) >= _LEAST_ROWS)
-    return np.asarray(valid & (bad & single[:, None])[:, np.searchsorted(rows, seen.row)])
-
-
-def _median(values: Floats, known: Bools) -> Floats:
-    """Lower median over the known values of each line: half the rows would have to be wrong."""
-    ranked = np.sort(np.where(known, values, np.inf), axis=1)
-    middle = np.maximum(known.sum(axis=1) - 1, 0) // 2
-    return np.asarray(ranked[np.arange(len(values)), middle])
-
-
-def _by_vehicle(values: Floats | Bools, vehicle: Indices) -> Floats:
-    """Sums (n_axles, n_rows) over all axles of each axle's vehicle."""
-    sums = [np.bincount(vehicle, column.astype(np.float64)) for column in values.T]
-    return np.asarray(np.stack(sums, axis=1)[vehicle])
 
 
 def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indices) -> Floats:

@@ -145,7 +145,7 @@ def learn(
         for _, passage in _paired(cell.station(), cell.scenario(), own_seed, vehicles, None):
             if passage is not None:
                 seen.add(passage)
-    return fit(seen)
+    return fit(seen, one_road=False)
 
 
 def measure(cell: Cell, vehicles: int, seed: int, dynamics: Dynamics | None) -> Sample:

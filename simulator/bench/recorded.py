@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.config import StationConfig
 from edge.errors import InputError
-from edge.records import LEGAL_BARRIERS, Vehicle
+from edge.records import LEGAL_BARRIERS, Flag, Vehicle
 from edge.replay import replay_vehicles
 from firmware_bridge.recording import Recording, RecordingError, Truth, find_recordings
 
@@ -19,6 +19,8 @@ __all__ = ["Line", "compare", "read_truth", "run", "text"]
 
 _NEAR_NS = 1_000_000_000
 _K95 = 1.96
+_BARRIERS = LEGAL_BARRIERS & ~Flag.UNCALIBRATED
+"""Who compares with truth may do so before there is a certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def _nearest(row: Truth, candidates: list[Vehicle]) -> Vehicle | None:
 def _line(lane: str, axles: int, pairs: Sequence[tuple[Truth, Vehicle | None]]) -> Line:
     seen = [(row, vehicle) for row, vehicle in pairs if vehicle is not None]
     right = [(row, v) for row, v in seen if len(v.passage.axles) == axles]
-    clean = [(row, v) for row, v in right if not v.flags & LEGAL_BARRIERS]
+    clean = [(row, v) for row, v in right if not v.flags & _BARRIERS]
     true_kg = np.array([row.axle_kg for row, _ in clean]).reshape(-1, axles)
     load_kg = np.array([v.passage.axles.load_kg for _, v in clean]).reshape(-1, axles)
     u_kg = np.array([v.passage.u_gross_kg for _, v in clean])
