@@ -61,7 +61,9 @@ def run(seconds: float = 600.0, json_path: Path | None = None, seed: int = 1) ->
 def _timed(seconds: float, loops: Loops) -> tuple[Floats, Floats, int]:
     """Milliseconds and processor milliseconds of each step of all lanes, vehicles found."""
     lanes = [pipeline() for _ in range(_LANES)]
-    steps, spent, found = [], [], 0
+    steps: list[float] = []
+    spent: list[float] = []
+    found = 0
     for blocks in _blocks(seconds, loops):
         begin, begin_cpu = time.perf_counter(), time.process_time()
         found += _step(lanes, blocks)
