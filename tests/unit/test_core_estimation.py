@@ -280,3 +280,31 @@ def test_light_and_laden_two_axles_and_more_are_kinds_of_their_own() -> None:
     lorries = Lorries(3, 18.0, 16)
     seen = lorries.seen(1)
     assert (lorries.fused(seen, noisy).u_kg > 2 * lorries.fused(seen).u_kg).all()
+
+
+@pytest.mark.parametrize("mps", [1.2, 2.0, 4.0, 8.0, 12.0])
+def test_plateaus_of_a_fleet_are_not_read_worse_than_by_their_mean(mps: float) -> None:
+    parts, flat_m = 8, 0.5
+    at_m = ((np.arange(parts) + 0.5) / parts - 0.5) * flat_m
+    time_s = (at_m[:, None] + np.array([0.0, 2.4])).ravel() / mps
+    lag_s = time_s[:, None] - time_s
+    # One whole bounce on the plate is the mean's best case; a fleet has all frequencies.
+    bounce = np.mean([correlation(lag_s, hz, 0.2) for hz in (1.4, 1.7, 2.0, 2.4, 3.0)], axis=0)
+    force = 0.9 * bounce + 0.1 * correlation(lag_s, 11.0, 2.0)
+    n = np.ones((5, 2 * parts))
+    seen = Observations(
+        8_000 * n, time_s * n, flat_m / parts / mps * n, 3 * n, np.tile([0, 1], parts)
+    )
+    weight = fuse(seen, np.full(5, mps), np.zeros(5, np.int64)).weight[2]
+    assert weight @ force @ weight < 1.01 * force.mean()
+
+
+def test_a_plate_that_holds_a_bounce_beats_its_mean() -> None:
+    flat_s = 0.3
+    time_s = (np.arange(8) + 0.5) / 8 * flat_s
+    lag_s = time_s[:, None] - time_s
+    force = correlation(lag_s, 2.2, 0.3)
+    n = np.ones((5, 8))
+    seen = Observations(8_000 * n, time_s * n, flat_s / 8 * n, 3 * n, np.zeros(8, np.int64))
+    weight = fuse(seen, np.full(5, 1.8), np.zeros(5, np.int64)).weight[2]
+    assert weight @ force @ weight < 0.8 * force.mean()
