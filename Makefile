@@ -40,7 +40,9 @@ pictures: $(STAMP)
 	@$(BIN)/python -m tests.browser.screenshot docs/images
 
 bench: $(STAMP)
-	@$(BIN)/steelyard bench speed $(ARGS)
+	@$(BIN)/steelyard bench speed
+	@$(BIN)/steelyard bench live
+	@$(BIN)/steelyard bench accuracy --plots docs/images --page docs/accuracy.md $(ARGS)
 
 lock: $(STAMP)
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

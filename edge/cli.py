@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -249,7 +250,8 @@ def record(*, station_file: Path, directory: Path, seconds: float | None) -> Non
 @click.option(
     "--out", type=ANY_PATH, required=True, help="Table of vehicles: .csv, .jsonl or .parquet."
 )
-def replay(*, recording: Path, station_file: Path, out: Path) -> None:
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; all processors if not given.")
+def replay(*, recording: Path, station_file: Path, out: Path, jobs: int | None) -> None:
     """Weigh and judge a recording again, with the code of the live station."""
     from edge.config import load_station
     from edge.replay import replay_vehicles, vehicle_rows
@@ -257,7 +259,9 @@ def replay(*, recording: Path, station_file: Path, out: Path) -> None:
 
     config = load_station(station_file)
     with click.progressbar(length=1000, label="重算 / replay", file=sys.stderr) as bar:
-        vehicles = replay_vehicles(recording, config, progress=_fraction(bar))
+        vehicles = replay_vehicles(
+            recording, config, progress=_fraction(bar), jobs=jobs or os.cpu_count() or 1
+        )
         write_table(out, vehicle_rows(vehicles, config))
     click.echo(f"车辆表 / table of vehicles → {out}", err=True)
 
@@ -354,6 +358,68 @@ def bench_speed(*, seconds: float, json_file: Path | None) -> None:
         click.echo(f"{name:36} {value:16,.4g}")
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+@bench.command("live")
+@click.option("--seconds", type=click.FloatRange(min=70), default=600.0, show_default=True)
+@click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
+def bench_live(*, seconds: float, json_file: Path | None) -> None:
+    """What four lanes of dense traffic cost in blocks of 100 ms: share of a core, step, memory."""
+    figures = _lazy("simulator.bench.live", "run")(seconds=seconds)
+    for name, value in figures.items():
+        click.echo(f"{name:36} {value:16,.4g}")
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+@bench.command("accuracy")
+@click.option("--vehicles", type=click.IntRange(min=5), default=100, help="In each cell.")
+@click.option(
+    "--hard-vehicles", type=click.IntRange(min=40), default=200, help="In each condition."
+)
+@click.option("--quick", is_flag=True, help="A few cells and conditions, for CI.")
+@click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
+@click.option("--plots", type=ANY_PATH, help="Write pictures (SVG) into this directory.")
+@click.option("--page", type=ANY_PATH, help="Write the tables between the marks of this page.")
+@click.option("--recording", type=ANY_PATH, help="Your own recording with truth.csv instead.")
+@click.option("--station", "station_file", type=ANY_PATH, help="Station file of that recording.")
+def bench_accuracy(
+    *,
+    vehicles: int,
+    hard_vehicles: int,
+    quick: bool,
+    json_file: Path | None,
+    plots: Path | None,
+    page: Path | None,
+    recording: Path | None,
+    station_file: Path | None,
+) -> None:
+    """Errors against the truth and against the bound of physics; hard traffic: what fooled us."""
+    if recording is not None:
+        _bench_recording(recording, station_file)
+        return
+    run, report = _lazy("simulator.bench.accuracy", "run"), "simulator.bench.report"
+    with click.progressbar(length=1000, label="精度 / accuracy", file=sys.stderr) as bar:
+        done = run(vehicles, hard_vehicles, quick=quick, progress=_fraction(bar))
+    click.echo(_lazy(report, "markdown")(done))
+    if plots is not None:
+        _lazy(report, "write_pictures")(done, plots)
+    if page is not None:
+        _lazy(report, "write_page")(done, page)
+    if json_file is not None:
+        json_file.write_text(json.dumps(done.figures, indent=1) + "\n")
+
+
+def _bench_recording(recording: Path, station_file: Path | None) -> None:
+    from edge.config import load_station
+
+    if station_file is None:
+        raise InputError("--recording 需要 --station", "--recording needs --station")
+    with click.progressbar(length=1000, label="重算 / replay", file=sys.stderr) as bar:
+        lines = _lazy("simulator.bench.recorded", "run")(
+            recording, load_station(station_file), _fraction(bar)
+        )
+    click.echo(_lazy("simulator.bench.recorded", "text")(lines))
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ class LaneSection(_Model):
     speed_kmh: tuple[float, float] = (3.0, 120.0)
     speed_change_max: float = Field(gt=0, le=1, default=0.15)
     axle_kg: tuple[float, float] = (200.0, 30_000.0)
+    grade: float = Field(ge=-0.1, le=0.1, default=0.0)
+    """Rise of the lane over its length, positive uphill: a slope moves load between axles."""
     separator: SeparatorSection | None = None
     row: list[RowSection] = Field(min_length=2, max_length=32)
 
@@ -320,6 +322,7 @@ def _layout(lane: LaneSection, channels: list[str]) -> LaneLayout:
         speed_min_mps=lane.speed_kmh[0] / 3.6,
         speed_max_mps=lane.speed_kmh[1] / 3.6,
         speed_change_max=lane.speed_change_max,
+        grade=lane.grade,
         axle_min_kg=lane.axle_kg[0],
         axle_max_kg=lane.axle_kg[1],
     )

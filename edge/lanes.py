@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from edge.config import CameraSection, StationConfig
 from edge.core.pipeline import Pipeline
@@ -178,13 +179,44 @@ class Desk:
         self._reads = [r for r in self._reads if r.time_ns >= before_ns]
 
 
+class Weigher(Protocol):
+    """What makes passages of one digitiser's blocks: a pipeline, or what it said before."""
+
+    @property
+    def gains(self) -> Gains: ...
+
+    @property
+    def stray(self) -> int: ...
+
+    def step(self, block: SampleBlock, edges: Sequence[InputEdge] = ()) -> list[Passage]: ...
+
+    def flush(self) -> list[Passage]: ...
+
+
+def pipeline_of(config: StationConfig, hello: DeviceHello) -> Pipeline:
+    """The pipeline of a digitiser that introduced itself."""
+    return Pipeline(
+        hello.device,
+        hello.rate_hz,
+        hello.channels,
+        config.lanes_of(hello.device),
+        config.gains_of(hello.device, hello.newton_per_count),
+    )
+
+
 class Lanes:
     """All lanes of a station: items of the devices in, vehicles out."""
 
-    def __init__(self, config: StationConfig, health: Health) -> None:
+    def __init__(
+        self,
+        config: StationConfig,
+        health: Health,
+        weigher_of: Callable[[StationConfig, DeviceHello], Weigher] = pipeline_of,
+    ) -> None:
         self._config = config
         self._health = health
-        self._pipelines: dict[str, Pipeline] = {}
+        self._weigher_of = weigher_of
+        self._pipelines: dict[str, Weigher] = {}
         self._hellos: dict[str, DeviceHello] = {}
         self._edges: defaultdict[str, list[InputEdge]] = defaultdict(list)
         model = config.model
@@ -240,17 +272,8 @@ class Lanes:
             return
         self.interrupt(hello.device, clock, mono_ns)
         self._hellos[hello.device] = hello
-        pipeline = self._pipelines[hello.device] = self._build(hello)
+        pipeline = self._pipelines[hello.device] = self._weigher_of(self._config, hello)
         _tell_calibration(hello.device, pipeline.gains, clock(), self._health)
-
-    def _build(self, hello: DeviceHello) -> Pipeline:
-        return Pipeline(
-            hello.device,
-            hello.rate_hz,
-            hello.channels,
-            self._config.lanes_of(hello.device),
-            self._config.gains_of(hello.device, hello.newton_per_count),
-        )
 
     def _weigh(self, block: SampleBlock, clock: Callable[[], ClockReading], mono_ns: int) -> None:
         pipeline = self._pipelines.get(block.device)
@@ -263,7 +286,7 @@ class Lanes:
 
     def _arrive(
         self,
-        pipeline: Pipeline,
+        pipeline: Weigher,
         passages: list[Passage],
         clock: Callable[[], ClockReading],
         mono_ns: int,

@@ -267,6 +267,8 @@ class LaneLayout:
     """Largest tolerated relative change of speed over the array."""
     axle_min_kg: float = 200.0
     axle_max_kg: float = 30_000.0
+    grade: float = 0.0
+    """Rise of the lane over its length where the array lies, positive uphill."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,17 +14,25 @@ from edge.lanes import Lanes
 from edge.records import ClockReading, InputEdge, Passage, PlateRead, SampleBlock, Vehicle, Verdict
 from edge.rules.judge import judge
 from edge.rules.pack import RulePack
+from edge.slices import LEAST_S, Weighed, weigh_in_slices
 from edge.sources.ports import DeviceHello
-from edge.sources.replay import Replay
+from edge.sources.replay import Replay, unreadable
+from firmware_bridge.recording import RecordingError
 
 _TAIL_NS = 60_000_000_000
 """After the end of the data every plate and vehicle has waited long enough."""
 
 
 def replay_vehicles(
-    recording: Path, config: StationConfig, *, progress: Callable[[float], None]
+    recording: Path,
+    config: StationConfig,
+    *,
+    progress: Callable[[float], None],
+    jobs: int = 1,
 ) -> Iterator[Vehicle]:
     """Vehicles of a recording, in the order in which the station would have sealed them.
+
+    A long recording is weighed by ``jobs`` processes; the vehicles are the same to the last bit.
 
     Raises
     ------
@@ -33,8 +41,15 @@ def replay_vehicles(
     """
     played = Replay.open(recording, config.model)
     now_ns = 0
-    lanes = Lanes(config, Health(lambda: now_ns))
-    for item in played.items(progress):
+    together = jobs > 1 and played.seconds > LEAST_S
+    if together:
+        weigher_of = _weighed(played, config, jobs, progress)
+        lanes = Lanes(config, Health(lambda: now_ns), weigher_of)
+        items = played.items(signal=False)
+    else:
+        lanes = Lanes(config, Health(lambda: now_ns))
+        items = played.items(progress)
+    for item in items:
         if isinstance(item, PlateRead):
             now_ns = max(now_ns, item.received_ns)
             lanes.read(item)
@@ -44,6 +59,15 @@ def replay_vehicles(
             lanes.take(item, clock, now_ns)
         yield from lanes.release(now_ns)
     yield from lanes.finish(played.clock, now_ns + _TAIL_NS)
+
+
+def _weighed(
+    played: Replay, config: StationConfig, jobs: int, progress: Callable[[float], None]
+) -> Callable[[StationConfig, DeviceHello], Weighed]:
+    try:
+        return weigh_in_slices(played.parts, config, jobs, progress)
+    except RecordingError as error:
+        raise unreadable(error) from error
 
 
 def replay_passages(

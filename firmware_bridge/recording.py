@@ -156,17 +156,30 @@ class Recording:
             The signal ends early or its checksum is wrong; the latter shows at the end.
         """
         crc = 0
-        with self._signals() as files:
-            signal = _Rows(files)
-            for first_sample, rows, lost in self._pieces(n):
-                counts = signal.take(rows)
-                crc = crc_of(counts, crc)
-                yield first_sample, counts, lost
+        for first_sample, counts, lost in self.part(n, 0, None):
+            crc = crc_of(counts, crc)
+            yield first_sample, counts, lost
         if crc != self.counts_crc32:
             raise RecordingError(f"{self.directory}: the checksum of the signal is wrong")
 
-    def _pieces(self, n: int) -> Iterator[tuple[int, int, int]]:
-        """(first sample, rows, lost before) of the blocks."""
+    def part(
+        self, n: int, first: int, end: int | None
+    ) -> Iterator[tuple[int, NDArray[np.int32], int]]:
+        """Blocks number ``first`` to ``end`` (exclusive) of :meth:`blocks`, without the checksum.
+
+        Raises
+        ------
+        RecordingError
+            The signal ends early.
+        """
+        pieces = list(self.pieces(n))
+        with self._signals() as files:
+            signal = _Rows(files, sum(rows for _, rows, _ in pieces[:first]))
+            for first_sample, rows, lost in pieces[first:end]:
+                yield first_sample, signal.take(rows), lost
+
+    def pieces(self, n: int) -> Iterator[tuple[int, int, int]]:
+        """(first sample, rows, lost before) of :meth:`blocks`; the signal is not read."""
         sample, lost, rows_left = self.first_sample, 0, self.n_samples
         gaps = list(self.gaps)
         while rows_left:
@@ -209,8 +222,10 @@ class _Rows:
     reads would be ten times slower.
     """
 
-    def __init__(self, files: Sequence[soundfile.SoundFile]) -> None:
+    def __init__(self, files: Sequence[soundfile.SoundFile], first_row: int) -> None:
         self._files = files
+        for file in files:
+            _seek(file, first_row)
         self._held = self._load(READ_AHEAD_ROWS)
 
     def take(self, rows: int) -> NDArray[np.int32]:
@@ -229,6 +244,13 @@ class _Rows:
         if len({len(part) for part in parts}) > 1:
             raise RecordingError(f"{self._files[0].name}: not as many rows as its neighbours")
         return np.concatenate(parts, axis=1) >> JUSTIFY_BITS
+
+
+def _seek(file: soundfile.SoundFile, row: int) -> None:
+    try:
+        file.seek(row)
+    except soundfile.LibsndfileError as error:
+        raise RecordingError(f"{file.name}: {error.error_string}") from error
 
 
 def _decode(file: soundfile.SoundFile, rows: int) -> NDArray[np.int32]:

@@ -19,6 +19,7 @@ MAX_RATE_HZ = 655_350
 """Highest rate that every FLAC frame header can state (RFC 9639, sections 9.1.2 and 9.1.7)."""
 
 COUNT_MIN, COUNT_MAX = -(1 << 23), (1 << 23) - 1
+_CRC_POLYNOMIAL = 0xEDB88320
 JUSTIFY_BITS = 8
 """libsndfile carries 24-bit samples in the upper bits of an int32."""
 
@@ -36,6 +37,32 @@ def parts_of(n_channels: int) -> list[slice]:
 def crc_of(counts: NDArray[np.int32], crc: int) -> int:
     """CRC-32 (zlib) of rows as little-endian int32, going on from ``crc``."""
     return zlib.crc32(np.ascontiguousarray(counts, dtype="<i4").data, crc)
+
+
+def joined_crc(first: int, second: int, second_bytes: int) -> int:
+    """CRC-32 of two runs of bytes from the CRC-32 of each and the length of the second.
+
+    A CRC is a remainder modulo a polynomial: zeros appended to the first multiply it by a power
+    of x (bits reflected, as in zlib's ``crc32_combine``).
+    """
+    power, square = 1 << 31, 1 << 30  # x^0 and x^1, reflected
+    bits = 8 * second_bytes
+    while bits:
+        if bits & 1:
+            power = _times(power, square)
+        square = _times(square, square)
+        bits >>= 1
+    return _times(first, power) ^ second
+
+
+def _times(a: int, b: int) -> int:
+    """Product of two reflected polynomials modulo that of CRC-32."""
+    product = 0
+    for bit in range(31, -1, -1):
+        if a >> bit & 1:
+            product ^= b
+        b = b >> 1 ^ (_CRC_POLYNOMIAL if b & 1 else 0)
+    return product
 
 
 def write_head(directory: Path, tree: dict[str, Any]) -> None:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from edge.records import Int32s, LaneLayout, read_only
+from edge.records import Int32s, LaneLayout, Separator, read_only
+from simulator.electronics import CHUNK, Electronics
 from simulator.faults import spoil_samples
-from simulator.road import LaneRoad
 from simulator.scenario import Scenario
 from simulator.seeds import stream
-from simulator.sensor import CHUNK, Electronics, Pulse, wheel_pulses
-from simulator.traffic import LaneTraffic, Passing
+from simulator.sensor import Pulse
+from simulator.site import Site
+from simulator.traffic import Passing
 
 _KEPT_CHUNKS = 4
 _KEPT_VEHICLES = 64
@@ -36,7 +37,7 @@ class SimDigitiser:
         device: str,
         channels: Sequence[str],
         lanes: Sequence[LaneLayout],
-        traffic: Mapping[str, LaneTraffic],
+        site: Site,
         scenario: Scenario,
         seed: int,
     ) -> None:
@@ -47,15 +48,10 @@ class SimDigitiser:
         error_ppm = section.oscillator_sd_ppm * stream(seed, "clock", device).standard_normal()
         self.true_rate_hz = self.rate_hz * (1 + error_ppm * 1e-6)
         self.electronics = Electronics(device, len(channels), section, scenario.weather, seed)
-        self._seed, self._lanes, self._traffic = seed, tuple(lanes), traffic
-        road = scenario.road
-        self._roads = {
-            lane.lane: LaneRoad(lane.lane, road.road_class, lane.rows, road.receptor_step_mm, seed)
-            for lane in lanes
-        }
+        self._seed, self._lanes, self._site = seed, tuple(lanes), site
         self._faults = [fault for fault in scenario.fault if fault.device == device]
         self._chunks: OrderedDict[int, Int32s] = OrderedDict()
-        self._pulses: OrderedDict[int, list[Pulse]] = OrderedDict()
+        self._pulses: OrderedDict[tuple[int, str], list[Pulse]] = OrderedDict()
 
     def time_s(self, sample: float) -> float:
         """World time at which a sample is taken."""
@@ -72,25 +68,29 @@ class SimDigitiser:
 
     def edges(self, from_sample: int, to_sample: int) -> list[Edge]:
         """Edges of the separators in ``[from_sample, to_sample)``, in order of time."""
-        span_s = (self.time_s(from_sample), self.time_s(to_sample))
         silent = [f for f in self._faults if f.kind in ("separator_stuck", "separator_silent")]
         found = [
             edge
             for lane in self._lanes
             if lane.separator is not None
-            for passing in self._traffic[lane.lane].between(*span_s)
-            for edge in self._separator_edges(passing, lane)
-            if from_sample <= edge[0] < to_sample
-            and not any(fault.holds(self.time_s(edge[0])) for fault in silent)
+            for edge in self._separator_edges(lane.lane, lane.separator, from_sample, to_sample)
+            if not any(fault.holds(self.time_s(edge[0])) for fault in silent)
         ]
         return sorted(found)
 
-    def _separator_edges(self, passing: Passing, lane: LaneLayout) -> list[Edge]:
-        assert lane.separator is not None
-        at_m, number = lane.separator.position_m, lane.separator.input
-        times_s = (passing.nose_s(at_m), passing.tail_s(at_m))
-        on, off = (math.ceil(time_s * self.true_rate_hz) for time_s in times_s)
-        return [(on, number, True), (off, number, False)]
+    def _separator_edges(
+        self, lane: str, separator: Separator, from_sample: int, to_sample: int
+    ) -> list[Edge]:
+        """Ends of interruptions, but for those at which another body stands there still."""
+        span_s = self.time_s(from_sample), self.time_s(to_sample)
+        spans_s = self._site.interruptions_s(lane, separator.position_m, *span_s)
+        edges = [
+            (math.ceil(time_s * self.true_rate_hz), separator.input, active)
+            for own_s in spans_s
+            for time_s, active in zip(own_s, (True, False), strict=True)
+            if not any(other[0] < time_s < other[1] for other in spans_s)
+        ]
+        return [edge for edge in edges if from_sample <= edge[0] < to_sample]
 
     def _chunk(self, chunk: int) -> Int32s:
         if chunk not in self._chunks:
@@ -104,9 +104,8 @@ class SimDigitiser:
         span_s = (self.time_s(first), self.time_s(first + CHUNK))
         force_n = np.zeros((CHUNK, len(self.channels)))
         for lane in self._lanes:
-            for passing in self._traffic[lane.lane].between(*span_s):
-                if passing.first_wheel_s <= span_s[1] and passing.last_wheel_s >= span_s[0]:
-                    _add_pulses(force_n, first, self._pulses_of(passing, lane))
+            for passing, aside_m in self._site.over(lane.lane, *span_s):
+                _add_pulses(force_n, first, self.pulses_of(passing, lane.lane, aside_m))
         counts = self.electronics.counts(chunk, force_n, self.true_rate_hz)
         if self._faults:
             time_s = (first + np.arange(CHUNK)) / self.true_rate_hz
@@ -114,18 +113,18 @@ class SimDigitiser:
             spoil_samples(counts, time_s, self._faults, chance)
         return read_only(counts)
 
-    def _pulses_of(self, passing: Passing, lane: LaneLayout) -> list[Pulse]:
-        number = passing.vehicle.number
-        if number not in self._pulses:
-            road = self._roads[lane.lane]
-            pulses = wheel_pulses(passing, lane, road, self.true_rate_hz, self._seed)
+    def pulses_of(self, passing: Passing, lane: str, aside_m: float) -> list[Pulse]:
+        """What a vehicle presses on a lane's sensors, with their sensitivity along their length."""
+        key = passing.vehicle.number, lane
+        if key not in self._pulses:
+            pulses = self._site.pulses(passing, lane, aside_m, self.true_rate_hz)
             for pulse in pulses:
-                gain = self.electronics.lateral_gain(pulse.channel, passing.vehicle.lateral_m)
-                pulse.force_n[:] *= gain
-            self._pulses[number] = pulses
+                lateral_m = passing.vehicle.lateral_m + aside_m
+                pulse.force_n[:] *= self.electronics.lateral_gain(pulse.channel, lateral_m)
+            self._pulses[key] = pulses
             if len(self._pulses) > _KEPT_VEHICLES:
                 self._pulses.popitem(last=False)
-        return self._pulses[number]
+        return self._pulses[key]
 
 
 def _add_pulses(force_n: np.ndarray, first: int, pulses: Sequence[Pulse]) -> None:

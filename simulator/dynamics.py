@@ -1,9 +1,10 @@
-"""Wheels that bounce: quarter cars solved in the frequency domain.
+"""Vehicles that bounce: bodies on axles on tyres, solved in the frequency domain.
 
-Each wheel end is a sprung mass on spring and damper over an unsprung mass on its tyre. At a steady
-speed a wave of ``n`` cycles/m shakes it with ``n v`` hertz, so the tyre force along the road is the
-spectrum of the profile times the receptance of the wheel: no time stepping, all wheels at once.
-Sets of values: Cebon's loaded wheel end (steel), a soft air set, scaled with load and tyres.
+Every wheel end is an unsprung mass on its tyre under a spring and a damper; their upper ends are
+carried by rigid bodies (``simulator.bodies``), which is what makes the axle loads of one vehicle
+depend on each other. The system is linear and does not change with time, so the tyre forces of
+any motion - also braking, standing, going backward - are the heights under the wheels over time,
+times the receptance of the vehicle, all wheels at once and without time stepping.
 """
 
 from __future__ import annotations
@@ -11,93 +12,150 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
 from edge.records import STANDARD_GRAVITY_MPS2, Floats
+from simulator.bodies import Bodies, bodies_of
 from simulator.fleet import SimVehicle
-from simulator.road import WAVE_PER_M, Spectrum, along
+from simulator.motion import Motion
+from simulator.road import Surface
+from simulator.wheels import WheelEnds, wheel_ends
 
-_RATED_WHEEL_KG = 5_000.0
-"""Static load of the wheel end for which the sets below are given."""
-_TYRE_NPM = 0.875e6
-"""Vertical stiffness of one lorry tyre at its rated pressure."""
-_TYRE_DAMPING_NSPM = 3e3
-_TYRE_RADIUS_M = 0.5
-_CONTACT_OF_CHORD = 0.65
-"""The contact patch is shorter than the chord at the tyre's deflection: the tread curls up."""
+Complexes = NDArray[np.complex128]
+
+_STEP_S = 1 / 512
+_SETTLE_S = 7.0
+"""The least damped mode has faded to about one per cent of itself in this time."""
+_FADE_S = 1.0
+_BODY_BELOW_HZ = 30.0
+"""Above it the bodies stand still: their part of the receptance is below one in a thousand."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WheelEnds:
-    """Quarter cars of one vehicle; every array is (n_axles, 2), left and right."""
+class Receptance:
+    """Tyre forces per metre of road height under each wheel, at some frequencies.
 
-    sprung_kg: Floats
-    unsprung_kg: Floats
-    spring_npm: Floats
-    damper_nspm: Floats
-    tyre_npm: Floats
-    tyre_damping_nspm: Floats
+    Attributes
+    ----------
+    own : complex array (w, f)
+        Force of a wheel with the bodies held still, N/m.
+    lift : complex array (w, f)
+        Force of a wheel on its body per metre of height, and of its tyre per metre of body.
+    flexibility : complex array (f_body, m, m)
+        Inverse of the bodies' dynamic stiffness, for the first ``f_body`` frequencies.
+    bodies : Bodies
+    """
 
-    @property
-    def static_n(self) -> Floats:
-        """Weight on each wheel in newtons."""
-        return (self.sprung_kg + self.unsprung_kg) * STANDARD_GRAVITY_MPS2
+    own: Complexes
+    lift: Complexes
+    flexibility: Complexes
+    bodies: Bodies
 
-    @property
-    def contact_m(self) -> Floats:
-        """Length of the contact patch from the tyre's deflection under the static load."""
-        chord_m = 2 * np.sqrt(2 * _TYRE_RADIUS_M * self.static_n / self.tyre_npm)
-        return _CONTACT_OF_CHORD * chord_m
+    def forces(self, heights: Complexes, acceleration: Complexes | None = None) -> Complexes:
+        """Dynamic forces (w, f) in newtons for spectra of heights (w, f) in metres.
+
+        ``acceleration`` (f,) is that of the vehicle along the road: it pitches the bodies.
+        """
+        n = len(self.flexibility)
+        lift, reach = self.lift[:, :n], self.bodies.reach
+        load = np.einsum("wi,wf->if", reach, lift * heights[:, :n])
+        if acceleration is not None:
+            load += np.outer(self.bodies.braking, acceleration[:n])
+        body = np.einsum("fij,jf->if", self.flexibility, load)
+        forces = self.own * heights
+        forces[:, :n] -= lift * np.einsum("wi,if->wf", reach, body)
+        return np.asarray(forces)
+
+    def matrix(self) -> Complexes:
+        """The whole receptance (f_body, w, w): forces of all wheels for heights under all."""
+        n = len(self.flexibility)
+        arm = self.lift[:, :n].T[:, :, None] * self.bodies.reach
+        own = np.einsum("wf,wv->fwv", self.own[:, :n], np.eye(len(self.own)))
+        return np.asarray(own - arm @ self.flexibility @ arm.transpose(0, 2, 1))
 
 
-def wheel_ends(vehicle: SimVehicle, wheel_kg: Floats) -> WheelEnds:
-    """The quarter cars of a vehicle whose wheels weigh ``wheel_kg`` (n_axles, 2)."""
-    twin = np.array(vehicle.twin)[:, None] & np.ones(2, bool)
-    unsprung_kg = np.minimum(np.where(twin, 420.0, 300.0), 0.45 * wheel_kg)
-    sprung_kg = wheel_kg - unsprung_kg
-    air = np.array(vehicle.air)[:, None]
-    load = wheel_kg / _RATED_WHEEL_KG
-    steel_npm = np.where(twin, 1.0e6, 0.4e6)
-    tyres = np.where(twin, 2.0, 1.0)
-    return WheelEnds(
-        sprung_kg,
-        unsprung_kg,
-        # Air bags hold their natural frequency: stiffness follows load. Leaf springs do not.
-        np.where(air, 0.35e6 * load, steel_npm),
-        np.where(air, 20e3 * np.sqrt(load), 15e3),
-        tyres * _TYRE_NPM * (0.3 + 0.7 * vehicle.pressure_rel),
-        tyres * _TYRE_DAMPING_NSPM,
+def receptance(ends: WheelEnds, bodies: Bodies, frequency_hz: Floats) -> Receptance:
+    """Solve the vehicle at rising frequencies.
+
+    With ``k`` the suspension, ``t`` the tyre and ``D = k + t - m_u w^2`` of each wheel, eliminated
+    wheel by wheel: ``F = t (1 - t/D) h - (t k / D) P q`` and
+    ``(P' k (1 - k/D) P + K - M w^2) q = P' (k t / D) h``.
+    """
+    w: Complexes = 2 * np.pi * frequency_hz.astype(np.complex128)
+    k = ends.spring_npm.reshape(-1, 1) + 1j * w * ends.damper_nspm.reshape(-1, 1)
+    t = ends.tyre_npm.reshape(-1, 1) + 1j * w * ends.tyre_damping_nspm.reshape(-1, 1)
+    denominator = k + t - ends.unsprung_kg.reshape(-1, 1) * w**2
+    n = int(np.searchsorted(frequency_hz, _BODY_BELOW_HZ))
+    carried = (k * (1 - k / denominator))[:, :n]
+    arms = np.einsum("wi,wj->wij", bodies.reach, bodies.reach)
+    stiffness = np.einsum("wf,wij->fij", carried, arms)
+    stiffness += bodies.frame - bodies.mass * (w[:n] ** 2)[:, None, None]
+    return Receptance(
+        t * (1 - t / denominator), t * k / denominator, np.linalg.inv(stiffness), bodies
     )
 
 
-def receptance(ends: WheelEnds, frequency_hz: Floats) -> Spectrum:
-    """Tyre force per metre of road height, N/m, complex (n_axles, 2, n_frequencies)."""
-    w: Floats = 2 * np.pi * frequency_hz
-    ms, mu = ends.sprung_kg[..., None], ends.unsprung_kg[..., None]
-    k = ends.spring_npm[..., None] + 1j * w * ends.damper_nspm[..., None]
-    t = ends.tyre_npm[..., None] + 1j * w * ends.tyre_damping_nspm[..., None]
-    body = ms * w**2
-    # K(1 - K/(K - ms w^2)): the suspension as the axle feels it, the body eliminated.
-    suspension = -k * body / (k - body)
-    return np.asarray(t * (1 - t / (t - mu * w**2 + suspension)), np.complex128)
+@dataclass(frozen=True, slots=True, eq=False)
+class TyreForces:
+    """Static plus dynamic force of every wheel over time, never negative.
 
-
-def tyre_forces(ends: WheelEnds, profiles: Spectrum, speed_mps: float) -> Floats:
-    """Static plus dynamic force along the road in newtons, (n_axles, 2, GRID), never negative.
-
-    ``profiles`` (2, n) lie under the left and right wheels; the tyre averages over its patch.
+    ``force_n`` is (n_axles, 2, n_times), left and right, at ``start_s + i * step_s``.
     """
-    patch = np.sinc(WAVE_PER_M * ends.contact_m[..., None])
-    dynamic = along(receptance(ends, WAVE_PER_M * speed_mps) * patch * profiles)
-    return np.maximum(ends.static_n[..., None] + dynamic, 0.0)
+
+    start_s: float
+    step_s: float
+    force_n: Floats
+
+    def at(self, axle: int, time_s: Floats) -> Floats:
+        """Forces (2, n) of one axle's wheels at times within the span."""
+        index, part = np.divmod((time_s - self.start_s) / self.step_s, 1.0)
+        here = np.clip(index.astype(np.int64), 0, self.force_n.shape[-1] - 2)
+        force_n = self.force_n[axle]
+        return np.asarray(force_n[:, here] * (1 - part) + force_n[:, here + 1] * part)
+
+
+def tyre_forces(
+    vehicle: SimVehicle, surface: Surface, motion: Motion, from_s: float, to_s: float
+) -> TyreForces:
+    """True forces of a vehicle on its way, from ``from_s`` to ``to_s``.
+
+    The reckoning begins earlier, on a road that rises out of a plane, so that all has settled; it
+    ends later, because a Fourier sum goes round.
+    """
+    ends = wheel_ends(vehicle)
+    start_s = from_s - _SETTLE_S - _FADE_S
+    n = next_fast_len(int((to_s + 2 * _FADE_S - start_s) / _STEP_S), real=True)
+    time_s = start_s + np.arange(n) * _STEP_S
+    front_m = motion.position_m(time_s)
+    heights_m = np.stack(
+        [
+            surface.height_m(side, front_m - behind_m, contact_m)
+            for behind_m, contacts_m in zip(vehicle.axle_behind_m, ends.contact_m, strict=True)
+            for side, contact_m in enumerate(contacts_m)
+        ]
+    )
+    heights_m *= _fade(time_s - start_s) * _fade(time_s[-1] - time_s)
+    frequency_hz = np.asarray(np.fft.rfftfreq(n, _STEP_S), np.float64)
+    solved = receptance(ends, bodies_of(vehicle, ends), frequency_hz)
+    spectra = solved.forces(np.fft.rfft(heights_m), np.fft.rfft(motion.acceleration_at(time_s)))
+    dynamic_n = np.fft.irfft(spectra, n).reshape(*ends.static_n.shape, n)
+    return TyreForces(start_s, _STEP_S, np.maximum(ends.static_n[..., None] + dynamic_n, 0.0))
+
+
+def _fade(time_s: Floats) -> Floats:
+    """From 0 to 1 over ``_FADE_S``."""
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(time_s / _FADE_S, 0.0, 1.0)))
 
 
 def load_transfer_kg(vehicle: SimVehicle, acceleration_mps2: float) -> Floats:
-    """What braking or accelerating moves between axles, kg (n_axles,); the sum is zero.
+    """What steady braking or accelerating moves between axles, kg (n_axles,); the sum is zero.
 
-    ``m a h / (g L)`` spread linearly about the middle of the axles.
+    The bodies pitch under ``m a h`` until springs and tyres hold them: statics of the same model
+    (for two axles ``m a h / (g L)``, whatever the springs).
     """
-    behind_m = np.array(vehicle.axle_behind_m)
-    arm_m = behind_m - behind_m.mean()
-    moment_kgm = vehicle.gross_kg * acceleration_mps2 * vehicle.centre_height_m
-    shift: Floats = moment_kgm / STANDARD_GRAVITY_MPS2 * arm_m / (arm_m**2).sum()
-    return shift
+    ends = wheel_ends(vehicle)
+    solved = receptance(ends, bodies_of(vehicle, ends), np.zeros(1))
+    still = np.zeros((ends.static_n.size, 1), np.complex128)
+    force_n = solved.forces(still, np.full(1, acceleration_mps2, np.complex128)).real
+    return np.asarray(force_n.reshape(-1, 2).sum(axis=1) / STANDARD_GRAVITY_MPS2)

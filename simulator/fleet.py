@@ -1,45 +1,23 @@
-"""Lorries as they run on Chinese roads: axles, masses, tyres and plates.
-
-Axle codes are those of the stations (dialect A: 1 single, 2 twin-tyred single, 5 twin tandem,
-7 twin tridem). ``limits_kg`` is the span of gross limits that sources give for the type (order 62
-of 2016 art. 3 and the annex of September 2016): a lawful lorry stays below the lower, an
-overloaded one passes the higher.
-"""
+"""Single vehicles: their true loads, how they stand on their wheels, and their plates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 
+from simulator.kinds import CHASSIS, TYPES, Chassis, Span, VehicleType
 from simulator.plates import make_plate
 
-Span = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class VehicleType:
-    """A kind of lorry. Tuples run front to rear, one entry an axle (spacings: one less)."""
-
-    code: str
-    name: str
-    spacing_m: tuple[Span, ...]
-    tare_kg: tuple[float, ...]
-    share: tuple[float, ...]
-    """Part of the payload that each axle carries."""
-    twin: tuple[bool, ...]
-    limits_kg: tuple[int, int]
-    front_overhang_m: Span
-    rear_overhang_m: Span
-    air_rate: float
-    """How often its drive and trailer axles are air-sprung; a group shares one answer."""
+_Any = TypeVar("_Any")
 
 
 @dataclass(frozen=True, slots=True)
 class SimVehicle:
-    """One lorry with its truth: static loads, dimensions, plate, how it stands on its wheels."""
+    """One vehicle with its truth: static loads, dimensions, plate, how it stands on its wheels."""
 
     number: int
     code: str
@@ -59,7 +37,17 @@ class SimVehicle:
     colour: str
     limits_kg: tuple[int, int]
     load: str
-    """``empty``, ``part``, ``legal`` or ``over``."""
+    """``empty``, ``part``, ``legal``, ``over`` or ``front`` (an empty trailer behind)."""
+    units: tuple[int, ...]
+    """Axles of each rigid body, front to rear."""
+    rides: bool = True
+    """Whether each unit rides on the one before it, or is drawn by a bar."""
+    chassis_kind: str = "lorry"
+
+    @property
+    def chassis(self) -> Chassis:
+        """What it rolls on."""
+        return CHASSIS[self.chassis_kind]
 
     @property
     def gross_kg(self) -> float:
@@ -82,131 +70,44 @@ class SimVehicle:
         return self.front_overhang_m + self.wheelbase_m + self.rear_overhang_m
 
     def beside(self, lateral_m: float) -> SimVehicle:
-        """The same lorry, driven ``lateral_m`` beside the middle of its lane."""
+        """The same vehicle, driven ``lateral_m`` beside the middle of its lane."""
         return replace(self, lateral_m=lateral_m)
 
+    def lifted(self, axle: int) -> SimVehicle:
+        """The same vehicle with one axle drawn up: its unit's other axles carry the load.
 
-_TANDEM: Span = (1.30, 1.40)
-_TRIDEM: Span = (1.30, 1.36)
-_TWIN_STEER: Span = (1.80, 2.05)
-_NOSE: Span = (1.20, 1.50)
-_TAIL: Span = (0.9, 1.9)
-_TRAILER_TAIL: Span = (1.2, 2.6)
-_T, _S = True, False
+        ``axle`` is neither the first nor the last; the truth knows only axles on the ground.
+        """
+        unit = int(np.searchsorted(np.cumsum(self.units), axle, "right"))
+        first = sum(self.units[:unit])
+        others = [i for i in range(max(first, 1), first + self.units[unit]) if i != axle]
+        axle_kg = np.array(self.axle_kg)
+        axle_kg[others] += axle_kg[axle] / len(others)
+        ahead_m, behind_m = self.spacing_m[: axle - 1], self.spacing_m[axle + 1 :]
+        joined_m = self.spacing_m[axle - 1] + self.spacing_m[axle]
+        units = tuple(n - (i == unit) for i, n in enumerate(self.units))
 
+        def rest(values: tuple[_Any, ...]) -> tuple[_Any, ...]:
+            return values[:axle] + values[axle + 1 :]
 
-def _kind(
-    code: str,
-    name: str,
-    spacing_m: tuple[Span, ...],
-    tare_t: tuple[float, ...],
-    share: tuple[float, ...],
-    singles: int,
-    limits_t: Span,
-    *,
-    trailer: bool = False,
-    air_rate: float = 0.15,
-) -> VehicleType:
-    """Row of the table below: tonnes and the number of single-tyred axles in front."""
-    n = len(tare_t)
-    return VehicleType(
-        code,
-        name,
-        spacing_m,
-        tuple(t * 1_000 for t in tare_t),
-        tuple(s / sum(share) for s in share),
-        (_S,) * singles + (_T,) * (n - singles),
-        (round(limits_t[0] * 1_000), round(limits_t[1] * 1_000)),
-        _NOSE,
-        _TRAILER_TAIL if trailer else _TAIL,
-        air_rate,
-    )
+        return replace(
+            self,
+            axle_kg=rest(tuple(axle_kg.tolist())),
+            spacing_m=(*ahead_m, joined_m, *behind_m),
+            twin=rest(self.twin),
+            air=rest(self.air),
+            right_share=rest(self.right_share),
+            units=units,
+        )
 
 
-TYPES: dict[str, VehicleType] = {
-    kind.code: kind
-    for kind in (
-        _kind("12", "二轴载货汽车", ((3.8, 5.6),), (3.0, 2.9), (26, 74), 1, (18, 18)),
-        _kind(
-            "15", "三轴载货汽车", ((3.6, 4.9), _TANDEM), (4.5, 3.2, 3.1), (18, 41, 41), 1, (25, 25)
-        ),
-        _kind(
-            "112",
-            "双前桥三轴载货汽车",
-            (_TWIN_STEER, (3.9, 5.1)),
-            (3.2, 3.0, 3.6),
-            (20, 20, 60),
-            2,
-            (25, 25),
-        ),
-        _kind(
-            "122",
-            "三轴半挂列车",
-            ((3.2, 3.7), (5.2, 6.8)),
-            (4.2, 3.4, 3.0),
-            (10, 42, 48),
-            1,
-            (27, 27),
-            trailer=True,
-        ),
-        _kind(
-            "115",
-            "四轴载货汽车",
-            (_TWIN_STEER, (2.7, 3.4), _TANDEM),
-            (3.9, 3.7, 3.1, 3.0),
-            (15, 15, 35, 35),
-            2,
-            (31, 31),
-        ),
-        _kind(
-            "125",
-            "四轴半挂列车",
-            ((3.2, 3.7), (5.6, 7.0), _TANDEM),
-            (4.4, 3.5, 2.7, 2.7),
-            (8, 33, 29.5, 29.5),
-            1,
-            (36, 37),
-            trailer=True,
-            air_rate=0.3,
-        ),
-        _kind(
-            "127",
-            "五轴半挂列车",
-            ((3.4, 3.8), (5.6, 6.8), _TRIDEM, _TRIDEM),
-            (4.6, 3.6, 2.3, 2.3, 2.3),
-            (7, 27, 22, 22, 22),
-            1,
-            (42, 43),
-            trailer=True,
-            air_rate=0.4,
-        ),
-        _kind(
-            "155",
-            "五轴半挂列车",
-            ((3.1, 3.5), _TANDEM, (5.8, 7.2), _TANDEM),
-            (4.7, 2.8, 2.7, 2.8, 2.8),
-            (6, 22, 22, 25, 25),
-            1,
-            (43, 43),
-            trailer=True,
-            air_rate=0.3,
-        ),
-        _kind(
-            "157",
-            "六轴半挂列车",
-            ((3.1, 3.5), _TANDEM, (5.7, 7.4), _TRIDEM, _TRIDEM),
-            (4.8, 2.8, 2.7, 2.2, 2.2, 2.2),
-            (6, 17, 17, 20, 20, 20),
-            1,
-            (46, 49),
-            trailer=True,
-            air_rate=0.45,
-        ),
-    )
+LOADS: dict[str, Span] = {
+    "part": (0.45, 0.75),
+    "legal": (0.75, 0.92),
+    "over": (1.15, 1.60),
+    "front": (0.40, 0.52),
 }
-
-_LOADS: dict[str, Span] = {"part": (0.45, 0.75), "legal": (0.75, 0.92), "over": (1.15, 1.60)}
-"""Gross against the limit: the lower one for lawful lorries, the higher one for ``over``."""
+"""Gross against the limit: the lower one for lawful vehicles, the higher one for ``over``."""
 
 
 def make_vehicle(
@@ -223,6 +124,8 @@ def make_vehicle(
     payload_kg = max(_gross_kg(kind, load, chance) - tare_kg.sum(), 0.0)
     uneven = chance.normal(1, 0.03, len(tare_kg))
     share = np.array(kind.share) * uneven
+    if load == "front":
+        share[kind.units[0] :] = 0.0
     axle_kg = tare_kg + payload_kg * share / share.sum()
     air = chance.random() < kind.air_rate
     plate, colour = make_plate(chance)
@@ -238,11 +141,14 @@ def make_vehicle(
         right_share=tuple((0.5 + chance.normal(0, 0.015, len(tare_kg))).clip(0.4, 0.6).tolist()),
         pressure_rel=_within(chance.normal(1, 0.06), (0.75, 1.25)),
         lateral_m=_within(chance.normal(0, lateral_sd_m), (-0.45, 0.45)),
-        centre_height_m=chance.uniform(1.2, 2.0),
+        centre_height_m=chance.uniform(1.2, 2.0) * (1.0 if kind.chassis == "lorry" else 0.4),
         plate=plate,
         colour=colour,
         limits_kg=kind.limits_kg,
         load=load,
+        units=kind.units,
+        rides=kind.rides,
+        chassis_kind=kind.chassis,
     )
 
 
@@ -273,6 +179,9 @@ def reference_vehicle(
         colour="white",
         limits_kg=kind.limits_kg,
         load="legal",
+        units=kind.units,
+        rides=kind.rides,
+        chassis_kind=kind.chassis,
     )
 
 
@@ -289,7 +198,7 @@ def _gross_kg(kind: VehicleType, load: str, chance: np.random.Generator) -> floa
     if load == "empty":
         return 0.0
     limit_kg = kind.limits_kg[1] if load == "over" else kind.limits_kg[0]
-    return limit_kg * chance.uniform(*_LOADS[load])
+    return limit_kg * chance.uniform(*LOADS[load])
 
 
 def _spacings_m(kind: VehicleType, chance: np.random.Generator) -> tuple[float, ...]:

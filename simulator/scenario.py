@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edge.errors import InputError
 from simulator.faults import Fault
-from simulator.fleet import TYPES, Span
+from simulator.fleet import LOADS
+from simulator.kinds import TYPES, Span
 
 
 class _Section(BaseModel):
@@ -28,13 +29,15 @@ class TrafficSection(_Section):
     flow_per_h: float = Field(gt=0, le=4_000, default=300.0)
     speed_kmh: Span = (40.0, 80.0)
     speed_change_sd: float = Field(ge=0, le=0.2, default=0.01)
-    gap_m: float = Field(ge=1, default=2.0)
+    gap_m: float = Field(ge=0.5, default=2.0)
     """Smallest clear distance from tail to nose, kept everywhere between the devices."""
     lateral_sd_m: float = Field(ge=0, le=0.5, default=0.10)
     stop_rate: float = Field(ge=0, le=1, default=0.0)
     """Part of the vehicles that halt on the array."""
     off_lane_rate: float = Field(ge=0, le=1, default=0.0)
     """Part of the vehicles that pass with one side beside the sensors."""
+    lift_rate: float = Field(ge=0, le=1, default=0.0)
+    """Part of the vehicles of four axles and more that drive with one axle drawn up."""
     mix: dict[str, float] = {"12": 25, "15": 10, "115": 15, "125": 5, "127": 5, "155": 5, "157": 35}
     """Weights of the axle codes."""
     load: dict[str, float] = {"empty": 20, "part": 25, "legal": 33, "over": 22}
@@ -48,12 +51,31 @@ class TrafficSection(_Section):
             raise ValueError(f"unknown axle codes {unknown}; allowed are {sorted(TYPES)}")
         return mix
 
+    @field_validator("load")
+    @classmethod
+    def _loads(cls, load: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(load) - {"empty", *LOADS})
+        if unknown or not load:
+            raise ValueError(f"unknown loads {unknown}; allowed are {['empty', *LOADS]}")
+        return load
+
 
 class RoadSection(_Section):
     """The surface and how flush the sensors lie in it."""
 
     road_class: Literal["smooth", "A", "B", "C", "D", "E"] = "A"
     receptor_step_mm: float = Field(ge=0, le=3, default=0.15)
+    fresh_for_each: bool = False
+    """Every vehicle meets a surface of its own: all roads of a class instead of one."""
+
+
+class SensorSection(_Section):
+    """How the sensors lie in the road."""
+
+    length_m: float = Field(gt=0.5, le=3, default=1.75)
+    """Across the lane: the left sensor ends and the right one begins at the lane's middle."""
+    skew_sd_m: float = Field(ge=0, le=0.2, default=0.0)
+    """How far the sensors of one row lie ahead of each other or behind."""
 
 
 class ElectronicsSection(_Section):
@@ -63,6 +85,15 @@ class ElectronicsSection(_Section):
     newton_per_count: float = Field(gt=0, default=0.02)
     gain_sd_rel: float = Field(ge=0, le=0.1, default=0.02)
     noise_n: float = Field(ge=0, default=15.0)
+    """White noise."""
+    pink_n: float = Field(ge=0, default=0.0)
+    """Noise with a PSD of 1/f."""
+    noise_file: str = ""
+    """A recording of a real sensor at rest, CSV or CSV in a zip: its residual is added."""
+    noise_file_n: float = Field(ge=0, default=15.0)
+    """Standard deviation to which that residual is scaled."""
+    cross_talk_rel: float = Field(ge=0, le=0.05, default=0.0)
+    """Part of a channel's force that shows on the channels next to it."""
     hum_n: float = Field(ge=0, default=12.0)
     zero_n: float = Field(ge=0, default=300.0)
     drift_n: float = Field(ge=0, default=60.0)
@@ -102,7 +133,11 @@ class Scenario(_Section):
     lead_in_s: float = Field(ge=0, default=2.0)
     """Quiet time before the first vehicle reaches the first device."""
     lane: tuple[TrafficSection, ...] = (TrafficSection(),)
+    lane_lateral_m: tuple[float, ...] = ()
+    """Middle of each lane across the road, in the station file's order, right is positive. Without
+    it lanes are so far apart that no wheel reaches the sensors of another."""
     road: RoadSection = RoadSection()
+    sensor: SensorSection = SensorSection()
     electronics: ElectronicsSection = ElectronicsSection()
     plate: PlateSection = PlateSection()
     weather: WeatherSection = WeatherSection()

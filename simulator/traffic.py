@@ -9,15 +9,17 @@ from itertools import count
 
 import numpy as np
 
-from edge.records import LaneLayout
-from simulator.fleet import SimVehicle, Span, make_vehicle, reference_vehicle
-from simulator.motion import Motion, Stop, drive
+from edge.records import Floats, LaneLayout
+from simulator.fleet import SimVehicle, make_vehicle, reference_vehicle
+from simulator.kinds import Span
+from simulator.motion import Motion, Shift, Stop, drive
 from simulator.scenario import TrafficSection
 from simulator.seeds import stream
 
 _APPROACH_M = 30.0
 """Vehicles come into being this far before the first device and vanish as far behind the last."""
 _REFERENCE_GAP_S = 4.0
+_AFTER_BACKING_S = 3.0
 _NUMBERS_A_LANE = 1_000_000
 _OFF_LANE_M = 1.3
 """So far beside the middle the wheels of one side miss their sensors."""
@@ -33,7 +35,10 @@ class Plan:
     speed_mps: float
     change_rel: float
     wanted_s: float
-    stop: Stop | None = None
+    stops: tuple[Stop, ...] = ()
+    shift: Shift | None = None
+    backs_off: bool = False
+    """After its last stop it leaves the way it came."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,27 +48,52 @@ class Passing:
     vehicle: SimVehicle
     lane: str
     motion: Motion
+    shift: Shift | None
+    backs_off: bool
+    pressed_s: Span
+    """Holds every pulse of it, on its own lane and on those beside it."""
     first_wheel_s: float
     """First wheel meets the first row."""
     last_wheel_s: float
-    """Last wheel leaves the last row."""
+    """Last wheel leaves the last row; of a vehicle that backs off, the first row again."""
     speed_mps: float
+    """Way over time between the two."""
     acceleration_mps2: float
+    """Mean of it between the two."""
 
     def nose_s(self, position_m: float) -> float:
-        """When the nose reaches a position."""
+        """When the nose reaches a position; infinite where it never does."""
         return float(self.motion.time_at_s(position_m - self.vehicle.front_overhang_m))
 
     def tail_s(self, position_m: float) -> float:
-        """When the tail leaves a position."""
+        """When the tail leaves a position; infinite where it never does."""
         return float(self.motion.time_at_s(position_m + _tail_behind_m(self.vehicle)))
+
+    def over_s(self, from_m: float, to_m: float) -> list[Span]:
+        """Spans of time in which any part of the vehicle is between two positions."""
+        nose_m = from_m - self.vehicle.front_overhang_m
+        return self.motion.within(nose_m, to_m + _tail_behind_m(self.vehicle))
+
+    def lateral_m(self, position_m: Floats) -> Floats:
+        """Its middle against the middle of its lane, where its wheels are at ``position_m``."""
+        moved_m = self.shift.lateral_m(position_m) if self.shift else np.zeros_like(position_m)
+        return np.asarray(self.vehicle.lateral_m + moved_m)
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """Where a lane's vehicles matter: between its first and last device they keep their gaps;
+    ``rows_m`` holds all rows that their wheels may press, also those of the lanes beside."""
+
+    devices_m: Span
+    rows_m: Span
 
 
 class LaneTraffic:
     """The vehicles of one lane, one after the other, made when they are asked for."""
 
-    def __init__(self, lane: LaneLayout, zone_m: Span, gap_m: float, plans: Iterator[Plan]) -> None:
-        self._lane, self._zone_m, self._gap_m, self._plans = lane, zone_m, gap_m, plans
+    def __init__(self, lane: LaneLayout, zone: Zone, gap_m: float, plans: Iterator[Plan]) -> None:
+        self._lane, self._zone, self._gap_m, self._plans = lane, zone, gap_m, plans
         self._made_until_s = 0.0
         self._enter_s: list[float] = []
         self._leave_s: list[float] = []
@@ -76,47 +106,63 @@ class LaneTraffic:
         return self.passings[bisect_left(self._leave_s, from_s) : bisect_right(self._enter_s, to_s)]
 
     def _add(self, plan: Plan) -> None:
-        passing = place(plan, self._lane, self._zone_m, self._last(), self._gap_m)
+        passing = place(plan, self._lane, self._zone, self._last(), self._gap_m)
+        spans_s = passing.over_s(*self._zone.devices_m)
         self.passings.append(passing)
-        self._enter_s.append(passing.nose_s(self._zone_m[0]))
-        self._leave_s.append(passing.tail_s(self._zone_m[1]))
+        self._enter_s.append(spans_s[0][0])
+        self._leave_s.append(spans_s[-1][1])
         self._made_until_s = self._enter_s[-1]
 
     def _last(self) -> Passing | None:
         return self.passings[-1] if self.passings else None
 
 
-def place(
-    plan: Plan, lane: LaneLayout, zone_m: Span, ahead: Passing | None, gap_m: float
-) -> Passing:
+def place(plan: Plan, lane: LaneLayout, zone: Zone, ahead: Passing | None, gap_m: float) -> Passing:
     """Let a vehicle drive through the zone as early as it wants and the one ahead allows."""
+    zone_m = zone.devices_m
+    from_m = zone_m[0] - _APPROACH_M - plan.vehicle.front_overhang_m
     motion = drive(
         plan.speed_mps,
         plan.change_rel,
-        zone_m[0] - _APPROACH_M - plan.vehicle.front_overhang_m,
+        from_m,
         zone_m[1] + _APPROACH_M + _tail_behind_m(plan.vehicle),
-        plan.stop,
+        plan.stops,
+        from_m if plan.backs_off else None,
     )
     motion = motion.later(_wait_s(plan, motion, zone_m, ahead, gap_m))
     first, last = lane.rows[0], lane.rows[-1]
-    front_m = (
+    spans_s = motion.within(
         first.position_m - first.width_m / 2,
         last.position_m + last.width_m / 2 + plan.vehicle.wheelbase_m,
     )
-    first_s, last_s = motion.time_at_s(np.array(front_m)).tolist()
-    speed_mps = motion.mean_speed_mps(*front_m)
-    acceleration_mps2 = plan.change_rel * speed_mps / float(np.ptp(motion.time_s))
-    return Passing(plan.vehicle, lane.lane, motion, first_s, last_s, speed_mps, acceleration_mps2)
+    first_s, last_s = spans_s[0][0], spans_s[-1][1]
+    pressed_s = motion.within(zone.rows_m[0], zone.rows_m[1] + plan.vehicle.wheelbase_m)
+    return Passing(
+        plan.vehicle,
+        lane.lane,
+        motion,
+        plan.shift,
+        plan.backs_off,
+        (pressed_s[0][0], pressed_s[-1][1]),
+        first_s,
+        last_s,
+        motion.way_m(first_s, last_s) / (last_s - first_s),
+        float(motion.speed_mps(last_s) - motion.speed_mps(first_s)) / (last_s - first_s),
+    )
 
 
 def _wait_s(plan: Plan, motion: Motion, zone_m: Span, ahead: Passing | None, gap_m: float) -> float:
     """How much later a motion must begin, to be wanted and to keep its gap all along the zone."""
     nose_m = np.linspace(*zone_m, 9) - plan.vehicle.front_overhang_m
     nose_s = motion.time_at_s(nose_m)
+    nose_s = nose_s[np.isfinite(nose_s)]
     wait_s = plan.wanted_s - nose_s[0]
-    if ahead is not None:
+    if ahead is not None and ahead.backs_off:
+        wait_s = max(wait_s, ahead.over_s(*zone_m)[-1][1] + _AFTER_BACKING_S - nose_s[0])
+    elif ahead is not None:
         tail_m = np.linspace(*zone_m, 9) + _tail_behind_m(ahead.vehicle)
-        wait_s = max(wait_s, np.max(ahead.motion.time_at_s(tail_m + gap_m) - nose_s))
+        free_s = ahead.motion.time_at_s(tail_m + gap_m)[: len(nose_s)]
+        wait_s = max(wait_s, np.max(free_s - nose_s))
     return float(wait_s)
 
 
@@ -134,14 +180,16 @@ def traffic_plans(
         vehicle = make_vehicle(number, section.mix, section.load, section.lateral_sd_m, chance)
         if chance.random() < section.off_lane_rate:
             vehicle = vehicle.beside(float(chance.choice([-_OFF_LANE_M, _OFF_LANE_M])))
-        stop = _halt(vehicle, lane, chance) if chance.random() < section.stop_rate else None
+        if len(vehicle.axle_kg) > 3 and chance.random() < section.lift_rate:
+            vehicle = vehicle.lifted(len(vehicle.axle_kg) - 2)
+        stops = (halt(vehicle, lane, chance),) if chance.random() < section.stop_rate else ()
         speed_mps = chance.uniform(*section.speed_kmh) / 3.6
-        change_rel = 0.0 if stop else float(chance.normal(0, section.speed_change_sd))
-        yield Plan(vehicle, speed_mps, change_rel, wanted_s, stop)
+        change_rel = 0.0 if stops else float(chance.normal(0, section.speed_change_sd))
+        yield Plan(vehicle, speed_mps, change_rel, wanted_s, stops)
         wanted_s += float(chance.gamma(3.0, 3_600 / section.flow_per_h / 3.0))
 
 
-def _halt(vehicle: SimVehicle, lane: LaneLayout, chance: np.random.Generator) -> Stop:
+def halt(vehicle: SimVehicle, lane: LaneLayout, chance: np.random.Generator) -> Stop:
     """A stop with some part of the vehicle on the array."""
     middle_m = (lane.rows[0].position_m + lane.rows[-1].position_m) / 2
     halt_m = middle_m + chance.uniform(-0.5, vehicle.wheelbase_m)

@@ -7,7 +7,7 @@ in whatever order they are asked for. World time runs in seconds from ``start_ut
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise, takewhile
 from pathlib import Path
 
@@ -18,13 +18,16 @@ from firmware_bridge.anpr import PlateFrame
 from firmware_bridge.recording import RecordingWriter, Truth
 from simulator.camera import PlateEvent, read_plate
 from simulator.digitiser import Edge, SimDigitiser
-from simulator.fleet import Span
+from simulator.dynamics import TyreForces
+from simulator.electronics import CHUNK
+from simulator.kinds import Span
 from simulator.scenario import Scenario
-from simulator.sensor import CHUNK
+from simulator.site import Site
 from simulator.traffic import (
     LaneTraffic,
     Passing,
     Plan,
+    Zone,
     reference_plans,
     traffic_plans,
 )
@@ -35,7 +38,7 @@ DEFAULT_START_UTC_NS = 1_780_272_000_000_000_000
 _REFERENCE_TAIL_S = 10.0
 _WRITE_CHUNKS = 16
 
-_PlansOf = Callable[[int, LaneLayout], Iterator[Plan]]
+PlansOf = Callable[[int, LaneLayout], Iterator[Plan]]
 
 
 class World:
@@ -52,11 +55,14 @@ class World:
         UTC of world time 0.
     until_s : float
         Nobody wants to enter after this time.
+    plans : callable, optional
+        Who drives over a lane, from its number and layout, in place of the scenario's traffic.
 
     Raises
     ------
     InputError
-        A fault of the scenario names a device or channel that the station lacks.
+        A fault of the scenario names a device or channel that the station lacks, or its lanes
+        across the road are fewer than the station's.
     """
 
     def __init__(
@@ -67,30 +73,34 @@ class World:
         start_utc_ns: int = DEFAULT_START_UTC_NS,
         *,
         until_s: float = math.inf,
-        _plans: _PlansOf | None = None,
+        plans: PlansOf | None = None,
     ) -> None:
         self.station, self.scenario, self.start_utc_ns = station, scenario, start_utc_ns
         self._until_s = until_s
         self.seed = scenario.seed if seed is None else seed
         _check_faults(station, scenario)
+        _check_lanes(station, scenario)
         self._device_of = {lane.id: lane.digitiser for lane in station.model.lane}
         self._directions = {lane.id: lane.direction for lane in station.model.lane}
         layouts = {
             lane.lane: lane for d in station.model.digitiser for lane in station.lanes_of(d.id)
         }
-        plans = _plans or self._traffic_plans
+        plans = plans or self._traffic_plans
+        rows_m = _rows_m(layouts.values())
         self.traffic = {
             lane.id: LaneTraffic(
                 layouts[lane.id],
-                self._zone_m(layouts[lane.id]),
+                self._zone(layouts[lane.id], rows_m),
                 scenario.traffic_of(number).gap_m,
                 plans(number, layouts[lane.id]),
             )
             for number, lane in enumerate(station.model.lane)
         }
+        ordered = [layouts[lane.id] for lane in station.model.lane]
+        self.site = Site(ordered, self.traffic, scenario, self.seed)
         self._digitisers = {
             d.id: SimDigitiser(
-                d.id, d.channels, station.lanes_of(d.id), self.traffic, scenario, self.seed
+                d.id, d.channels, station.lanes_of(d.id), self.site, scenario, self.seed
             )
             for d in station.model.digitiser
         }
@@ -98,6 +108,10 @@ class World:
     def digitiser(self, device: str) -> SimDigitiser:
         """One of the station's digitisers, by its name."""
         return self._digitisers[device]
+
+    def device_of(self, lane: str) -> str:
+        """The digitiser that reads a lane's sensors."""
+        return self._device_of[lane]
 
     def edges(self, device: str, from_sample: int, to_sample: int) -> list[Edge]:
         """Edges of the digital inputs of a digitiser in ``[from_sample, to_sample)``."""
@@ -145,6 +159,10 @@ class World:
         passings = [p for lane in self.traffic.values() for p in lane.between(0.0, math.inf)]
         return max((passing.last_wheel_s for passing in passings), default=0.0)
 
+    def true_forces(self, passing: Passing) -> TyreForces:
+        """Static and dynamic force of every wheel while it crosses the sensors."""
+        return self.site.forces(passing)
+
     def truth(self, from_s: float, to_s: float) -> list[Truth]:
         """What a perfect station would say of ``left_between``."""
         return [self.truth_of(passing) for passing in self.left_between(from_s, to_s)]
@@ -180,7 +198,7 @@ class World:
             self.scenario.model_copy(update={"fault": ()}),
             self.seed,
             self.start_utc_ns,
-            _plans=lambda number, lane: reference_plans(
+            plans=lambda number, lane: reference_plans(
                 number, lane, passes, self._speeds_kmh(number), self.seed
             ),
         )
@@ -195,12 +213,13 @@ class World:
         low, high = self.scenario.traffic_of(lane_number).speed_kmh
         return [low + (high - low) * part for part in (0.2, 0.5, 0.8)]
 
-    def _zone_m(self, lane: LaneLayout) -> Span:
+    def _zone(self, lane: LaneLayout, all_rows_m: Span) -> Zone:
         """From the first device of a lane to the last: there vehicles keep their distance."""
-        at_m = [row.position_m + side * row.width_m / 2 for row in lane.rows for side in (-1, 1)]
+        at_m = list(_rows_m([lane]))
+        rows_m = all_rows_m if self.scenario.lane_lateral_m else _rows_m([lane])
         at_m += [lane.separator.position_m] if lane.separator else []
         at_m += [c.position_m for c in self.station.model.camera if lane.lane in c.lanes]
-        return min(at_m) - 1.0, max(at_m) + 1.0
+        return Zone((min(at_m) - 1.0, max(at_m) + 1.0), (rows_m[0] - 0.5, rows_m[1] + 0.5))
 
     def _read(self, camera: CameraSection, passing: Passing) -> PlateEvent:
         return read_plate(
@@ -242,6 +261,13 @@ class World:
         return event.frame(sequence, camera_time_ns, self.direction_of(event.lane), picture)
 
 
+def _rows_m(lanes: Iterable[LaneLayout]) -> Span:
+    """From the beginning of the first row of some lanes to the end of the last."""
+    rows = [row for lane in lanes for row in lane.rows]
+    starts_m = [row.position_m - row.width_m / 2 for row in rows]
+    return min(starts_m), max(row.position_m + row.width_m / 2 for row in rows)
+
+
 def _check_faults(station: StationConfig, scenario: Scenario) -> None:
     """A fault of a device that the station lacks would never happen: say so."""
     channels = {d.id: len(d.channels) for d in station.model.digitiser}
@@ -253,3 +279,15 @@ def _check_faults(station: StationConfig, scenario: Scenario) -> None:
                 next_zh="改正场景文件的 [[fault]]",
                 next_en="mend [[fault]] in the scenario file",
             )
+
+
+def _check_lanes(station: StationConfig, scenario: Scenario) -> None:
+    """Either no lane has a place across the road, or every one."""
+    given, wanted = len(scenario.lane_lateral_m), len(station.model.lane)
+    if given and given != wanted:
+        raise InputError(
+            f"场景里的 lane_lateral_m 有 {given} 个车道位置，站点有 {wanted} 个车道",
+            f"lane_lateral_m of the scenario has {given} lanes, the station has {wanted}",
+            next_zh="每个车道给出一个位置，或删除该项",
+            next_en="give a place for each lane, or none at all",
+        )

@@ -1,22 +1,23 @@
-"""A clip's own baseline, noise and touches: all that weighing needs, from the clip alone.
+"""Clips of vehicles laid out together: their counts, sums over any stretch, and their baselines.
 
-Sums of counts are integers and exact, so the same clip gives the same sums everywhere.
+All clips of a batch are cut into blocks of equal length whose samples lie beside each other, so
+that what is asked of every block is asked of all at once. Sums of counts are integers and exact;
+every other number of a clip is computed in an order that its own samples fix. A clip therefore
+gives the same bits alone and among others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge.core.conditioning import NOISE_FACTOR, range_per_sigma
-from edge.core.pulses import HYSTERESIS, runs
+from edge.core.conditioning import side_by_side
+from edge.core.ground import Ground, find_ground
 from edge.records import ADC_FULL_SCALE, Bools, Floats, Gains, Indices, Int32s, RawClip, Row
 
-__all__ = ["ROOM_AFTER_S", "ROOM_BEFORE_S", "Signals", "Touches", "condition"]
+__all__ = ["ROOM_AFTER_S", "ROOM_BEFORE_S", "Signals", "condition"]
 
 ROOM_BEFORE_S = 0.25
 """A clip begins this long before its vehicle's first contact; weighing relies on it."""
@@ -24,210 +25,199 @@ ROOM_BEFORE_S = 0.25
 ROOM_AFTER_S = 0.1
 """A clip ends this long after its vehicle's last release; weighing relies on it."""
 
-_BLOCK = 16
-_BASELINE_TERMS = 3
-_LOWEST = 8
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Touches:
-    """Touches of one row in a clip; samples from the clip's first, (n_touches,) each.
-
-    ``enter`` and ``leave`` are interpolated crossings of the threshold; ``start`` and ``end`` are
-    the bounds within which the pulse's whole area lies.
-    """
-
-    enter: Floats
-    leave: Floats
-    start: Indices
-    end: Indices
+_PART = 16
+_BLOCK_S = 0.016
+_MOST_PARTS = 12
+"""More would let the sum of a block of 24-bit counts pass 32 bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Signals:
-    """Counts of the rows' channels, left and right of each row, wheels upwards.
+    """Counts of the rows' channels in all clips, left and right of each row, wheels upwards.
+
+    In all methods ``clip``, ``row`` and ``sample`` are integer arrays that broadcast together to
+    some shape; results have it with left and right appended. Samples count from the clip's first.
 
     Attributes
     ----------
-    n_samples : int
-    total : int64 array (n_rows, 2, n_samples + 1)
-        Sum of the counts before each sample.
-    moment : int64 array (n_rows, 2, n_samples + 1)
-        Sum of ``total`` before each sample, from which centroids follow.
-    level : float array (3, n_rows, 2)
-        Baseline as coefficients of ``1, u, u**2`` with ``u`` from -1 to 1 over the clip.
-    release : float array (n_rows, 2)
-        Threshold above the baseline, in counts.
-    noise : float array (n_rows, 2)
-        Standard deviation of a mean of 16 quiet samples, scaled to one sample.
-    touches : tuple of Touches, one a row
-    saturated : int64 array (n_rows, 2, n_samples + 1) or None
-        Number of saturated samples before each sample, None where there is none.
+    rate_hz : float
+    block : int
+        Samples in a block.
+    n_samples : int64 array (n_clips,)
+        A clip's whole blocks.
+    first_block : int64 array (n_clips,)
+    pairs : int64 array (n_samples of all clips and a part of nothing, n_rows)
+        Left and right count of a row side by side, as one number that one look-up fetches.
+    before : int64 array (n_parts + 1, n_rows, 2)
+        Sum of the counts of all parts of blocks before.
+    highest, lowest : int32 arrays (n_blocks, n_rows, 2)
+    ground : Ground
     """
 
-    n_samples: int
-    total: Indices
-    moment: Indices
-    level: Floats
-    release: Floats
-    noise: Floats
-    touches: tuple[Touches, ...]
-    saturated: Indices | None
+    rate_hz: float
+    block: int
+    n_samples: Indices
+    first_block: Indices
+    pairs: Indices
+    before: Indices
+    highest: Int32s
+    lowest: Int32s
+    ground: Ground
 
-    def level_at(self, sample: Floats) -> Floats:
-        """Baseline at samples of shape (..., n_rows, 1): float array (..., n_rows, 2)."""
-        u = 2 * sample / self.n_samples - 1
-        return np.asarray(self.level[0] + u * (self.level[1] + u * self.level[2]))
+    @property
+    def clip_of_block(self) -> Indices:
+        """The clip of each block."""
+        return np.repeat(np.arange(len(self.n_samples)), self.n_samples // self.block)
+
+    def level_at(self, clip: Indices, row: Indices, sample: Floats) -> Floats:
+        """Baseline in counts; ``sample`` may be a fraction."""
+        u = (2 * sample / self.n_samples[clip] - 1)[..., None]
+        flat, slope, bend = (self.ground.level[clip, k, row] for k in range(3))
+        return np.asarray(flat + u * (slope + u * bend))
+
+    def release(self, clip: Indices, row: Indices) -> Floats:
+        """Threshold above the baseline, in counts."""
+        return np.asarray(self.ground.release[clip, row])
+
+    def noise(self, clip: Indices, row: Indices) -> Floats:
+        """Standard deviation of a mean of a quiet block, scaled to one sample."""
+        return np.asarray(self.ground.noise[clip, row])
+
+    def at(self, clip: Indices, row: Indices, sample: Indices) -> Int32s:
+        """Counts of samples."""
+        return _apart(self.pairs[self.first_block[clip] * self.block + sample, row])
+
+    def stretches(self, clip: Indices, row: Indices, start: Indices, length: Indices) -> Int32s:
+        """Counts of stretches (n,) of samples, one after the other: (length.sum(), 2)."""
+        n_rows = self.pairs.shape[1]
+        ahead = np.cumsum(length) - length
+        begin = (self.first_block[clip] * self.block + start - ahead) * n_rows + row
+        place = np.repeat(begin, length) + np.arange(int(length.sum())) * n_rows
+        return _apart(self.pairs.ravel()[place])
+
+    def blocks(self, block: Indices, row: Indices) -> tuple[Int32s, Int32s]:
+        """Counts of whole blocks (n,), numbered over all clips: left and right, (n, block)."""
+        n_blocks = len(self.pairs) // self.block
+        laid = self.pairs[: n_blocks * self.block].reshape(n_blocks, self.block, -1)
+        both = _apart(laid[block, :, row])
+        return both[..., 0], both[..., 1]
+
+    def sum_before(self, clip: Indices, row: Indices, sample: Indices) -> Indices:
+        """Sum of the clip's counts before a sample."""
+        origin = self.first_block[clip] * (self.block // _PART)
+        part = origin + sample // _PART
+        laid = self.pairs.reshape(len(self.pairs) // _PART, _PART, -1)
+        inside = np.arange(_PART) < (sample % _PART)[..., None]
+        rest = _apart(np.where(inside, laid[part, :, row], 0))
+        sums = self.before[part, row] - self.before[origin, row]
+        for side in (0, 1):
+            sums[..., side] += rest[..., side].sum(axis=-1, dtype=np.int64)
+        return np.asarray(sums)
+
+    def saturated(self, clip: Indices, row: Indices, start: Indices, end: Indices) -> Bools:
+        """Whether a converter stood at its end in ``start <= sample < end``, on either side."""
+        hit = np.zeros(np.broadcast(clip, row, start).shape, np.bool_)
+        if self.highest.max() < ADC_FULL_SCALE and self.lowest.min() > -ADC_FULL_SCALE:
+            return hit
+        full = (self.highest >= ADC_FULL_SCALE) | (self.lowest <= -ADC_FULL_SCALE)
+        block, full_row = np.nonzero(full.any(axis=2))
+        place = block[:, None] * self.block + np.arange(self.block)
+        counts = _apart(self.pairs[place, full_row[:, None]]).astype(np.int64)
+        number, into = np.nonzero((np.abs(counts) >= ADC_FULL_SCALE).any(axis=2))
+        at = np.sort(full_row[number] * len(self.pairs) + place[number, into])
+        origin = row * len(self.pairs) + self.first_block[clip] * self.block
+        return np.asarray(np.searchsorted(at, origin + end) > np.searchsorted(at, origin + start))
 
 
-def condition(clip: RawClip, rows: Sequence[Row], gains: Gains, floor: Floats) -> Signals:
-    """Find baseline, noise and touches of a lane's rows.
+def _apart(pairs: Indices) -> Int32s:
+    """Left and right counts of pairs, on a last axis."""
+    return np.ascontiguousarray(pairs).view(np.int32).reshape(*pairs.shape, 2)
+
+
+def condition(
+    clips: Sequence[RawClip], rows: Sequence[Row], gains: Gains, floor: Floats
+) -> Signals:
+    """Lay out the clips of a lane's rows and find their baselines.
 
     Parameters
     ----------
-    clip : RawClip
+    clips : sequence of RawClip
+        All of one rate, each at least a block long.
     rows : sequence of Row
     gains : Gains
         Only their signs are used: a channel of negative gain presses downwards.
     floor : float array (n_channels,)
         Least threshold in counts, from :func:`edge.core.conditioning.floor_counts`.
+
+    Raises
+    ------
+    ValueError
+        A clip is shorter than a block.
     """
+    rate_hz = clips[0].rate_hz
     channels = np.array([(row.left, row.right) for row in rows]).ravel()
-    n = len(clip.counts) // _BLOCK * _BLOCK
-    counts = clip.counts[:n].T[channels]
-    falling = gains.newton_per_count[channels] < 0
-    if falling.any():
-        counts[falling] *= -1
-    blocks = counts.reshape(len(channels), -1, _BLOCK)
-    highest, lowest = blocks.max(axis=2), blocks.min(axis=2)
-    total = _sums(counts)
-    means = np.diff(total[:, ::_BLOCK]) / _BLOCK
-    whole = _whole(clip, n)
-    level, release, noise = _baseline(means, highest, lowest, floor[channels], whole)
-    full = highest.max(initial=0) >= ADC_FULL_SCALE or lowest.min(initial=0) <= -ADC_FULL_SCALE
-    pairs = (len(rows), 2)
+    parts = min(max(round(_BLOCK_S * rate_hz / _PART), 1), _MOST_PARTS)
+    block = parts * _PART
+    blocks = np.array([len(clip.counts) // block for clip in clips])
+    if blocks.min() < 1:
+        raise ValueError(f"a clip of less than {block} samples")
+    first = np.cumsum(blocks) - blocks
+    counts = _laid_out(clips, blocks * block, channels, gains.newton_per_count[channels] < 0)
+    highest, lowest, sums = _summaries(counts[:-_PART], block)
+    total = np.add.reduce(sums.reshape(-1, parts, len(channels)), axis=1, dtype=np.int32)
+    before = np.zeros((len(sums) + 1, len(channels)), np.int64)
+    np.cumsum(sums, axis=0, out=before[1:])
+    whole = np.concatenate([_whole(clip, n, block) for clip, n in zip(clips, blocks, strict=True)])
+    ground = find_ground(total, highest, lowest, block, floor[channels], whole, first)
     return Signals(
-        n,
-        total.reshape(*pairs, -1),
-        _sums(total[:, :-1]).reshape(*pairs, -1),
-        level.reshape(_BASELINE_TERMS, *pairs),
-        release.reshape(pairs),
-        noise.reshape(pairs),
-        _touches(blocks, _levels(level, len(whole)), release),
-        _sums(np.abs(counts) >= ADC_FULL_SCALE).reshape(*pairs, -1) if full else None,
+        rate_hz,
+        block,
+        blocks * block,
+        first,
+        counts.view(np.int64),
+        before.reshape(len(before), -1, 2),
+        highest.reshape(len(highest), -1, 2),
+        lowest.reshape(len(lowest), -1, 2),
+        ground.by_row(),
     )
 
 
-def _sums(values: NDArray[Any]) -> Indices:
-    """Sums before each sample along the last axis, exact, one longer than the values."""
-    sums = np.zeros((len(values), values.shape[1] + 1), np.int64)
-    np.cumsum(values, axis=1, dtype=np.int64, out=sums[:, 1:])
-    return sums
+def _laid_out(
+    clips: Sequence[RawClip], n_samples: Indices, channels: Indices, falling: Bools
+) -> Int32s:
+    """The channels of all clips one after the other, wheels upwards, and a part of nothing."""
+    own = [_chosen(c.counts[:n], channels) for c, n in zip(clips, n_samples.tolist(), strict=True)]
+    counts = np.concatenate([*own, np.zeros((_PART, len(channels)), np.int32)])
+    if falling.any():
+        counts[:, falling] *= -1
+    return counts
 
 
-def _whole(clip: RawClip, n: int) -> Bools:
+def _summaries(counts: Int32s, block: int) -> tuple[Int32s, Int32s, Int32s]:
+    """Highest and lowest count of each block, and sums of its parts, (n_channels) wide each."""
+    n_blocks, n_channels, parts = len(counts) // block, counts.shape[1], block // _PART
+    highest, lowest = (np.empty((n_blocks, n_channels), np.int32) for _ in range(2))
+    sums = np.empty((n_blocks, parts, n_channels), np.int32)
+    for slab, laid in side_by_side(counts, block):
+        laid.max(axis=0, out=highest[slab].reshape(-1))
+        laid.min(axis=0, out=lowest[slab].reshape(-1))
+        of_parts = np.add.reduce(laid.reshape(parts, _PART, -1), axis=1, dtype=np.int32)
+        sums[slab] = of_parts.reshape(parts, -1, n_channels).transpose(1, 0, 2)
+    return highest, lowest, sums.reshape(-1, n_channels)
+
+
+def _chosen(counts: Int32s, channels: Indices) -> Int32s:
+    """Columns of the channels, not copied where they follow each other."""
+    first, n = int(channels[0]), len(channels)
+    if (channels == np.arange(first, first + n)).all():
+        return counts[:, first : first + n]
+    return counts[:, channels]
+
+
+def _whole(clip: RawClip, n_blocks: int, block: int) -> Bools:
     """Blocks that no gap touches."""
-    whole = np.ones(n // _BLOCK, np.bool_)
+    whole = np.ones(n_blocks, np.bool_)
     for sample, lost in clip.gaps:
         first = sample - clip.first_sample
-        whole[max(first // _BLOCK, 0) : max(-(-(first + lost) // _BLOCK), 0)] = False
-    return whole
-
-
-def _powers(n_blocks: int, terms: int) -> Floats:
-    """Powers of ``u`` at the blocks' middles: (terms, n_blocks)."""
-    u = (np.arange(n_blocks) + 0.5) * 2 / n_blocks - 1
-    return np.asarray(u ** np.arange(terms)[:, None])
-
-
-def _levels(level: Floats, n_blocks: int) -> Floats:
-    """Baseline at the blocks' middles: (n_channels, n_blocks)."""
-    _, u, u2 = _powers(n_blocks, _BASELINE_TERMS)
-    return np.asarray(level[0][:, None] + level[1][:, None] * u + level[2][:, None] * u2)
-
-
-def _baseline(
-    means: Floats, highest: Int32s, lowest: Int32s, floor: Floats, whole: Bools
-) -> tuple[Floats, Floats, Floats]:
-    """Parabola through the quiet blocks of each channel, threshold and noise per channel.
-
-    The start is among the lowest blocks: wheels only press, and one that stands may press for
-    most of the clip. Two rounds let the quiet blocks, the parabola and the noise agree.
-    """
-    n_channels, n_blocks = means.shape
-    spread = np.subtract(highest, lowest, dtype=np.float64)
-    usable = np.flatnonzero(whole) if whole.any() else np.arange(n_blocks)
-    level = np.zeros((_BASELINE_TERMS, n_channels))
-    level[0] = np.sort(means[:, usable])[:, min(_LOWEST, len(usable) // 10)]
-    typical = np.sort(spread[:, usable])[:, len(usable) // 4]
-    release = np.maximum(floor, NOISE_FACTOR * typical / range_per_sigma(_BLOCK))
-    noise = release
-    for _ in range(2):
-        base = _levels(level, n_blocks)
-        bound = release[:, None]
-        quiet = (highest - base <= bound) & (base - lowest <= 2 * bound) & whole
-        seen = np.maximum(quiet.sum(axis=1), 1)
-        level = _parabola(means, quiet, level)
-        left = np.where(quiet, means - _levels(level, n_blocks), 0.0)
-        sigma = np.where(quiet, spread, 0.0).sum(axis=1) / seen / range_per_sigma(_BLOCK)
-        noise = np.maximum(sigma, np.sqrt((left**2).sum(axis=1) / seen * _BLOCK))
-        release = np.maximum(floor, NOISE_FACTOR * sigma)
-    return level, release, noise
-
-
-def _parabola(means: Floats, quiet: Bools, before: Floats) -> Floats:
-    """Least squares through the quiet blocks; a channel with too few keeps what it had."""
-    n_blocks = means.shape[1]
-    powers = _powers(n_blocks, 2 * _BASELINE_TERMS - 1)
-    held = np.where(quiet, means - before[0][:, None], 0.0)
-    sums = np.einsum("cb,kb->ck", quiet.astype(np.float64), powers)
-    right = np.einsum("cb,kb->ck", held, powers[:_BASELINE_TERMS])
-    normal = sums[:, np.add.outer(np.arange(_BASELINE_TERMS), np.arange(_BASELINE_TERMS))]
-    # A faint pull of the bends towards zero keeps clips with few quiet blocks solvable.
-    normal = normal + np.diag([0.0, 1.0, 1.0]) * (1e-3 * n_blocks)
-    enough = quiet.sum(axis=1) >= 4
-    normal[~enough] = np.eye(_BASELINE_TERMS)
-    solved = np.linalg.solve(normal, right[:, :, None])[:, :, 0].T
-    solved[0] += before[0]
-    return np.where(enough, solved, before)
-
-
-def _touches(blocks: Int32s, levels: Floats, release: Floats) -> tuple[Touches, ...]:
-    """Touches of each row: the left or the right channel is over its threshold."""
-    n_channels, n = len(blocks), blocks.shape[1] * _BLOCK
-    bounds = levels + release[:, None]
-    upper = levels + HYSTERESIS * release[:, None]
-    # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
-    low = (blocks > np.floor(bounds).astype(np.int32)[:, :, None]).reshape(n_channels, n)
-    high = (blocks > np.floor(upper).astype(np.int32)[:, :, None]).reshape(n_channels, n)
-    counts = blocks.reshape(n_channels, n)
-    found = []
-    for left in range(0, n_channels, 2):
-        pair = slice(left, left + 2)
-        start, _, end = runs(low[left] | low[left + 1], high[left] | high[left + 1])
-        enter = _crossing(counts[pair], bounds[pair], start, -1)
-        leave = _crossing(counts[pair], bounds[pair], end - 1, 1)
-        found.append(Touches(enter, leave, *_bounds(start, end, n)))
-    return tuple(found)
-
-
-def _crossing(counts: Int32s, bounds: Floats, inside: Indices, step: int) -> Floats:
-    """Where the stronger side crossed its threshold, between ``inside`` and the sample beyond."""
-    outside = np.clip(inside + step, 0, counts.shape[1] - 1)
-    bound = bounds[:, inside // _BLOCK]
-    above = counts[:, inside] - bound
-    below = np.minimum(counts[:, outside] - bound, 0.0)
-    side = above[1] > above[0]
-    top = np.where(side, above[1], above[0])
-    rise = top - np.where(side, below[1], below[0])
-    return np.asarray(inside + step * top / np.maximum(rise, 1e-9))
-
-
-def _bounds(start: Indices, end: Indices, n: int) -> tuple[Indices, Indices]:
-    """Widen runs to hold the feet below the threshold, half way to the next run at most."""
-    margin = (end - start) * 3 // 10 + 2
-    middle = (start[1:] + end[:-1]) // 2
-    return (
-        np.maximum(start - margin, np.concatenate([[0], middle])[: len(start)]),
-        np.minimum(end + margin, np.concatenate([middle, [n]])[-len(end) :] if len(end) else end),
-    )
+        whole[max(first // block, 0) : max(-(-(first + lost) // block), 0)] = False
+    return whole if whole.any() else ~whole

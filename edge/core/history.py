@@ -1,4 +1,4 @@
-"""The latest samples of a stream, kept as the blocks they came in; nothing is copied but a clip."""
+"""The latest samples of a stream, kept as the blocks they came in; little is copied."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class History:
             self.first_sample = first + len(counts)
 
     def read(self, first_sample: int, end_sample: int) -> Int32s:
-        """Samples ``first_sample <= s < end_sample`` as int32 (n, channels), always a copy.
+        """Samples ``first_sample <= s < end_sample`` as int32 (n, channels), perhaps a view.
 
         A range that reaches beyond what is kept is cut to it.
         """
@@ -53,4 +53,4 @@ class History:
                 break
         if not parts:
             return np.empty((0, self._channels), np.int32)
-        return np.concatenate(parts[::-1])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts[::-1])

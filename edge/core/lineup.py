@@ -3,56 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
-from edge.core.axles import associate, axle_speeds, spans
+from edge.core.axles import axle_speeds, find_axles, is_even, spans, trust
+from edge.core.conditioning import TYPICAL_CONTACT_M
 from edge.core.pulses import Touch
-from edge.records import Bools, Floats, Row
+from edge.records import Row
 
-__all__ = ["LineUp", "line_up"]
+__all__ = ["Axle", "line_up", "step_m"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LineUp:
-    """Axles in order of their time at row 0, one entry an axle in every field.
+class Axle(NamedTuple):
+    """An axle that no vehicle has claimed; its speed is negative if it goes backward.
 
-    ``touches`` are those of each axle, ``at_row_0_s`` and ``speed_mps`` (negative if reversed)
-    are (n_axles,), ``span`` (n_axles, 2) is from when to when it is on the array, in samples.
+    ``first_sample`` and ``end_sample`` tell from when to when it is on the array.
     """
 
-    touches: list[list[Touch]]
-    at_row_0_s: Floats
-    speed_mps: Floats
-    span: Floats
-
-    def __len__(self) -> int:
-        return len(self.touches)
-
-    def steps_m(self, chosen: Bools) -> Floats:
-        """Distances between chosen axles that follow each other."""
-        speed = np.abs(self.speed_mps[chosen])
-        return np.asarray(np.diff(self.at_row_0_s[chosen]) * (speed[1:] + speed[:-1]) / 2)
+    at_row_0_s: float
+    speed_mps: float
+    first_sample: float
+    end_sample: float
+    touches: Sequence[Touch]
 
 
-def line_up(touches: Sequence[Touch], rows: Sequence[Row], rate_hz: float) -> LineUp:
-    """Put touches of a lane's rows, in order of time on each row, together to axles."""
-    by_row = [[t for t in touches if t.row == r] for r in range(len(rows))]
-    times_s = [
-        np.array([(t.enter_sample, t.leave_sample) for t in own], float).reshape(-1, 2) / rate_hz
-        for own in by_row
+def step_m(ahead: Axle, behind: Axle) -> float:
+    """Distance between two axles."""
+    speed_mps = (abs(ahead.speed_mps) + abs(behind.speed_mps)) / 2
+    return (behind.at_row_0_s - ahead.at_row_0_s) * speed_mps
+
+
+def line_up(touches: Sequence[Touch], rows: Sequence[Row], rate_hz: float) -> list[Axle]:
+    """Put touches of a lane's rows, in order of time on each row, together to axles.
+
+    They come in order of their time at row 0.
+    """
+    by_row: list[list[Touch]] = [[] for _ in rows]
+    for touch in touches:
+        by_row[touch.row].append(touch)
+    plain = _plain(by_row, rows, rate_hz)
+    axles = _tangled(by_row, rows, rate_hz) if plain is None else plain
+    return sorted(axles, key=itemgetter(0))
+
+
+def _plain(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> list[Axle] | None:
+    """Axles that met every row in turn at even speed, as nearly all do; None where in doubt.
+
+    With so few numbers plain floats are the fastest.
+    """
+    if len(rows) < 2 or not by_row[0] or any(len(own) != len(by_row[0]) for own in by_row):
+        return None
+    centre_s = [[(t.enter_sample + t.leave_sample) / 2 / rate_hz for t in own] for own in by_row]
+    slowness = [
+        (late_s - early_s) / (after.position_m - before.position_m)
+        for (before, early), (after, late) in pairwise(zip(rows, centre_s, strict=True))
+        for early_s, late_s in zip(early, late, strict=True)
     ]
-    centre_s = [t.mean(axis=1) for t in times_s]
-    found = associate(centre_s, [t[:, 1] - t[:, 0] for t in times_s], rows)
+    backward = slowness[0] < 0
+    if backward:
+        slowness = [-s for s in slowness]
+    if not is_even(min(slowness), max(slowness), _rough_mps(by_row, rows, rate_hz), trust(rows)):
+        return None
+    way_m = [row.position_m - rows[0].position_m for row in rows]
+    axles = []
+    for own, own_s in zip(zip(*by_row, strict=True), zip(*centre_s, strict=True), strict=True):
+        speed = way_m[-1] / (own_s[-1] - own_s[0])
+        at_0_s = sum(t - x / speed for t, x in zip(own_s, way_m, strict=True)) / len(rows)
+        first, last = (own[-1], own[0]) if backward else (own[0], own[-1])
+        axles.append(Axle(at_0_s, speed, first.enter_sample, last.leave_sample, own))
+    return axles
+
+
+def _rough_mps(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> float:
+    """Median of the speeds from touches' lengths, on plates where there are any."""
+    plates = any(row.kind == "plate" for row in rows)
+    speeds = sorted(
+        (row.width_m + TYPICAL_CONTACT_M) * rate_hz / max(t.leave_sample - t.enter_sample, 1)
+        for row, own in zip(rows, by_row, strict=True)
+        if not plates or row.kind == "plate"
+        for t in own
+    )
+    return speeds[len(speeds) // 2]
+
+
+def _tangled(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> list[Axle]:
+    laid = [touch for own in by_row for touch in own]
+    table = np.array(laid, np.int64).reshape(-1, len(Touch._fields))
+    row, enter_s, leave_s = table[:, 1], table[:, 2] / rate_hz, table[:, 3] / rate_hz
+    centre_s = (enter_s + leave_s) / 2
+    one = np.zeros(len(row), np.int64)
+    found = find_axles(one, row, centre_s, leave_s - enter_s, 1, rows)
     at_s = found.of(centre_s)
-    way_m = np.array([row.position_m - rows[0].position_m for row in rows])
+    way_m = np.array([r.position_m - rows[0].position_m for r in rows])
     speed = axle_speeds(at_s, way_m, found)
-    at_0_s = np.nanmean(at_s - way_m / speed[:, None], axis=1)
-    enter_s, leave_s = (found.of([t[:, i] for t in times_s]) for i in (0, 1))
-    span = spans(enter_s, leave_s, way_m, speed) * rate_hz
-    order = np.argsort(at_0_s, kind="stable")
-    of_axle = [
-        [by_row[r][k] for r, k in enumerate(found.touch[i].tolist()) if k >= 0] for i in order
-    ]
-    return LineUp(of_axle, at_0_s[order], speed[order], span[order])
+    seen = found.touch >= 0
+    at_0_s = np.where(seen, at_s - way_m / speed[:, None], 0.0).sum(axis=1) / seen.sum(axis=1)
+    backward = np.full(len(speed), len(speed) > 0 and bool(speed[0] < 0))
+    span = spans(found.of(enter_s), found.of(leave_s), way_m, speed, backward) * rate_hz
+    of_axle = [[laid[k] for k in own if k >= 0] for own in found.touch.tolist()]
+    values = (at_0_s.tolist(), speed.tolist(), *span.T.tolist())
+    return list(map(Axle, *values, of_axle))

@@ -11,17 +11,17 @@ from edge.core.motion import Motion
 from edge.core.quality import contact_m
 from edge.core.sight import Sight
 from edge.core.uncertainty import Observations
-from edge.records import Bools, Floats, Gains, LaneLayout
+from edge.records import Bools, Floats, Gains, Indices, LaneLayout
 
 __all__ = ["LEAST_SPEED_MPS", "RowLoads"]
 
 LEAST_SPEED_MPS = 0.05
 """No slower speed is believed: a wheel that stands has none."""
 
-_PLATE_PARTS = 4
+_PLATE_PARTS = 8
 """A plateau is read in this many parts: its course tells of the bounce."""
 
-_GUARD = 0.2
+_GUARD = 0.08
 """Part of the tyre's patch by which the plateau is taken shorter at each end."""
 
 _LEAST_PATCH_M, _LONGEST_PATCH_M = 0.08, 0.5
@@ -29,18 +29,17 @@ _LEAST_PATCH_M, _LONGEST_PATCH_M = 0.08, 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowLoads:
-    """Readings of the rows of a lane for the axles of one vehicle.
+    """Readings of the rows of a lane for the axles of many vehicles.
 
     Parameters
     ----------
     signals : Signals
-        The clip of the vehicle.
+        The clips of the vehicles.
     sight : Sight
-        Where its axles are in it.
+        Where their axles are in them.
     motion : Motion
     lane : LaneLayout
     gains : Gains
-    rate_hz : float
     """
 
     signals: Signals
@@ -48,7 +47,16 @@ class RowLoads:
     motion: Motion
     lane: LaneLayout
     gains: Gains
-    rate_hz: float
+
+    @property
+    def rate_hz(self) -> float:
+        """Sample rate of all clips."""
+        return self.signals.rate_hz
+
+    @property
+    def _cell(self) -> tuple[Indices, Indices]:
+        """Clip and row of each axle's reading, to be broadcast together."""
+        return self.sight.vehicle[:, None], np.arange(len(self.lane.rows))
 
     @property
     def width_m(self) -> Floats:
@@ -68,7 +76,9 @@ class RowLoads:
 
     def speed_mps(self) -> Floats:
         """Speed of each axle over each row: (n_axles, n_rows)."""
-        at_s = np.where(self.sight.seen, self.sight.centre_s, self.motion.t0_s)
+        at_s = np.where(
+            self.sight.seen, self.sight.centre_s, self.motion.t0_s[self.sight.vehicle][:, None]
+        )
         return np.maximum(np.abs(self.motion.speed_mps(at_s)), LEAST_SPEED_MPS)
 
     def contact_m(self) -> Floats:
@@ -85,7 +95,7 @@ class RowLoads:
     def _height(self) -> Floats:
         """Threshold of the touch over the mean height of its pulse, 0.4 at most."""
         mean = self._mean_counts(self.sight.enter_s, self.sight.leave_s).sum(axis=2)
-        release = self.signals.release.min(axis=1)
+        release = self.signals.release(*self._cell).min(axis=2)
         return np.asarray(np.clip(release / np.maximum(mean, 1.0), 0.0, 0.4))
 
     def _mean_counts(self, from_s: Floats, to_s: Floats) -> Floats:
@@ -95,22 +105,22 @@ class RowLoads:
         b = np.maximum(np.where(np.isnan(to_s), 0.0, to_s) * self.rate_hz + 0.5, a + 1)
         total = self._sum_before(b) - self._sum_before(a)
         mean = total / (b - a)[:, :, None]
-        return np.asarray(mean - self.signals.level_at((a + b)[:, :, None] / 2))
+        return np.asarray(mean - self.signals.level_at(*self._cell, (a + b) / 2))
 
     def _sum_before(self, sample: Floats) -> Floats:
         """Sum of counts before a moment, within a sample in proportion."""
-        whole = np.clip(np.floor(sample).astype(np.int64), 0, self.signals.n_samples - 1)
-        rows = np.arange(sample.shape[1])
-        before = self.signals.total[rows, :, whole]
+        last = self.signals.n_samples[self.sight.vehicle][:, None] - 1
+        whole = np.clip(np.floor(sample).astype(np.int64), 0, last)
         part = np.clip(sample - whole, 0.0, 1.0)[:, :, None]
-        return np.asarray(before + part * (self.signals.total[rows, :, whole + 1] - before))
+        before = self.signals.sum_before(*self._cell, whole)
+        return np.asarray(before + part * self.signals.at(*self._cell, whole))
 
     def _areas_kg(self, speed_mps: Floats) -> Floats:
         """Wheel loads from pulse areas and the speed over that row: (n_axles, n_rows, 2)."""
         start, end = self.sight.start, self.sight.end
-        rows = np.arange(start.shape[1])
-        counts = self.signals.total[rows, :, end] - self.signals.total[rows, :, start]
-        level = self.signals.level_at((start + end)[:, :, None] / 2)
+        before = self.signals.sum_before(*self._cell, start)
+        counts = self.signals.sum_before(*self._cell, end) - before
+        level = self.signals.level_at(*self._cell, (start + end) / 2)
         area_s = (counts - level * (end - start)[:, :, None]) / self.rate_hz
         across = (speed_mps / self.width_m)[:, :, None]
         return np.asarray(area_s * across * self.kg_per_count)
@@ -170,10 +180,10 @@ class RowLoads:
 
     def _noise_kg(self, length_s: Floats, flat: Bools) -> Floats:
         """Electrical noise of a reading: of a mean over a plateau, or of an area with its feet."""
-        noise_kg = np.sqrt(((self.signals.noise * self.kg_per_count) ** 2).sum(axis=1))
-        parts = length_s.shape[1] // len(noise_kg)
+        noise_kg = np.sqrt(((self.signals.noise(*self._cell) * self.kg_per_count) ** 2).sum(axis=2))
+        parts = length_s.shape[1] // noise_kg.shape[1]
         across = np.tile(self.speed_mps() / self.width_m, (1, parts))
         widened_s = 1.6 * length_s
         samples = np.maximum(np.where(flat, length_s, widened_s) * self.rate_hz, 1.0)
-        mean_kg = np.tile(noise_kg, parts) / np.sqrt(samples)
+        mean_kg = np.tile(noise_kg, (1, parts)) / np.sqrt(samples)
         return np.asarray(np.where(flat, mean_kg, mean_kg * widened_s * across))

@@ -6,17 +6,20 @@ the data, so the same samples give the same passages however they were cut into 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 
 from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S
 from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts
 from edge.core.history import History
+from edge.core.modes import PRIOR, Dynamics
 from edge.core.pulses import Touch, TouchFinder
 from edge.core.vehicles import LaneTracker, Window
-from edge.core.weigh import weigh
+from edge.core.weigh import Cut, weigh_all
 from edge.records import (
     Gains,
     InputEdge,
@@ -35,6 +38,9 @@ _LONGEST_GAP_S = 2.0
 
 _MEMORY_S = 0.5
 
+_BATCH_COUNTS = 1 << 22
+"""Counts of the clips that are weighed together."""
+
 
 class Pipeline:
     """Weighs what crosses the lanes of one digitiser.
@@ -50,6 +56,8 @@ class Pipeline:
         Lanes on this digitiser.
     gains : Gains
         For all its channels.
+    dynamics : mapping of str to Dynamics, optional
+        What is known of the lanes by their names; the prior for all others.
 
     Raises
     ------
@@ -64,6 +72,7 @@ class Pipeline:
         channels: int,
         lanes: tuple[LaneLayout, ...],
         gains: Gains,
+        dynamics: Mapping[str, Dynamics] | None = None,
     ) -> None:
         if len(gains.newton_per_count) != channels:
             raise ValueError(f"{len(gains.newton_per_count)} gains for {channels} channels")
@@ -72,9 +81,7 @@ class Pipeline:
             raise ValueError(f"a row of {device} names a channel beyond its {channels}")
         self.device, self.rate_hz, self.channels = device, rate_hz, channels
         self.lanes, self.gains = lanes, gains
-        self._rows = rows
-        self._lane_of = [i for i, lane in enumerate(lanes) for _ in lane.rows]
-        self._first_row = np.cumsum([0, *(len(lane.rows) for lane in lanes)]).tolist()
+        self._dynamics = [(dynamics or {}).get(lane.lane, PRIOR) for lane in lanes]
         self._polarity = np.where(gains.newton_per_count < 0, -1.0, 1.0)
         self._falling = np.flatnonzero(self._polarity < 0)
         self._floor = floor_counts(lanes, gains)
@@ -98,12 +105,23 @@ class Pipeline:
         self._rest = np.empty((0, self.channels), np.int32)
         self._done = first_sample
         self._baseline = Baseline(self.rate_hz, self._floor, self._partner)
-        self._finder = TouchFinder(self._rows, self._polarity)
+        self._finders = [TouchFinder(lane.rows, self._polarity) for lane in self.lanes]
         self._trackers = [LaneTracker(lane, self.rate_hz, first_sample) for lane in self.lanes]
         self._edges: list[InputEdge] = []
         self._recent: list[InputEdge] = []
         self._gaps: list[tuple[int, int]] = []
         self._windows: list[tuple[Window, int]] = []
+
+    def resume(self, begun_sample: int, first_sample: int) -> None:
+        """Enter a stream that began at ``begun_sample``; the next block begins at ``first_sample``.
+
+        What it answers is that of a pipeline which saw the whole stream once everything that was
+        under way has passed and the baseline has settled. ``first_sample`` lies whole multiples of
+        :func:`~edge.core.conditioning.renewal_samples` behind the stream's begin.
+        """
+        self._begin(first_sample)
+        self._started = True
+        self._trackers = [LaneTracker(lane, self.rate_hz, begun_sample) for lane in self.lanes]
 
     def step(self, block: SampleBlock, edges: Sequence[InputEdge] = ()) -> list[Passage]:
         """Take the next samples; give the vehicles that are complete with them.
@@ -191,26 +209,22 @@ class Pipeline:
             highest[:, self._falling], lowest[:, self._falling] = flipped
         level, release = self._baseline.step(highest, lowest)
         pressed = highest > level + release
-        touches = self._finder.step(self._done, counts, pressed, level, release)
+        begin = self._done
         self._done += len(counts)
+        touches = [f.step(begin, counts, pressed, level, release) for f in self._finders]
         self._follow(touches)
         ready = [w for w in self._windows if self._ready(w[0]) <= self._done]
         self._windows = [w for w in self._windows if self._ready(w[0]) > self._done]
         return self._cut(sorted(ready, key=lambda w: (self._ready(w[0]), w)), self._done)
 
-    def _follow(self, touches: Sequence[Touch]) -> None:
+    def _follow(self, touches: Sequence[Sequence[Touch]]) -> None:
         """Hand touches and edges to their lanes."""
         now = [e for e in self._edges if e.sample < self._done]
         self._edges = [e for e in self._edges if e.sample >= self._done]
-        self._recent += now
+        self._recent = sorted(self._recent + now, key=attrgetter("sample"))
         for i, (lane, tracker) in enumerate(zip(self.lanes, self._trackers, strict=True)):
-            own = [
-                t._replace(row=t.row - self._first_row[i])
-                for t in touches
-                if self._lane_of[t.row] == i
-            ]
             inputs = [e for e in now if lane.separator and e.input == lane.separator.input]
-            closed = tracker.advance(own, inputs, self._done)
+            closed = tracker.advance(touches[i], inputs, self._done)
             self._windows += [(window, i) for window in closed]
 
     def _ready(self, window: Window) -> int:
@@ -218,26 +232,38 @@ class Pipeline:
         return max(window.closed_sample, window.end_sample + self._after)
 
     def _cut(self, windows: Sequence[tuple[Window, int]], end_sample: int) -> list[Passage]:
-        passages = []
-        for window, i in windows:
-            lane = self.lanes[i]
-            closed = min(self._ready(window), end_sample)
+        """Cut and weigh, all windows of a lane together."""
+        found: list[Passage | None] = [None] * len(windows)
+        for i, lane in enumerate(self.lanes):
+            own = [k for k, (_, number) in enumerate(windows) if number == i]
             others = tuple(other for k, other in enumerate(self.lanes) if k != i)
-            try:
-                passage = weigh(
-                    self._clip(window),
-                    lane,
-                    self.gains,
-                    known=window.flags,
-                    closed_sample=closed,
-                    others=others,
+            for part in self._batches(own, [window for window, _ in windows]):
+                cuts = [self._one(windows[k][0], end_sample) for k in part]
+                weighed = weigh_all(
+                    cuts, lane, self.gains, others=others, dynamics=self._dynamics[i]
                 )
-            except ValueError:
-                # Touches that the stream's threshold saw and the clip's own did not: no vehicle.
-                self._stray += 1
-                continue
-            passages.append(passage)
-        return passages
+                for k, passage in zip(part, weighed, strict=True):
+                    found[k] = passage
+        # Touches that the stream's threshold saw and the clip's own did not are no vehicle.
+        self._stray += found.count(None)
+        return [passage for passage in found if passage is not None]
+
+    def _batches(self, numbers: Sequence[int], windows: Sequence[Window]) -> Iterator[list[int]]:
+        """Windows by as many as memory holds with ease, one at least."""
+        batch: list[int] = []
+        size = 0
+        for k in numbers:
+            length = windows[k].end_sample - windows[k].first_sample
+            if batch and (size + length) * self.channels > _BATCH_COUNTS:
+                yield batch
+                batch, size = [], 0
+            batch.append(k)
+            size += length
+        if batch:
+            yield batch
+
+    def _one(self, window: Window, end_sample: int) -> Cut:
+        return Cut(self._clip(window), window.flags, min(self._ready(window), end_sample))
 
     def _clip(self, window: Window) -> RawClip:
         """Samples of a window with room around it; what the stream lacks is a gap at the ends."""
@@ -253,7 +279,8 @@ class Pipeline:
             gaps.append((end - trail, trail))
         if lead or trail:
             counts = np.pad(counts, ((lead, trail), (0, 0)), mode="edge")
-        edges = tuple(e for e in self._recent if first <= e.sample < end)
+        a, b = (bisect_left(self._recent, s, key=attrgetter("sample")) for s in (first, end))
+        edges = tuple(self._recent[a:b])
         return RawClip(self.device, first, self.rate_hz, read_only(counts), edges, tuple(gaps))
 
     def _forget(self) -> None:
@@ -262,7 +289,7 @@ class Pipeline:
             (self._done,),
             (t.waiting_from for t in self._trackers),
             (w.first_sample for w, _ in self._windows),
-            (self._finder.waiting_from,),
+            (f.waiting_from for f in self._finders),
         )
         oldest = min(n for n in needs if n is not None)
         keep = oldest - self._before - round(_MEMORY_S * self.rate_hz)

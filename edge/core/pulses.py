@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,35 +28,43 @@ class Touch(NamedTuple):
     leave_sample: int
 
 
-def runs(low: Bools, high: Bools) -> tuple[Indices, Indices, Indices]:
-    """Runs of ``low`` that hold at least one ``high``.
+_TOUCH = partial(tuple.__new__, Touch)
+
+
+class Runs(NamedTuple):
+    """Runs over the lower threshold, (n_runs,) each: indices into the pieces laid end to end.
+
+    ``sure`` is the first index over the upper threshold, -1 where the run holds none; ``end`` is
+    one past the last index.
+    """
+
+    start: Indices
+    sure: Indices
+    end: Indices
+
+
+def runs(low: Bools, high: Bools, joined: Bools) -> Runs:
+    """Find runs of ``low`` in pieces of a signal.
 
     Parameters
     ----------
-    low, high : bool arrays (n,)
+    low, high : bool arrays (n_pieces, length)
         Samples over the lower and the upper threshold; ``high`` implies ``low``.
-
-    Returns
-    -------
-    start, sure, end : int64 arrays (n_runs,)
-        First index, first index over the upper threshold, and one past the last index.
+    joined : bool array (n_pieces,)
+        Whether a piece continues the one before it: only then does a run go on across them.
     """
-    edges = _edges(low)
-    start, end = edges[0::2], edges[1::2]
-    highs = np.flatnonzero(high)
-    if not len(highs):
-        return highs, highs, highs
-    first = np.searchsorted(highs, start)
-    sure = highs[np.minimum(first, len(highs) - 1)]
-    kept = (first < len(highs)) & (sure < end)
-    return start[kept], sure[kept], end[kept]
-
-
-def _edges(low: Bools) -> Indices:
-    """Indices at which runs of ``low`` begin and end, in turn."""
-    padded = np.zeros(len(low) + 2, np.bool_)
-    padded[1:-1] = low
-    return np.flatnonzero(padded[1:] != padded[:-1])
+    if not low.size:
+        nothing = np.empty(0, np.int64)
+        return Runs(nothing, nothing, nothing)
+    before, after = np.zeros_like(low), np.zeros_like(low)
+    before[:, 1:], after[:, :-1] = low[:, :-1], low[:, 1:]
+    before[1:, 0] = low[:-1, -1] & joined[1:]
+    after[:-1, -1] = low[1:, 0] & joined[1:]
+    start = np.flatnonzero(low & ~before)
+    end = np.flatnonzero(low & ~after) + 1
+    highs = np.append(np.flatnonzero(high), low.size)
+    sure = highs[np.searchsorted(highs, start)]
+    return Runs(start, np.where(sure < end, sure, -1), end)
 
 
 @dataclass(slots=True)
@@ -67,15 +76,14 @@ class _Open:
 
 
 class TouchFinder:
-    """Finds touches of rows in a stream, chunk after chunk.
+    """Finds touches of a lane's rows in a stream, chunk after chunk.
 
     A wheel is on a row while its left or its right channel is. Only chunks whose extremes pass
-    the threshold are looked at, row by row.
+    the threshold are looked at, all of a row together.
 
     Parameters
     ----------
     rows : sequence of Row
-        Rows of all lanes of a digitiser; ``Touch.row`` counts in it.
     polarity : float array (n_channels,)
         Sign of each channel's gain.
     """
@@ -105,65 +113,66 @@ class TouchFinder:
         level, release : float arrays (n_chunks, n_channels)
         """
         chunks = counts.reshape(-1, CHUNK, counts.shape[1])
-        touches: list[Touch] = []
+        found = []
         for number, row in enumerate(self._rows):
             where = np.flatnonzero(pressed[:, row.left] | pressed[:, row.right])
             if len(where) or number in self._open:
-                touches += self._row(number, row, first_sample, chunks, where, level, release)
-        touches.sort()
-        return touches
+                over = self._over(row, chunks, where, level, release)
+                found.append(self._row(number, first_sample, len(chunks), where, *over))
+        if not found:
+            return []
+        events = np.concatenate(found)
+        events = events[np.lexsort(events.T[::-1])]
+        return list(map(_TOUCH, events.tolist()))
 
-    def _row(
-        self,
-        number: int,
-        row: Row,
-        first_sample: int,
-        chunks: Int32s,
-        where: Indices,
-        level: Floats,
-        release: Floats,
-    ) -> list[Touch]:
+    def _over(
+        self, row: Row, chunks: Int32s, where: Indices, level: Floats, release: Floats
+    ) -> tuple[Bools, Bools]:
+        """Where either channel passes the lower, and the upper threshold: (n_where, CHUNK)."""
         low = np.zeros((len(where), CHUNK), np.bool_)
         high = np.zeros_like(low)
         for channel in (row.left, row.right):
             samples = chunks[where, :, channel]
+            if self._falling[channel]:
+                samples = -samples
             base, step = level[where, channel], release[where, channel]
-            low |= self._over(channel, samples, base, step)
-            high |= self._over(channel, samples, base, step * HYSTERESIS)
-        touches = []
-        if (where[0] if len(where) else len(chunks)) > 0:
-            touches += self._close(number, first_sample)
-        for part in np.split(np.arange(len(where)), np.flatnonzero(np.diff(where) > 1) + 1):
-            if len(part):
-                sample = first_sample + int(where[part[0]]) * CHUNK
-                touches += self._stretch(number, sample, low[part].ravel(), high[part].ravel())
-                if where[part[-1]] + 1 < len(chunks):
-                    touches += self._close(number, sample + len(part) * CHUNK)
-        return touches
+            low |= samples > np.floor(base + step).astype(np.int32)[:, None]
+            high |= samples > np.floor(base + step * HYSTERESIS).astype(np.int32)[:, None]
+        return low, high
 
-    def _over(self, channel: int, samples: Int32s, base: Floats, step: Floats) -> Bools:
-        if self._falling[channel]:
-            return np.asarray(samples < np.ceil(-base - step)[:, None], np.bool_)
-        return np.asarray(samples > np.floor(base + step)[:, None], np.bool_)
-
-    def _close(self, number: int, sample: int) -> list[Touch]:
-        ended = self._open.pop(number, None)
-        if ended is None or not ended.sure:
-            return []
-        return [Touch(sample, number, ended.enter_sample, sample)]
-
-    def _stretch(self, number: int, sample: int, low: Bools, high: Bools) -> list[Touch]:
-        """Touches in adjacent chunks that begin at ``sample``; a run at their end stays open."""
-        touches = []
-        if number in self._open and not low[0]:
-            touches += self._close(number, sample)
-        edges = _edges(low)
-        for start, end in edges.reshape(-1, 2).tolist():
-            run = self._open.setdefault(number, _Open(sample + start, False))
-            sure = np.flatnonzero(high[start:end])
-            if len(sure) and not run.sure:
-                run.sure = True
-                touches.append(Touch(sample + start + int(sure[0]), number, run.enter_sample, -1))
-            if end < len(low):
-                touches += self._close(number, sample + end)
-        return touches
+    def _row(
+        self,
+        number: int,
+        first_sample: int,
+        n_chunks: int,
+        where: Indices,
+        low: Bools,
+        high: Bools,
+    ) -> Indices:
+        """Events of one row as rows of ``Touch``; a run at the very end stays open."""
+        start, sure, end = runs(low, high, np.diff(where, prepend=-2) == 1)
+        at = first_sample + where * CHUNK
+        enter = at[start // CHUNK] + start % CHUNK
+        known = at[sure // CHUNK] + sure % CHUNK
+        leave = at[(end - 1) // CHUNK] + (end - 1) % CHUNK + 1
+        certain, fresh = sure >= 0, sure >= 0
+        events: list[Indices] = []
+        was_open = self._open.pop(number, None)
+        if was_open is not None:
+            goes_on = len(enter) > 0 and enter[0] == first_sample
+            if goes_on:
+                enter[0] = was_open.enter_sample
+                fresh[:1] &= not was_open.sure
+                certain = certain | (was_open.sure & (np.arange(len(certain)) == 0))
+            elif was_open.sure:
+                events.append(
+                    np.array([[first_sample, number, was_open.enter_sample, first_sample]])
+                )
+        ended = certain.copy()
+        if len(leave) and leave[-1] == first_sample + n_chunks * CHUNK:
+            self._open[number] = _Open(int(enter[-1]), bool(certain[-1]))
+            ended[-1] = False
+        row = np.full(len(enter), number)
+        events.append(np.stack([known, row, enter, np.full(len(enter), -1)], axis=1)[fresh])
+        events.append(np.stack([leave, row, enter, leave], axis=1)[ended])
+        return np.concatenate(events)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.core.axles import rolling_speed
+from edge.core.axles import first_axles, rolling_speeds
 from edge.core.motion import Motion
-from edge.records import Bools, Flag, FlagBits, Floats, LaneLayout
+from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout
 
 __all__ = ["STOP_SHARE", "axle_flags", "contact_m", "plausible_wheel", "united", "vehicle_flags"]
 
@@ -39,6 +39,7 @@ def axle_flags(
     lane: LaneLayout,
     saturated: Bools,
     in_gap: Bools,
+    left_out: Bools,
 ) -> FlagBits:
     """Flags of each axle.
 
@@ -50,40 +51,55 @@ def axle_flags(
         Patch lengths, NaN where a row did not see the axle.
     lane : LaneLayout
     saturated, in_gap : bool array (n_axles,)
+    left_out : bool array (n_axles,)
+        A row contradicted all others, and has no part in the load.
     """
     lighter, heavier = side_kg.min(axis=1), side_kg.max(axis=1)
     checks = {
         Flag.WHEEL_OFF: lighter < _WHEEL_OFF_SHARE * heavier,
-        Flag.ROW_MISSING: np.isnan(contact).any(axis=1),
+        Flag.ROW_MISSING: np.isnan(contact).any(axis=1) | left_out,
         Flag.LOAD_OUT_OF_RANGE: (load_kg < lane.axle_min_kg) | (load_kg > lane.axle_max_kg),
         Flag.AMBIGUOUS: (contact > _DOUBLE_M).any(axis=1),
         Flag.SATURATED: saturated,
         Flag.GAP: in_gap,
     }
-    flags = np.zeros(len(load_kg), np.uint32)
+    return _bits(checks, len(load_kg))
+
+
+def vehicle_flags(
+    lane: LaneLayout, motion: Motion, speed_mps: Floats, change: Floats, durations_s: Floats
+) -> FlagBits:
+    """Flags of how vehicles moved: (n_vehicles,).
+
+    Parameters
+    ----------
+    lane : LaneLayout
+    motion : Motion
+    speed_mps, change : float arrays (n_vehicles,)
+    durations_s : float array (n_axles, n_rows)
+        NaN where unseen.
+    """
+    uneven = motion.residual_m > _UNEVEN_M
+    longest_s = np.fmax.reduceat(durations_s, first_axles(motion.vehicle, len(speed_mps)), axis=0)
+    width_m = np.array([row.width_m for row in lane.rows])
+    rolling = rolling_speeds(width_m, np.nan_to_num(longest_s)).min(axis=1)
+    checks = {
+        Flag.SPEED_OUT_OF_RANGE: (speed_mps < lane.speed_min_mps)
+        | (speed_mps > lane.speed_max_mps),
+        Flag.SPEED_CHANGE: (np.abs(change) > lane.speed_change_max) | uneven,
+        Flag.STOPPED: (rolling < STOP_SHARE * lane.speed_min_mps)
+        | (uneven & (speed_mps < lane.speed_min_mps)),
+    }
+    return _bits(checks, len(speed_mps))
+
+
+def _bits(checks: dict[Flag, Bools], n: int) -> FlagBits:
+    flags = np.zeros(n, np.uint32)
     for flag, found in checks.items():
         flags |= np.where(found, np.uint32(flag), np.uint32(0))
     return flags
 
 
-def vehicle_flags(
-    lane: LaneLayout, motion: Motion, speed_mps: float, change: float, durations_s: Floats
-) -> Flag:
-    """Flags of how a vehicle moved; ``durations_s`` is (n_axles, n_rows), NaN where unseen."""
-    flags = Flag.NONE
-    if not lane.speed_min_mps <= speed_mps <= lane.speed_max_mps:
-        flags |= Flag.SPEED_OUT_OF_RANGE
-    uneven = motion.residual_m > _UNEVEN_M
-    if abs(change) > lane.speed_change_max or uneven:
-        flags |= Flag.SPEED_CHANGE
-    slow = STOP_SHARE * lane.speed_min_mps
-    longest = np.nanmax(durations_s, axis=0, initial=0.0)
-    rolling = [rolling_speed(row, d) for row, d in zip(lane.rows, longest, strict=True)]
-    if min(rolling) < slow or (uneven and speed_mps < lane.speed_min_mps):
-        flags |= Flag.STOPPED
-    return flags
-
-
-def united(flags: FlagBits) -> Flag:
-    """All flags of the axles together."""
-    return Flag(int(np.bitwise_or.reduce(flags, initial=np.uint32(0))))
+def united(flags: FlagBits, first: Indices) -> FlagBits:
+    """All flags of each vehicle's axles together; ``first`` is each vehicle's first axle."""
+    return np.asarray(np.bitwise_or.reduceat(flags, first), np.uint32)

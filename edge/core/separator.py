@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from edge.records import Floats, Indices, InputEdge, Separator
+from edge.records import InputEdge, Separator
 
 __all__ = ["Beam", "Interval"]
 
@@ -69,21 +67,16 @@ class Beam:
             self.trusted = True
             self.intervals = [i for i in self.intervals if i.end_sample is None]
 
-    def assign(self, crossing_sample: Floats) -> tuple[Indices, Floats]:
-        """Nearest interval of each crossing, and how far outside it the crossing lies, in samples.
-
-        Parameters
-        ----------
-        crossing_sample : float array (n_axles,)
-
-        Returns
-        -------
-        number : int64 array (n_axles,)
-        away : float array (n_axles,)
-        """
-        start = np.array([i.start_sample for i in self.intervals], float)
-        end = np.array([np.inf if i.end_sample is None else i.end_sample for i in self.intervals])
-        t = crossing_sample[:, None]
-        away = np.maximum(np.maximum(start - t, t - end), 0.0)
-        number = away.argmin(axis=1)
-        return number, away[np.arange(len(t)), number]
+    def nearest(self, crossing_sample: float) -> tuple[int, float]:
+        """Number of the interval nearest to a crossing, and how many samples that lies outside."""
+        away = [
+            max(
+                interval.start_sample - crossing_sample,
+                0.0
+                if interval.end_sample is None
+                else max(crossing_sample - interval.end_sample, 0.0),
+            )
+            for interval in self.intervals
+        ]
+        least = min(away)
+        return away.index(least), least

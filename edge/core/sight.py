@@ -1,4 +1,4 @@
-"""The axles of one vehicle as the rows of its clip saw them."""
+"""The axles of vehicles as the rows of their clips saw them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.core.axles import Association, associate, axle_speeds, spans
-from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S, Signals, Touches
+from edge.core.axles import Axles, axle_speeds, find_axles, first_axles, spans
+from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S, Signals
+from edge.core.contacts import centres, find_contacts
 from edge.core.motion import follow
 from edge.core.quality import contact_m, plausible_wheel
-from edge.records import Bools, Flag, Floats, Indices, LaneLayout, RawClip
+from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout, RawClip
 
 __all__ = ["Sight", "look"]
 
@@ -27,20 +28,22 @@ _LEAST_SPEED_MPS = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sight:
-    """Axles front to rear on the rows of their lane; arrays are (n_axles, n_rows).
+    """Axles of all vehicles, front to rear, on the rows of their lane.
 
-    ``enter_s``, ``leave_s`` and ``centre_s`` (of the tyre's patch over the row) are seconds of the
-    clip, NaN where a row did not see the axle; ``start`` and ``end`` bound the pulse in samples
-    of the clip, 0 where unseen.
+    ``vehicle`` is (n_axles,), its clip's number; ``reversed`` and ``doubtful`` are (n_vehicles,);
+    all else is (n_axles, n_rows): ``enter_s``, ``leave_s`` and ``centre_s`` (of the tyre's patch
+    over the row) in seconds of the clip, NaN where a row did not see the axle; ``start`` and
+    ``end`` bound the pulse in samples of the clip, 0 where unseen.
     """
 
+    vehicle: Indices
     enter_s: Floats
     leave_s: Floats
     centre_s: Floats
     start: Indices
     end: Indices
-    reversed: bool
-    doubtful: bool
+    reversed: Bools
+    doubtful: Bools
 
     @property
     def seen(self) -> Bools:
@@ -52,6 +55,7 @@ class Sight:
         if chosen.all():
             return self
         return Sight(
+            self.vehicle[chosen],
             self.enter_s[chosen],
             self.leave_s[chosen],
             self.centre_s[chosen],
@@ -62,100 +66,103 @@ class Sight:
         )
 
 
-def look(signals: Signals, clip: RawClip, lane: LaneLayout) -> tuple[Sight, Flag]:
-    """The axles of the clip's vehicle; wheels of others in the clip are left aside.
+def look(
+    signals: Signals, clips: Sequence[RawClip], lane: LaneLayout
+) -> tuple[Sight, FlagBits, Bools]:
+    """The axles of each clip's vehicle; wheels of others in the clip are left aside.
 
     Returns
     -------
     sight : Sight
-    flags : Flag
+    flags : uint32 array (n_clips,)
         ``AMBIGUOUS`` where a touch that looks like a wheel fits no axle.
+    moved : bool array (n_clips,)
+        Whether there is an axle that two rows saw: without, there is no speed.
     """
-    touches = [_inside(t, clip) for t in signals.touches]
-    centres = [
-        _centres(signals, r, row.kind, touches[r]) / clip.rate_hz for r, row in enumerate(lane.rows)
-    ]
-    enters = [t.enter / clip.rate_hz for t in touches]
-    leaves = [t.leave / clip.rate_hz for t in touches]
-    found = associate(centres, [b - a for a, b in zip(enters, leaves, strict=True)], lane.rows)
-    sight = Sight(
-        found.of(enters),
-        found.of(leaves),
-        found.of(centres),
-        _samples(found, [t.start for t in touches]),
-        _samples(found, [t.end for t in touches]),
-        found.reversed,
-        found.doubtful,
+    rate_hz = signals.rate_hz
+    begin, end = _window(clips, rate_hz)
+    slack = _THRESHOLD_S * rate_hz
+    found = find_contacts(signals)
+    own = (found.enter > begin - slack) & (found.leave < end[found.clip] + slack)
+    touches = found.only(own)
+    plate = np.array([row.kind == "plate" for row in lane.rows])
+    centre_s = centres(signals, touches, plate) / rate_hz
+    enter_s, leave_s = touches.enter / rate_hz, touches.leave / rate_hz
+    axles = find_axles(
+        touches.clip, touches.row, centre_s, leave_s - enter_s, len(clips), lane.rows
     )
-    return _without_extras(_in_window(sight, found, clip, lane), lane)
+    sight = Sight(
+        axles.vehicle,
+        axles.of(enter_s),
+        axles.of(leave_s),
+        axles.of(centre_s),
+        _samples(axles, touches.start),
+        _samples(axles, touches.end),
+        axles.reversed,
+        axles.doubtful,
+    )
+    sight = _in_window(sight, axles, begin / rate_hz, end / rate_hz, lane)
+    sight, flags = _without_extras(sight, len(clips), lane)
+    rows_seen = sight.seen.sum(axis=1)
+    return sight, flags, np.bincount(sight.vehicle[rows_seen > 1], minlength=len(clips)) > 0
 
 
-def _window(clip: RawClip) -> tuple[int, int]:
-    """First contact and last release of the vehicle, in samples of the clip."""
-    begin, end = round(ROOM_BEFORE_S * clip.rate_hz), round(ROOM_AFTER_S * clip.rate_hz)
-    return begin, len(clip.counts) - end
+def _window(clips: Sequence[RawClip], rate_hz: float) -> tuple[int, Indices]:
+    """First contact and last release of the vehicles, in samples of their clips."""
+    length = np.array([len(clip.counts) for clip in clips])
+    return round(ROOM_BEFORE_S * rate_hz), length - round(ROOM_AFTER_S * rate_hz)
 
 
-def _inside(touches: Touches, clip: RawClip) -> Touches:
-    """Touches of a row without those that began before the vehicle or ended after it."""
-    begin, end = _window(clip)
-    slack = _THRESHOLD_S * clip.rate_hz
-    own = (touches.enter > begin - slack) & (touches.leave < end + slack)
-    return Touches(touches.enter[own], touches.leave[own], touches.start[own], touches.end[own])
+def _samples(axles: Axles, values: Indices) -> Indices:
+    if not len(values):
+        return np.zeros(axles.touch.shape, np.int64)
+    return np.where(axles.touch >= 0, values[axles.touch], 0)
 
 
-def _samples(found: Association, values: Sequence[Indices]) -> Indices:
-    laid = found.of([v.astype(np.float64) for v in values])
-    return np.where(np.isnan(laid), 0.0, laid).astype(np.int64)
-
-
-def _centres(signals: Signals, row: int, kind: str, touches: Touches) -> Floats:
-    """When the middle of the patch was over the middle of the row, in samples of the clip.
-
-    On a plate the two edges tell it, for the load may change in between; on a strip the centre of
-    the area, which noise moves least.
-    """
-    middle = (touches.enter + touches.leave) / 2
-    if kind == "plate" or not len(middle):
-        return middle
-    a, b = touches.start, touches.end
-    total, moment = signals.total[row], signals.moment[row]
-    length = b - a
-    level = signals.level_at(((a + b) / 2)[:, None, None])[:, row].T
-    area = total[:, b] - total[:, a] - level * length
-    # Summation by parts: the sum of s * counts over [a, b) from sums of sums.
-    first = (b - 1) * total[:, b] - a * total[:, a] - (moment[:, b] - moment[:, a + 1])
-    moments = (first - level * length * (a + b - 1) / 2).sum(axis=0)
-    both = area.sum(axis=0)
-    sound = both > 0
-    centre = np.where(sound, moments / np.where(sound, both, 1.0), middle)
-    return np.clip(centre, touches.enter, touches.leave)
-
-
-def _in_window(sight: Sight, found: Association, clip: RawClip, lane: LaneLayout) -> Sight:
-    """The axles whose whole way over the array lies in the clip's window."""
+def _in_window(
+    sight: Sight, axles: Axles, begin_s: float, end_s: Floats, lane: LaneLayout
+) -> Sight:
+    """The axles whose whole way over the array lies in their clip's window."""
+    if not len(sight.vehicle):
+        return sight
     position_m = np.array([row.position_m for row in lane.rows])
-    speed = axle_speeds(sight.centre_s, position_m, found)
-    span = spans(sight.enter_s, sight.leave_s, position_m, speed)
+    speed = axle_speeds(sight.centre_s, position_m, axles)
+    front = first_axles(sight.vehicle, len(end_s))[sight.vehicle]
+    span = spans(sight.enter_s, sight.leave_s, position_m, speed, speed[front] < 0)
     slack_s = np.minimum(_WINDOW_M / np.maximum(np.abs(speed), _LEAST_SPEED_MPS), _WINDOW_S)
-    begin_s, end_s = (sample / clip.rate_hz for sample in _window(clip))
-    return sight.only((span[:, 0] > begin_s - slack_s) & (span[:, 1] < end_s + slack_s))
+    inside = (span[:, 0] > begin_s - slack_s) & (span[:, 1] < end_s[sight.vehicle] + slack_s)
+    return sight.only(inside)
 
 
-def _without_extras(sight: Sight, lane: LaneLayout) -> tuple[Sight, Flag]:
+def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight, FlagBits]:
     """Leave out touches of one row alone; one that looks like a wheel's is doubt.
 
     With two rows, one of them may as well have missed the axle: then it stays, in doubt.
     """
+    flags = np.zeros(n_clips, np.uint32)
     alone = sight.seen.sum(axis=1) < 2
-    if not alone.any() or alone.all():
-        return sight, Flag.NONE
+    moved = np.bincount(sight.vehicle[~alone], minlength=n_clips) > 0
+    # What no speed is known for is left to the caller as it is.
+    extra = alone & moved[sight.vehicle]
+    kept = ~extra
+    for v in np.unique(sight.vehicle[extra]).tolist():
+        own = sight.vehicle == v
+        wheel = _wheels(sight, own & ~alone, own & alone, lane)
+        if wheel.any():
+            flags[v] = Flag.AMBIGUOUS
+        if len(lane.rows) == 2:
+            kept[own & alone] = wheel
+    return sight.only(kept), flags
+
+
+def _wheels(sight: Sight, rolling: Bools, alone: Bools, lane: LaneLayout) -> Bools:
+    """Which of the touches of one row alone may be a wheel's, as the rolling axles move."""
     position_m = np.array([row.position_m for row in lane.rows])
     width_m = np.array([row.width_m for row in lane.rows])
-    motion = follow(sight.centre_s[~alone], position_m, 1e-3)
-    at_s = np.where(sight.seen, sight.centre_s, motion.t0_s)
-    speed = np.maximum(np.abs(motion.speed_mps(at_s)), _LEAST_SPEED_MPS)
-    patch = contact_m(width_m, sight.leave_s - sight.enter_s, speed)
-    wheel = alone & plausible_wheel(patch).any(axis=1)
-    kept = ~alone | (wheel & (len(lane.rows) == 2))
-    return sight.only(kept), Flag.AMBIGUOUS if wheel.any() else Flag.NONE
+    one = np.zeros(int(rolling.sum()), np.int64)
+    motion = follow(sight.centre_s[rolling], position_m, 1e-3, one)
+    at_s = np.where(sight.seen, sight.centre_s, motion.t0_s[0])[alone]
+    speed = motion.speed_of(at_s, np.zeros(at_s.shape, np.int64))
+    duration_s = (sight.leave_s - sight.enter_s)[alone]
+    patch = contact_m(width_m, duration_s, np.maximum(np.abs(speed), _LEAST_SPEED_MPS))
+    return np.asarray(plausible_wheel(patch).any(axis=1))

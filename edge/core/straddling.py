@@ -8,6 +8,7 @@ import numpy as np
 
 from edge.core.clip import Signals, condition
 from edge.core.conditioning import floor_counts
+from edge.core.contacts import Contacts, find_contacts
 from edge.records import Bools, Floats, Gains, LaneLayout, RawClip
 
 __all__ = ["straddles"]
@@ -40,22 +41,20 @@ def straddles(
         At least half the axles meet a one-sided touch of one other lane.
     """
     for lane in others:
-        signals = condition(clip, lane.rows, gains, floor_counts((lane,), gains))
-        met = np.zeros(len(begin_s), np.bool_)
-        for r, touches in enumerate(signals.touches):
-            enter_s, leave_s = touches.enter / clip.rate_hz, touches.leave / clip.rate_hz
-            alone = _one_sided(signals, r)
-            together = (enter_s < end_s[:, None]) & (leave_s > begin_s[:, None]) & alone
-            met |= together.any(axis=1)
+        signals = condition([clip], lane.rows, gains, floor_counts((lane,), gains))
+        touches = find_contacts(signals)
+        enter_s, leave_s = touches.enter / clip.rate_hz, touches.leave / clip.rate_hz
+        together = (enter_s < end_s[:, None]) & (leave_s > begin_s[:, None])
+        met = (together & _one_sided(signals, touches)).any(axis=1)
         if met.mean() >= _SHARE_OF_AXLES:
             return True
     return False
 
 
-def _one_sided(signals: Signals, row: int) -> Bools:
-    """Which touches of a row pressed on one side only."""
-    touches = signals.touches[row]
-    a, b = touches.start, touches.end
-    level = signals.level_at(((a + b) / 2)[:, None, None])[:, row].T
-    area = signals.total[row][:, b] - signals.total[row][:, a] - level * (b - a)
-    return np.asarray(area.min(axis=0) < _ONE_SIDED * area.max(axis=0))
+def _one_sided(signals: Signals, touches: Contacts) -> Bools:
+    """Which touches pressed on one side only."""
+    where, a, b = (touches.clip, touches.row), touches.start, touches.end
+    level = signals.level_at(*where, (a + b) / 2)
+    counts = signals.sum_before(*where, b) - signals.sum_before(*where, a)
+    area = counts - level * (b - a)[:, None]
+    return np.asarray(area.min(axis=1) < _ONE_SIDED * area.max(axis=1))

@@ -1,52 +1,47 @@
 """What a load is worth: the moving axle, noise, speed and calibration, combined after the GUM.
 
-A wheel bounces (1.5 to 4 Hz) and hops (8 to 15 Hz); rows see it at a few moments. The dynamic part
-of the force is taken as a stationary process of those two modes with spread frequencies, so rows
-that see the same half wave agree with each other and not with the truth, and the covariance says
-so. Its variance begins with a prior of speed and is scaled by how far the rows of this vehicle in
-fact scatter. (Facts: metrology 6.1 to 6.3; JCGM 100:2008, 5.2 for correlated inputs.)
+A wheel bounces and hops; rows see it at a few moments, and a plate over a short while. The static
+load is common to all readings of an axle, so its best estimate is the mean by kriging: generalised
+least squares with the covariance of ``edge.core.modes``, in which readings that see the same half
+wave agree with each other and not with the truth. The variance begins with what is known of the
+lane, and is scaled by how far the readings of this vehicle in fact scatter.
+
+All axles of many vehicles go through together; each vehicle's numbers are the same, bit for bit,
+whichever others it came with. (Sources: G. Matheron, Principles of geostatistics, Econ. Geol. 58
+(1963) 1246; N. Cressie, Statistics for Spatial Data (1993), 3.2 and 3.4.5; D. Cebon and C. Winkler,
+Transp. Res. Rec. 1311 (1991); JCGM 100:2008, 5.2 for correlated inputs.)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge.core.consensus import contradicting, mean_along, sum_along
+from edge.core.modes import (
+    PRIOR,
+    U_HOP_HZ,
+    Dynamics,
+    Swing,
+    correlation,
+    kind_of,
+    lie_correlation,
+    load_scale,
+)
 from edge.records import Bools, Floats, Indices
 
-__all__ = ["Fusion", "Observations", "covariance", "dynamic_prior_rel", "fuse"]
-
-BOUNCE_HZ, U_BOUNCE_HZ = 2.4, 0.8
-HOP_HZ, U_HOP_HZ = 11.0, 2.0
-HOP_SHARE = 0.25
-"""Part of the dynamic variance that is axle hop."""
-
-ROW_SPREAD_REL = 0.006
-"""What one row differs from the next by lateral position and lie, part of the load."""
-
-_PRIOR_PER_ROOT_KMH = 0.012
-_PRIOR_WEIGHT = 6.0
-"""Degrees of freedom that the prior of speed is worth against the scatter of the rows."""
+__all__ = ["Fusion", "Observations", "fuse", "sum_variance"]
 
 _LEAST_SCALE = 0.35
 """The scatter never speaks for less: a bounce that all rows share does not show in it."""
 
-_GROUP_CORRELATION = 0.4
-_AXLE_CORRELATION = 0.25
-"""Dynamic errors of axles of one group, and of one vehicle: bodies pitch and roll as one."""
+_APART = 0.12
+"""Part of the variance that each reading has for itself."""
+_FEW_CYCLES = 0.55
 
 _UNSEEN_KG = 1e9
-
-
-def dynamic_prior_rel(speed_mps: float) -> float:
-    """Dynamic load coefficient (rms over static) expected at a speed.
-
-    Quarter lorries on ISO 8608 roads give about ``0.86 % * sqrt(v in km/h)`` for steel springs on
-    class A and for air springs on class B (facts: metrology 6.1); 1.2 % leaves room for the
-    sensor's own step in the road.
-    """
-    return _PRIOR_PER_ROOT_KMH * float(np.sqrt(max(speed_mps, 0.1) * 3.6))
+_SLOWEST_MPS = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,37 +63,40 @@ class Observations:
 class Fusion:
     """Best linear estimate of the axles: loads, dynamic and noise uncertainty, weights.
 
-    ``load_kg``, ``u_kg`` are (n_axles,), ``weight`` (n_axles, n_observations), rows sum to 1.
+    Attributes
+    ----------
+    load_kg, u_kg : float array (n_axles,)
+    weight : float array (n_axles, n_observations)
+        Sums to 1 for each axle.
+    group_correlation, axle_correlation : float array (n_axles,)
+        Of the errors of two axles of one group, and of two groups of that vehicle.
+    left_out : bool array (n_axles, n_observations)
+        Readings of rows that contradict all others: they have no weight.
     """
 
     load_kg: Floats
     u_kg: Floats
     weight: Floats
+    group_correlation: Floats
+    axle_correlation: Floats
+    left_out: Bools
 
 
-def _modes(lag_s: Floats, length_s: Floats) -> Floats:
-    """Correlation of the dynamic force over lags (n, m, m), each seen as a mean over a length."""
-    value = np.zeros_like(lag_s)
-    for hz, u_hz, share in (
-        (BOUNCE_HZ, U_BOUNCE_HZ, 1 - HOP_SHARE),
-        (HOP_HZ, U_HOP_HZ, HOP_SHARE),
-    ):
-        seen = np.sinc(hz * length_s)
-        fade = np.exp(-2 * (np.pi * u_hz * lag_s) ** 2)
-        wave = np.cos(2 * np.pi * hz * lag_s) * fade
-        value += share * seen[:, :, None] * seen[:, None, :] * wave
-    return value
-
-
-def fuse(seen: Observations, speed_mps: float) -> Fusion:
-    """Weigh the rows against each other (generalised least squares) and measure their scatter.
-
-    Each axle has at least one observation.
+def fuse(
+    seen: Observations, speed_mps: Floats, vehicle: Indices, dynamics: Dynamics = PRIOR
+) -> Fusion:
+    """Weigh the readings of each axle against each other, and measure their scatter.
 
     Parameters
     ----------
     seen : Observations
-    speed_mps : float
+        Each axle has at least one.
+    speed_mps : float array (n_axles,)
+        The same for all axles of a vehicle.
+    vehicle : int array (n_axles,)
+        Number of each axle's vehicle, from 0 on without holes.
+    dynamics : Dynamics
+        What is known of the lane.
 
     Returns
     -------
@@ -106,74 +104,154 @@ def fuse(seen: Observations, speed_mps: float) -> Fusion:
         Uncertainties hold the moving axle, the rows' spread and the noise.
     """
     valid = ~np.isnan(seen.load_kg)
+    rough = mean_along(seen.load_kg, valid)
+    n_axles = np.bincount(vehicle)
+    kind = kind_of(n_axles, np.bincount(vehicle, rough) / n_axles)[vehicle]
+    n_rows = int(seen.row.max()) + 1
+    swing = Swing.of(dynamics, np.maximum(speed_mps, _SLOWEST_MPS), kind, n_rows)
+    bias = load_scale(rough)[:, None] * swing.row_bias[:, seen.row]
+    seen = replace(seen, load_kg=seen.load_kg / (1 + bias))
+    left_out = contradicting(seen.load_kg, seen.row, valid, swing, vehicle)
+    valid &= ~left_out
     load = np.where(valid, seen.load_kg, 0.0)
-    rough = load.sum(axis=1) / valid.sum(axis=1)
-    system = _covariance_kg2(seen, valid, rough, dynamic_prior_rel(speed_mps))
-    m = load.shape[1]
-    right = np.stack([np.ones_like(load), load], axis=2)
-    solved = np.linalg.solve(system, right)
-    information = np.where(valid, solved[:, :, 0], 0.0)
-    weight = information / information.sum(axis=1, keepdims=True)
-    fused = (weight * load).sum(axis=1)
-    left = np.where(valid, load - fused[:, None], 0.0)
-    whitened = np.where(valid, solved[:, :, 1] - solved[:, :, 0] * fused[:, None], 0.0)
-    freedom = float(valid.sum() - len(load)) if m > 1 else 0.0
-    scale = (_PRIOR_WEIGHT + float((left * whitened).sum())) / (_PRIOR_WEIGHT + freedom)
-    u_kg = np.sqrt(max(scale, _LEAST_SCALE) / information.sum(axis=1))
-    return Fusion(fused, u_kg, weight)
+    rough = mean_along(seen.load_kg, valid)
+    system = _covariance_kg2(seen, valid, rough, swing, speed_mps)
+    doubted = _doubted(system, seen, valid, rough, swing)
+    solved = np.linalg.solve(doubted, np.ones((*load.shape, 1)))[:, :, 0]
+    information = np.where(valid, solved, 0.0)
+    weight = information / sum_along(information)[:, None]
+    fused = sum_along(weight * load)
+    scale = _scale(*_scatter(system, load, valid, seen.row), swing, vehicle)
+    u_kg = np.sqrt(scale * sum_along(weight * (system @ weight[:, :, None])[:, :, 0]))
+    correlations = swing.group_correlation, swing.axle_correlation
+    return Fusion(fused, u_kg, weight, *correlations, left_out)
 
 
-def _covariance_kg2(seen: Observations, valid: Bools, rough_kg: Floats, sill_rel: float) -> Floats:
+def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[Floats, Floats]:
+    """Squares of the rows about their best mean, against the expected ones, and their freedom.
+
+    The parts of a plate's plateau are taken together: its course is smooth, whatever the plate as
+    a whole is off by, and would speak for more certainty than there is.
+    """
+    seen, rows = valid, system
+    number = np.unique(row, return_inverse=True)[1]
+    if int(number.max()) + 1 < len(row):
+        into = (np.arange(number.max() + 1)[:, None] == number) & valid[:, None, :]
+        seen = into.any(axis=2)
+        mean = into / np.maximum(into.sum(axis=2, keepdims=True), 1)
+        rows = mean @ system @ mean.transpose(0, 2, 1)
+        i = np.arange(rows.shape[1])
+        rows[:, i, i] += np.where(seen, 0.0, _UNSEEN_KG**2)
+        load = np.asarray((mean @ load[:, :, None])[:, :, 0], np.float64)
+    ones_and_load = np.stack([seen.astype(np.float64), load], axis=2)
+    solved = np.asarray(np.linalg.solve(rows, ones_and_load), np.float64)
+    best = sum_along(solved[:, :, 0] * load) / sum_along(solved[:, :, 0] * seen)
+    left = np.where(seen, load - best[:, None], 0.0)
+    whitened = np.asarray(solved[:, :, 1] - solved[:, :, 0] * best[:, None], np.float64)
+    return sum_along(left * whitened), seen.sum(axis=1) - 1.0
+
+
+def _scale(scatter: Floats, freedom: Floats, swing: Swing, vehicle: Indices) -> Floats:
+    """Variance of each axle's vehicle against the expected one: a Bayesian mean, (n_axles,).
+
+    Axles that swing alike repeat each other, so their degrees of freedom count for less (the
+    variance of a sum of correlated squares).
+    """
+    others = np.bincount(vehicle)[vehicle] - 1
+    worth = 1 / (1 + others * swing.axle_correlation**2)
+    known = worth * np.bincount(vehicle, freedom)[vehicle]
+    shown = worth * np.bincount(vehicle, scatter)[vehicle]
+    return np.asarray(np.maximum((swing.weight + shown) / (swing.weight + known), _LEAST_SCALE))
+
+
+def _covariance_kg2(
+    seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing, speed_mps: Floats
+) -> Floats:
     """Covariance of an axle's observations about its static load: (n_axles, m, m)."""
     time = np.where(valid, seen.time_s, 0.0)
     length = np.where(valid, seen.length_s, 0.0)
+    lag = time[:, :, None] - time[:, None, :]
+    sill2 = load_scale(rough_kg) ** 2
+    relative = np.zeros_like(lag)
+    for variance, hz, u_hz in (
+        (swing.bounce, swing.bounce_hz, swing.u_bounce_hz),
+        (swing.hop, swing.hop_hz, np.full(len(lag), U_HOP_HZ)),
+    ):
+        # A mean over a while sees less of a mode, the faster that is.
+        part = np.sinc(hz[:, None] * length)
+        wave = correlation(lag, hz[:, None, None], u_hz[:, None, None])
+        relative += (variance * sill2)[:, None, None] * part[:, :, None] * part[:, None, :] * wave
+    near = lie_correlation(lag * speed_mps[:, None, None])
+    relative += (swing.alone * sill2)[:, None, None] * near
     both = valid[:, :, None] & valid[:, None, :]
-    modes = np.where(both, _modes(time[:, :, None] - time[:, None, :], length), 0.0)
-    same_row = seen.row[:, None] == seen.row[None, :]
-    relative = sill_rel**2 * modes + ROW_SPREAD_REL**2 * (same_row & both)
-    noise = np.where(valid, seen.u_noise_kg, _UNSEEN_KG) ** 2
-    # A little of each reading stands alone: modes are no exact law of how a wheel moves.
-    alone = np.where(valid, (0.1 * sill_rel * rough_kg[:, None]) ** 2, 0.0)
-    system = relative * np.maximum(rough_kg, 1.0)[:, None, None] ** 2
+    system = np.where(both, relative, 0.0) * np.maximum(rough_kg, 1.0)[:, None, None] ** 2
     # Twelve digits are the same on every processor; transcendental functions are to the last only.
     system = np.round(system, 6)
     i = np.arange(system.shape[1])
-    system[:, i, i] += noise + alone
+    apart = _APART * _swings_kg2(rough_kg, swing)[:, None] * (_parts(valid, seen.row) == 1)
+    system[:, i, i] += np.where(valid, seen.u_noise_kg, _UNSEEN_KG) ** 2 + apart
     return np.asarray(system)
 
 
-def covariance(
-    fusion: Fusion,
-    group: Indices,
-    share_kg: Floats,
-    u_gain_rel: Floats,
-    u_common_rel: float,
-    speed_kg: Floats,
-    u_speed_rel: float,
+def _doubted(
+    system: Floats, seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing
 ) -> Floats:
-    """Covariance of the axle loads, kg² (n_axles, n_axles): every sum of axles follows from it.
+    """The covariance by which parts of plateaus are weighed; strips are taken as they are.
+
+    A plateau that holds a small part of a bounce says little of the rest of it, and that little
+    hangs on the model: its parts are doubted the more, until they weigh as in a plain mean.
+    """
+    parts = _parts(valid, seen.row)
+    if parts.max(initial=1) == 1:
+        return system
+    cycles = swing.bounce_hz[:, None] * np.where(valid, seen.length_s, 1.0) * np.maximum(parts, 1)
+    doubt = _APART * (1 + (_FEW_CYCLES / np.maximum(cycles, 0.01)) ** 4) * (parts > 1)
+    i = np.arange(system.shape[1])
+    doubted = system.copy()
+    doubted[:, i, i] += doubt * _swings_kg2(rough_kg, swing)[:, None]
+    return doubted
+
+
+def _parts(valid: Bools, row: Indices) -> Indices:
+    """How many readings the row of each reading gave of that axle; 0 for one that is missing."""
+    same_row = (row[:, None] == row[None, :]).astype(np.int64)
+    return np.asarray((valid.astype(np.int64) @ same_row) * valid)
+
+
+def _swings_kg2(rough_kg: Floats, swing: Swing) -> Floats:
+    """Variance of the force of each axle."""
+    return np.asarray((swing.bounce + swing.hop) * (load_scale(rough_kg) * rough_kg) ** 2)
+
+
+def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indices) -> Floats:
+    """Variance of sums of axle loads, kg^2, one for each number in ``part``.
 
     Parameters
     ----------
     fusion : Fusion
+    shared_kg : float array (n_axles, n_causes)
+        What one standard uncertainty of each further cause (a channel's gain, the reference mass,
+        the speed) does to each axle; the causes are independent, each acts on all axles at once.
     group : int array (n_axles,)
-        Number of each axle's group.
-    share_kg : float array (n_axles, n_channels)
-        Part of the axle's load that came through a channel.
-    u_gain_rel : float array (n_channels,)
-        Independent relative uncertainty of each channel's gain.
-    u_common_rel : float
-        What all gains share: fully correlated.
-    speed_kg : float array (n_axles,)
-        Part of the load that scales with the speed (strips); fully correlated.
-    u_speed_rel : float
+        Number of each axle's group; no group reaches over two vehicles.
+    part : int array (n_axles,)
+        Which sum an axle belongs to, from 0 on: itself, its group or its vehicle.
+
+    Returns
+    -------
+    float array (n_parts,)
+        JCGM 100:2008, equation 16: the moving axles with their correlations, and the causes.
     """
-    same = group[:, None] == group[None, :]
-    correlation = np.where(same, _GROUP_CORRELATION, _AXLE_CORRELATION)
-    np.fill_diagonal(correlation, 1.0)
-    moving = correlation * np.outer(fusion.u_kg, fusion.u_kg)
-    through = share_kg * u_gain_rel
-    gains = (through[:, None, :] * through[None, :, :]).sum(axis=2)
-    common = u_common_rel**2 * np.outer(fusion.load_kg, fusion.load_kg)
-    speed = u_speed_rel**2 * np.outer(speed_kg, speed_kg)
-    return np.asarray(moving + gains + common + speed)
+    n = int(part.max()) + 1
+    u = fusion.u_kg
+    group_of_part = np.unique(part * (int(group.max()) + 1) + group, return_inverse=True)[1]
+    first = np.zeros(int(group_of_part.max()) + 1, np.int64)
+    first[group_of_part] = part
+    inside = np.bincount(first, np.bincount(group_of_part, u) ** 2, n)
+    single = np.bincount(part, (1 - fusion.group_correlation) * u**2, n)
+    between = fusion.axle_correlation
+    per_part = np.zeros((2, n))
+    per_part[:, part] = np.stack([fusion.group_correlation - between, between])
+    moving = single + per_part[0] * inside + per_part[1] * np.bincount(part, u, n) ** 2
+    causes = [np.bincount(part, cause, n) ** 2 for cause in shared_kg.T]
+    return np.asarray(moving + sum(causes, np.zeros(n)))

@@ -7,16 +7,18 @@ a vehicle. Each decision falls at a sample that the data alone fix, never at the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
-from edge.core.axles import rolling_speed
-from edge.core.lineup import LineUp, line_up
+from edge.core.conditioning import TYPICAL_CONTACT_M
+from edge.core.lineup import Axle, line_up, step_m
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam, Interval
-from edge.records import Bools, Flag, InputEdge, LaneLayout
+from edge.records import Flag, InputEdge, LaneLayout
 
 __all__ = ["MAX_SPACING_M", "LaneTracker", "Window"]
 
@@ -68,9 +70,17 @@ class LaneTracker:
         self._begin_sample = begin_sample
         self._rate_hz = rate_hz
         self._position_m = [row.position_m for row in lane.rows]
+        self._reach_m = [row.width_m + TYPICAL_CONTACT_M for row in lane.rows]
+        self._way_m = [
+            max(MAX_SPACING_M - (x - self._position_m[0]), self._position_m[-1] - x + 1.0)
+            for x in self._position_m
+        ]
         self._touches: list[Touch] = []
+        self._count = [0] * len(lane.rows)
         self._on: dict[int, int] = {}
         self._speeds: list[float] = []
+        self._speed_mps = lane.speed_min_mps
+        self._quiet_until = -np.inf
         self._clear_sample = 0.0
         self._pauses = 0
         self._beam = Beam(lane.separator, rate_hz) if lane.separator else None
@@ -87,13 +97,15 @@ class LaneTracker:
     ) -> list[Window]:
         """Vehicles that closed before ``until_sample``; all touches and edges lie before it."""
         windows: list[Window] = []
-        events = sorted(
-            [(e.sample, 0, e) for e in edges] + [(t.sample, 1, t) for t in touches],
-            key=lambda event: event[:2],
-        )
-        for sample, _, event in events:
-            windows += self._due(sample)
-            windows += self._edge(event) if isinstance(event, InputEdge) else self._touch(event)
+        # Of one sample the edges come first: sorting keeps the order of equals.
+        events: list[InputEdge | Touch] = [*edges, *touches]
+        for event in sorted(events, key=attrgetter("sample")):
+            if event.sample > self._quiet_until:
+                windows += self._due(event.sample)
+            if isinstance(event, Touch):
+                windows += self._touch(event)
+            else:
+                self._edge(event)
         return windows + self._due(until_sample)
 
     def close(self, at_sample: int) -> list[Window]:
@@ -106,27 +118,28 @@ class LaneTracker:
     # ------------------------------------------------------------------------------------------
     # events
 
-    def _edge(self, edge: InputEdge) -> list[Window]:
+    def _edge(self, edge: InputEdge) -> None:
         if self._beam is not None:
             self._beam.change(edge)
             self._renew_trust()
-        return []
+            self._quiet_until = -np.inf
 
     def _touch(self, touch: Touch) -> list[Window]:
         if touch.leave_sample < 0:
-            windows = self._pause(touch.sample) if self._touches and not self._on else []
+            over = touch.sample > self._clear_sample and self._touches and not self._on
+            windows = self._pause(touch.sample) if over else []
             self._on[touch.row] = touch.enter_sample
             return windows
-        self._on.pop(touch.row, None)
+        _, row, enter_sample, leave_sample = touch
+        self._on.pop(row, None)
         self._touches.append(touch)
-        row = self._lane.rows[touch.row]
-        duration_s = (touch.leave_sample - touch.enter_sample) / self._rate_hz
-        self._speeds = [*self._speeds[-4:], rolling_speed(row, duration_s)]
-        way_m = max(
-            MAX_SPACING_M - (row.position_m - self._position_m[0]),
-            self._position_m[-1] - row.position_m + 1.0,
-        )
-        self._clear_sample = max(self._clear_sample, touch.leave_sample + self._samples(way_m))
+        self._count[row] += 1
+        length = max(leave_sample - enter_sample, 1)
+        self._speeds = [*self._speeds[-4:], self._reach_m[row] * self._rate_hz / length]
+        self._speed_mps = sorted(self._speeds)[len(self._speeds) // 2]
+        clear_sample = leave_sample + self._samples(self._way_m[row])
+        if clear_sample > self._clear_sample:
+            self._clear_sample = clear_sample
         return []
 
     def _pause(self, sample: int) -> list[Window]:
@@ -135,39 +148,40 @@ class LaneTracker:
         It stopped and went on, or the beam is stuck: one pause that brakes allow is believed.
         """
         beam = self._beam
-        if (
-            beam is None
-            or not beam.trusted
-            or not beam.stays_active
-            or sample <= self._clear_sample
-        ):
+        if beam is None or not beam.trusted or not beam.stays_active:
             return []
         self._pauses += 1
-        impossible = self._speed() ** 2 / (2 * _BRAKE_MPS2) > MAX_SPACING_M
+        impossible = self._speed_mps**2 / (2 * _BRAKE_MPS2) > MAX_SPACING_M
         if not impossible and self._pauses < 2:
             return []
         beam.distrust()
+        self._quiet_until = -np.inf
         doubt = Flag.NONE if impossible else Flag.AMBIGUOUS
         return self._by_distance(sample, Flag.SEPARATOR_FAULT | doubt)
 
     # ------------------------------------------------------------------------------------------
     # deadlines
 
-    def _speed(self) -> float:
-        if not self._speeds:
-            return self._lane.speed_min_mps
-        return sorted(self._speeds)[len(self._speeds) // 2]
-
     def _samples(self, way_m: float) -> float:
         """Samples that a way takes at the present speed, on the safe side."""
-        return way_m / (_CAUTION * self._speed()) * self._rate_hz
+        return way_m / (_CAUTION * self._speed_mps) * self._rate_hz
 
     def _due(self, before_sample: int) -> list[Window]:
         """Close what falls due before a sample."""
         windows: list[Window] = []
         while (due := self._deadline()) is not None and due < before_sample:
             windows += self._settle(due)
+        self._quiet_until = self._nothing_due_until(before_sample)
         return windows
+
+    def _nothing_due_until(self, now: int) -> float:
+        """No touch to come can bring a deadline before this; an edge may."""
+        beam = self._beam
+        if beam is not None and beam.trusted and beam.intervals:
+            if beam.intervals[0].end_sample is not None:
+                return -np.inf
+            return (self._last() if self._touches else now) + _STANDING_WAIT_S * self._rate_hz - 1
+        return self._clear_sample - 1
 
     def _deadline(self) -> int | None:
         beam = self._beam
@@ -192,9 +206,9 @@ class LaneTracker:
             return settled
         for row, enter in self._on.items():
             ahead_m = beam.position_m - self._position_m[row]
-            if enter + ahead_m / self._speed() * self._rate_hz < end_sample:
+            if enter + ahead_m / self._speed_mps * self._rate_hz < end_sample:
                 return None
-        left = self._count(0) == self._count(len(self._position_m) - 1) > 0
+        left = self._count[0] == self._count[-1] > 0
         if left and not self._on:
             return max(settled, self._last())
         way_m = max(0.0, self._position_m[-1] - beam.position_m + 1.0)
@@ -203,13 +217,10 @@ class LaneTracker:
     def _crawl_wait(self) -> float:
         """Extra patience with one that creeps and has not been on every row."""
         slowest_mps = min(self._speeds, default=np.inf)
-        everywhere = self._count(0) == self._count(len(self._position_m) - 1)
+        everywhere = self._count[0] == self._count[-1]
         if slowest_mps > _CRAWL_MPS or everywhere:
             return 0.0
         return _CRAWL_WAIT_S * self._rate_hz
-
-    def _count(self, row: int) -> int:
-        return sum(t.row == row for t in self._touches)
 
     def _last(self) -> int:
         return max(t.leave_sample for t in self._touches)
@@ -230,62 +241,65 @@ class LaneTracker:
 
     def _by_beam(self, beam: Beam, now: int) -> list[Window]:
         """The vehicle of the oldest interval, and what passed before it unseen by the beam."""
-        axles = line_up(self._touches, self._lane.rows, self._rate_hz)
-        crossing_s = axles.at_row_0_s + (beam.position_m - self._position_m[0]) / axles.speed_mps
-        number, away_s = beam.assign(crossing_s * self._rate_hz)
-        strange = away_s * np.abs(axles.speed_mps) > _BUMPER_M
-        ended = beam.intervals.pop(0)
-        mine = (number == 0) & ~strange
-        missed = strange & (crossing_s * self._rate_hz < ended.start_sample)
-        windows = self._split(axles, missed, now, Flag.SEPARATOR_FAULT)
-        windows += self._split(axles, mine, now, self._believed(axles, mine))
-        self._keep(axles, ~(mine | missed))
+        mine: list[Axle] = []
+        missed: list[Axle] = []
+        later: list[Axle] = []
+        ahead_m = beam.position_m - self._position_m[0]
+        for axle in line_up(self._touches, self._lane.rows, self._rate_hz):
+            crossing = (axle.at_row_0_s + ahead_m / axle.speed_mps) * self._rate_hz
+            number, away = beam.nearest(crossing)
+            strange = away / self._rate_hz * abs(axle.speed_mps) > _BUMPER_M
+            if strange and crossing < beam.intervals[0].start_sample:
+                missed.append(axle)
+            elif number == 0 and not strange:
+                mine.append(axle)
+            else:
+                later.append(axle)
+        beam.intervals.pop(0)
+        windows = self._split(mine, now, self._believed(mine))
+        windows += self._split(missed, now, Flag.SEPARATOR_FAULT)
+        self._keep(later)
         return sorted(windows)
 
-    def _believed(self, axles: LineUp, mine: Bools) -> Flag:
+    def _believed(self, mine: Sequence[Axle]) -> Flag:
         """What to think of one interval of the beam over axles that are far apart in time."""
-        slowest_mps = float(np.abs(axles.speed_mps[mine]).min(initial=np.inf))
+        slowest_mps = min((abs(axle.speed_mps) for axle in mine), default=np.inf)
         if self._pauses or slowest_mps < STOP_SHARE * self._lane.speed_min_mps:
             return Flag.STOPPED
-        torn = bool((axles.steps_m(mine) > MAX_SPACING_M).any())
+        torn = any(step_m(*pair) > MAX_SPACING_M for pair in pairwise(mine))
         return Flag.SEPARATOR_FAULT if torn else Flag.NONE
 
     def _by_distance(self, now: int, flags: Flag) -> list[Window]:
         """Every pending axle, parted where no vehicle is that long between two axles."""
-        axles = line_up(self._touches, self._lane.rows, self._rate_hz)
-        everything = np.ones(len(axles), np.bool_)
-        windows = self._split(axles, everything, now, flags)
-        self._keep(axles, ~everything)
+        windows = self._split(line_up(self._touches, self._lane.rows, self._rate_hz), now, flags)
+        self._keep([])
         return windows
 
-    def _split(self, axles: LineUp, chosen: Bools, now: int, flags: Flag) -> list[Window]:
-        members = np.flatnonzero(chosen)
-        steps_m = axles.steps_m(chosen)
+    def _split(self, axles: Sequence[Axle], now: int, flags: Flag) -> list[Window]:
         by_beam = self._beam is not None and Flag.SEPARATOR_FAULT not in flags
         windows = []
-        apart = steps_m > (np.inf if Flag.STOPPED in flags else MAX_SPACING_M)
-        for part in np.split(members, np.flatnonzero(apart) + 1):
-            touches = [t for i in part for t in axles.touches[i]]
-            if not any(len(axles.touches[i]) > 1 for i in part):
-                self.stray += len(touches)
+        for part in _parts(axles, np.inf if Flag.STOPPED in flags else MAX_SPACING_M):
+            if all(len(axle.touches) < 2 for axle in part):
+                self.stray += sum(len(axle.touches) for axle in part)
                 continue
-            inside = np.zeros_like(chosen)
-            inside[part] = True
-            doubtful = not by_beam and (axles.steps_m(inside) > _DOUBTFUL_SPACING_M).any()
-            first = round(axles.span[part, 0].min())
-            end = round(axles.span[part, 1].max())
-            doubt = Flag.AMBIGUOUS if doubtful else Flag.NONE
-            before_m = (
-                (first - self._begin_sample) / self._rate_hz * np.abs(axles.speed_mps[part[0]])
-            )
-            if not by_beam and before_m < MAX_SPACING_M:
-                doubt |= Flag.INCOMPLETE
-            windows.append(Window(first, end, now, flags | doubt))
+            doubt = Flag.NONE if by_beam else self._doubt(part)
+            first = min(axle.first_sample for axle in part)
+            end = max(axle.end_sample for axle in part)
+            windows.append(Window(round(first), round(end), now, flags | doubt))
         return windows
 
-    def _keep(self, axles: LineUp, chosen: Bools) -> None:
-        kept = [t for i in np.flatnonzero(chosen) for t in axles.touches[i]]
-        self._touches = sorted(kept, key=lambda t: t.leave_sample)
+    def _doubt(self, part: Sequence[Axle]) -> Flag:
+        """Doubts of axles that distance alone put together."""
+        far = any(step_m(*pair) > _DOUBTFUL_SPACING_M for pair in pairwise(part))
+        first = min(axle.first_sample for axle in part)
+        since_s = (first - self._begin_sample) / self._rate_hz
+        cut = since_s * abs(part[0].speed_mps) < MAX_SPACING_M
+        return (Flag.AMBIGUOUS if far else Flag.NONE) | (Flag.INCOMPLETE if cut else Flag.NONE)
+
+    def _keep(self, axles: Sequence[Axle]) -> None:
+        kept = [touch for axle in axles for touch in axle.touches]
+        self._touches = sorted(kept, key=attrgetter("leave_sample"))
+        self._count = [sum(t.row == row for t in kept) for row in range(len(self._lane.rows))]
         if not kept:
             self._pauses = 0
             self._renew_trust()
@@ -293,3 +307,14 @@ class LaneTracker:
     def _renew_trust(self) -> None:
         if self._beam is not None and not self._touches and not self._on:
             self._beam.renew_trust()
+
+
+def _parts(axles: Sequence[Axle], longest_m: float) -> list[list[Axle]]:
+    """Axles parted where they are farther apart than that."""
+    parts: list[list[Axle]] = []
+    for axle in axles:
+        if parts and step_m(parts[-1][-1], axle) <= longest_m:
+            parts[-1].append(axle)
+        else:
+            parts.append([axle])
+    return parts

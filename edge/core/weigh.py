@@ -1,46 +1,58 @@
-"""A vehicle's weight from its clip: a pure function, so the stored clip gives it again.
+"""Vehicles' weights from their clips: a pure function, so a stored clip gives its weight again.
 
 Force over time is taken from the counts with the clip's own baseline. A strip sees the part of a
 wheel that its width covers: load = area * speed / width. A plate carries the whole wheel for a
 while: load = mean of the plateau. Rows are fused by how a moving axle correlates over them.
+
+All vehicles of a lane that are complete go through together, axle by axle in one table; what comes
+out for one of them is the same, bit for bit, whichever others it came with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from edge.core import quality
+from edge.core.axles import first_axles
 from edge.core.clip import Signals, condition
 from edge.core.conditioning import floor_counts
+from edge.core.doubt import doubts
 from edge.core.loads import LEAST_SPEED_MPS, RowLoads
+from edge.core.modes import PRIOR, Dynamics
 from edge.core.motion import Motion, follow
+from edge.core.passages import GROUP_SPACING_M, Weighed, passages
 from edge.core.sight import Sight, look
 from edge.core.straddling import straddles
-from edge.core.uncertainty import Fusion, covariance, fuse
+from edge.core.transfer import load_transfer
+from edge.core.uncertainty import Fusion, fuse, sum_variance
 from edge.records import (
-    AxleGroup,
-    AxleTable,
     Bools,
     Flag,
+    FlagBits,
     Floats,
     Gains,
     Indices,
     LaneLayout,
     Passage,
     RawClip,
-    read_only,
 )
 
-__all__ = ["GROUP_SPACING_M", "weigh"]
-
-GROUP_SPACING_M = 2.2
-"""Axles closer than this share a load and count as a group."""
+__all__ = ["GROUP_SPACING_M", "Cut", "weigh", "weigh_all"]
 
 _U_CENTRE_SAMPLES = 0.3
 _DIGITS = 6
 """Loads are rounded to a milligram: no two processors round the last bits alike."""
+
+
+class Cut(NamedTuple):
+    """A vehicle's clip, what is known beyond it, and the sample at which it was complete."""
+
+    clip: RawClip
+    known: Flag
+    closed_sample: int
 
 
 def weigh(
@@ -51,6 +63,7 @@ def weigh(
     known: Flag = Flag.NONE,
     closed_sample: int | None = None,
     others: Sequence[LaneLayout] = (),
+    dynamics: Dynamics = PRIOR,
 ) -> Passage:
     """Weigh the vehicle of a clip.
 
@@ -71,6 +84,8 @@ def weigh(
         When the vehicle was known complete; the clip's end if not given.
     others : sequence of LaneLayout
         Further lanes of the digitiser, watched for straddling.
+    dynamics : Dynamics
+        How axles swing on this lane, as far as it is known.
 
     Returns
     -------
@@ -82,101 +97,181 @@ def weigh(
     ValueError
         No axle of the clip was seen by two rows: there is no speed, so there is no weight.
     """
-    signals = condition(clip, lane.rows, gains, floor_counts((lane,), gains))
-    sight, extra = look(signals, clip, lane)
+    closed = clip.end_sample if closed_sample is None else closed_sample
+    cut = Cut(clip, known, closed)
+    passage = weigh_all([cut], lane, gains, others=others, dynamics=dynamics)[0]
+    if passage is None:
+        raise ValueError("no axle was seen by two rows")
+    return passage
+
+
+def weigh_all(
+    cuts: Sequence[Cut],
+    lane: LaneLayout,
+    gains: Gains,
+    *,
+    others: Sequence[LaneLayout] = (),
+    dynamics: Dynamics = PRIOR,
+) -> list[Passage | None]:
+    """Weigh the vehicles of many clips of one lane and one rate.
+
+    Parameters
+    ----------
+    cuts : sequence of Cut
+    lane, gains, others, dynamics
+        As of :func:`weigh`.
+
+    Returns
+    -------
+    list of (Passage or None)
+        One a clip, each the same bit for bit as :func:`weigh` gives; None where no axle was seen
+        by two rows.
+    """
+    if not cuts:
+        return []
+    clips = [cut.clip for cut in cuts]
+    signals = condition(clips, lane.rows, gains, floor_counts((lane,), gains))
+    sight, extra, moved = look(signals, clips, lane)
+    if not moved.all():
+        kept = np.flatnonzero(moved).tolist()
+        rest = weigh_all([cuts[i] for i in kept], lane, gains, others=others, dynamics=dynamics)
+        found = dict(zip(kept, rest, strict=True))
+        return [found.get(i) for i in range(len(cuts))]
+    known = np.array([int(cut.known) for cut in cuts], np.uint32) | extra
+    weighed = _weighed(signals, sight, known, clips, lane, gains, others, dynamics)
+    return [*passages(weighed, cuts, lane)]
+
+
+def _weighed(
+    signals: Signals,
+    sight: Sight,
+    known: FlagBits,
+    clips: Sequence[RawClip],
+    lane: LaneLayout,
+    gains: Gains,
+    others: Sequence[LaneLayout],
+    dynamics: Dynamics,
+) -> Weighed:
+    """Everything about the vehicles as arrays; each has an axle that two rows saw."""
+    vehicle, first = sight.vehicle, first_axles(sight.vehicle, len(clips))
     position_m = np.array([row.position_m for row in lane.rows])
-    motion = follow(sight.centre_s, position_m, _U_CENTRE_SAMPLES / clip.rate_hz)
-    rows = RowLoads(signals, sight, motion, lane, gains, clip.rate_hz)
+    motion = follow(sight.centre_s, position_m, _U_CENTRE_SAMPLES / signals.rate_hz, vehicle)
+    rows = RowLoads(signals, sight, motion, lane, gains)
     contact_m = rows.contact_m()
     wheel_kg, readings = rows.wheels_and_readings(contact_m)
-    speed_mps = max(abs(float(motion.speed_mps(np.array(motion.t0_s)))), LEAST_SPEED_MPS)
+    speed_mps = np.maximum(np.abs(motion.coefficients[:, 0]), LEAST_SPEED_MPS)
     change = _change(motion, position_m, speed_mps)
-    fusion = fuse(readings, speed_mps)
+    fusion = fuse(readings, speed_mps[vehicle], vehicle, dynamics)
     spacing_m = np.abs(np.diff(motion.behind_m))
-    group = np.concatenate([[0], np.cumsum(spacing_m > GROUP_SPACING_M)])
-    u2_kg2 = _covariance(fusion, group, wheel_kg, rows, motion.u_speed_mps / speed_mps)
-    load_kg = np.round(fusion.load_kg, _DIGITS)
+    group = _group_numbers(spacing_m, vehicle)
+    shared_kg = _shared_kg(fusion, wheel_kg, rows, (motion.u_speed_mps / speed_mps)[vehicle])
+    transfer_kg, u_transfer_kg = load_transfer(
+        fusion.load_kg,
+        motion.behind_m,
+        vehicle,
+        motion.acceleration_mps2[vehicle],
+        motion.u_acceleration_mps2[vehicle],
+        lane.grade,
+    )
+    shared_kg = np.concatenate([shared_kg, u_transfer_kg], axis=1)
+    u_axle, u_group, u_gross = (
+        np.sqrt(sum_variance(fusion, shared_kg, group, part))
+        for part in (np.arange(len(group)), group, vehicle)
+    )
+    load_kg = np.round(fusion.load_kg - transfer_kg, _DIGITS)
     side_kg = _sides(load_kg, wheel_kg)
     axle_flags = quality.axle_flags(
-        load_kg, side_kg, contact_m, lane, _saturated(signals, sight), _in_gap(clip, sight)
+        load_kg,
+        side_kg,
+        contact_m,
+        lane,
+        _saturated(signals, sight),
+        _in_gap(clips, sight),
+        np.asarray(fusion.left_out.any(axis=1)),
     )
-    flags = known | extra | quality.united(axle_flags) | _doubts(clip, sight, gains)
+    begin_s = np.fmin.reduce(sight.enter_s, axis=1)
+    end_s = np.fmax.reduce(sight.leave_s, axis=1)
+    first_s, last_s = np.minimum.reduceat(begin_s, first), np.maximum.reduceat(end_s, first)
     durations_s = sight.leave_s - sight.enter_s
+    flags = known | quality.united(axle_flags, first) | _doubts(sight, gains)
     flags |= quality.vehicle_flags(lane, motion, speed_mps, change, durations_s)
-    begin_s, end_s = np.nanmin(sight.enter_s, axis=1), np.nanmax(sight.leave_s, axis=1)
-    if Flag.WHEEL_OFF in flags and straddles(clip, others, gains, begin_s, end_s):
-        flags |= Flag.STRADDLING
-    u_spacing_m = np.maximum(motion.u_spacing_m, spacing_m if Flag.STOPPED in flags else 0.0)
-    groups = _groups(group, load_kg, u2_kg2)
-    return Passage(
-        device=clip.device,
-        lane=lane.lane,
-        first_wheel_sample=clip.first_sample + float(begin_s.min()) * clip.rate_hz,
-        last_wheel_sample=clip.first_sample + float(end_s.max()) * clip.rate_hz,
-        closed_sample=clip.end_sample if closed_sample is None else closed_sample,
+    flags |= _torn(clips, first_s, last_s)
+    apart = lane.separator is not None
+    flags |= doubts(wheel_kg, spacing_m, vehicle, speed_mps, flags, apart)
+    flags |= _straddling(clips, vehicle, flags, others, gains, begin_s, end_s)
+    stopped = (flags[vehicle[1:]] & Flag.STOPPED) > 0
+    at_sample = np.array([clip.first_sample for clip in clips], np.float64)
+    return Weighed(
+        first=first,
+        group_of_axle=group,
+        load_kg=load_kg,
+        u_load_kg=u_axle,
+        side_kg=side_kg,
+        spacing_m=spacing_m,
+        u_spacing_m=np.maximum(motion.u_spacing_m, np.where(stopped, spacing_m, 0.0)),
+        wheel_kg=np.round(wheel_kg, _DIGITS),
+        row_load_kg=np.round(wheel_kg[:, :, 0] + wheel_kg[:, :, 1], _DIGITS),
+        row_sample=at_sample[vehicle][:, None] + sight.centre_s * signals.rate_hz,
+        axle_flags=axle_flags,
+        first_wheel_sample=at_sample + first_s * signals.rate_hz,
+        last_wheel_sample=at_sample + last_s * signals.rate_hz,
         speed_mps=speed_mps,
         u_speed_mps=motion.u_speed_mps,
         speed_change=change,
-        axles=AxleTable(
-            load_kg=read_only(load_kg),
-            u_load_kg=read_only(np.sqrt(np.diag(u2_kg2))),
-            left_kg=read_only(side_kg[:, 0].copy()),
-            right_kg=read_only(side_kg[:, 1].copy()),
-            spacing_m=read_only(spacing_m),
-            u_spacing_m=read_only(u_spacing_m),
-            row_load_kg=read_only(np.round(wheel_kg.sum(axis=2), _DIGITS)),
-            row_sample=read_only(clip.first_sample + sight.centre_s * clip.rate_hz),
-            wheel_kg=read_only(np.round(wheel_kg, _DIGITS)),
-            flags=read_only(axle_flags),
-        ),
-        groups=groups,
-        configuration="+".join(str(g.count) for g in groups),
-        gross_kg=float(load_kg.sum()),
-        u_gross_kg=float(np.sqrt(u2_kg2.sum())),
+        u_group_kg=u_group,
+        gross_kg=np.asarray(np.bincount(vehicle, load_kg), np.float64),
+        u_gross_kg=u_gross,
         flags=flags,
-        clip=clip,
     )
 
 
-def _change(motion: Motion, position_m: Floats, speed_mps: float) -> float:
+def _change(motion: Motion, position_m: Floats, speed_mps: Floats) -> Floats:
     """Relative change of speed from the first row to the last, for the middle of the vehicle."""
     half_s = (position_m[-1] - position_m[0]) / speed_mps / 2
-    first, last = np.abs(motion.speed_mps(motion.t0_s + np.array([-half_s, half_s])))
-    return float(last - first) / speed_mps
+    vehicle = np.arange(len(speed_mps))
+    first, last = (
+        np.abs(motion.speed_of(motion.t0_s + sign * half_s, vehicle)) for sign in (-1, 1)
+    )
+    return np.asarray((last - first) / speed_mps)
+
+
+def _group_numbers(spacing_m: Floats, vehicle: Indices) -> Indices:
+    """Number of each axle's group, counted through all vehicles."""
+    apart = (spacing_m > GROUP_SPACING_M) | (vehicle[1:] != vehicle[:-1])
+    return np.concatenate([[0], np.cumsum(apart)])
 
 
 def _sides(load_kg: Floats, wheel_kg: Floats) -> Floats:
     """The fused load shared between left and right as the rows saw it: (n_axles, 2)."""
     sides = np.nansum(wheel_kg, axis=1)
-    whole = sides.sum(axis=1)
+    whole = sides[:, 0] + sides[:, 1]
     share = sides / np.where(whole == 0, 1.0, whole)[:, None]
     return np.asarray(np.round(load_kg[:, None] * share, _DIGITS))
 
 
-def _covariance(
-    fusion: Fusion, group: Indices, wheel_kg: Floats, rows: RowLoads, u_speed_rel: float
-) -> Floats:
-    """Covariance of the axle loads; what came through a channel shares its gain's error."""
+def _shared_kg(fusion: Fusion, wheel_kg: Floats, rows: RowLoads, u_speed_rel: Floats) -> Floats:
+    """What each cause that axles share does to them: channels' gains, reference mass, speed."""
     n_axles, n_rows = wheel_kg.shape[:2]
     weight = fusion.weight.reshape(n_axles, -1, n_rows).sum(axis=1)
     through_kg = np.where(np.isnan(wheel_kg), 0.0, weight[:, :, None] * wheel_kg)
     share_kg = np.zeros((n_axles, len(rows.gains.newton_per_count)))
+    speed_kg = np.zeros(n_axles)
     for r, row in enumerate(rows.lane.rows):
         share_kg[:, row.left] += through_kg[:, r, 0]
         share_kg[:, row.right] += through_kg[:, r, 1]
+        if row.kind == "strip":
+            speed_kg += through_kg[:, r, 0] + through_kg[:, r, 1]
     common = rows.gains.u_rel_common
     own = np.sqrt(np.maximum(rows.gains.u_rel**2 - common**2, 0.0))
-    speed_kg = through_kg[:, ~rows.plate].sum(axis=(1, 2))
-    return covariance(fusion, group, share_kg, own, common, speed_kg, u_speed_rel)
+    whole = np.stack([common * fusion.load_kg, u_speed_rel * speed_kg], axis=1)
+    return np.concatenate([share_kg * own, whole], axis=1)
 
 
 def _saturated(signals: Signals, sight: Sight) -> Bools:
     """Which axles have a pulse in which a converter stood at its end: (n_axles,)."""
-    if signals.saturated is None:
-        return np.zeros(len(sight.start), np.bool_)
-    rows = np.arange(sight.start.shape[1])
-    hit = signals.saturated[rows, :, sight.end] > signals.saturated[rows, :, sight.start]
-    return np.asarray(hit.any(axis=(1, 2)))
+    row = np.arange(sight.start.shape[1])
+    hit = signals.saturated(sight.vehicle[:, None], row, sight.start, sight.end)
+    return np.asarray(hit.any(axis=1))
 
 
 def _gaps_s(clip: RawClip) -> list[tuple[float, float]]:
@@ -185,29 +280,44 @@ def _gaps_s(clip: RawClip) -> list[tuple[float, float]]:
     return [((s - first) / clip.rate_hz, (s - first + n) / clip.rate_hz) for s, n in clip.gaps]
 
 
-def _in_gap(clip: RawClip, sight: Sight) -> Bools:
+def _in_gap(clips: Sequence[RawClip], sight: Sight) -> Bools:
+    """Which axles were on a row while samples were lost: (n_axles,)."""
     hit = np.zeros(len(sight.start), np.bool_)
-    for begin_s, end_s in _gaps_s(clip):
-        hit |= ((sight.enter_s < end_s) & (sight.leave_s > begin_s)).any(axis=1)
+    for v, clip in enumerate(clips):
+        for begin_s, end_s in _gaps_s(clip):
+            touched = ((sight.enter_s < end_s) & (sight.leave_s > begin_s)).any(axis=1)
+            hit |= touched & (sight.vehicle == v)
     return hit
 
 
-def _doubts(clip: RawClip, sight: Sight, gains: Gains) -> Flag:
-    """Doubts of the vehicle as a whole."""
-    flags = Flag.AMBIGUOUS if sight.doubtful else Flag.NONE
-    flags |= Flag.REVERSED if sight.reversed else Flag.NONE
-    flags |= Flag.NONE if gains.calibrated else Flag.UNCALIBRATED
-    first_s, last_s = np.nanmin(sight.enter_s), np.nanmax(sight.leave_s)
-    if any(begin_s < last_s and end_s > first_s for begin_s, end_s in _gaps_s(clip)):
-        flags |= Flag.GAP
-    return flags
+def _torn(clips: Sequence[RawClip], first_s: Floats, last_s: Floats) -> FlagBits:
+    """Vehicles that were on the array while samples were lost."""
+    gaps = [_gaps_s(clip) for clip in clips]
+    ends = zip(gaps, first_s.tolist(), last_s.tolist(), strict=True)
+    torn = [any(a < last and b > first for a, b in own) for own, first, last in ends]
+    return np.where(torn, np.uint32(Flag.GAP), np.uint32(0))
 
 
-def _groups(group: Indices, load_kg: Floats, u2_kg2: Floats) -> tuple[AxleGroup, ...]:
-    groups = []
-    for number in range(int(group[-1]) + 1):
-        inside = np.flatnonzero(group == number)
-        part = slice(int(inside[0]), int(inside[-1]) + 1)
-        u_kg = float(np.sqrt(u2_kg2[part, part].sum()))
-        groups.append(AxleGroup(part.start, len(inside), float(load_kg[part].sum()), u_kg))
-    return tuple(groups)
+def _doubts(sight: Sight, gains: Gains) -> FlagBits:
+    """Doubts of each vehicle as a whole."""
+    flags = np.where(sight.doubtful, np.uint32(Flag.AMBIGUOUS), np.uint32(0))
+    flags |= np.where(sight.reversed, np.uint32(Flag.REVERSED), np.uint32(0))
+    return flags if gains.calibrated else flags | np.uint32(Flag.UNCALIBRATED)
+
+
+def _straddling(
+    clips: Sequence[RawClip],
+    vehicle: Indices,
+    flags: FlagBits,
+    others: Sequence[LaneLayout],
+    gains: Gains,
+    begin_s: Floats,
+    end_s: Floats,
+) -> FlagBits:
+    """Of the vehicles that pressed on one side only, those whose other wheels were elsewhere."""
+    found = np.zeros(len(clips), np.uint32)
+    for v in np.flatnonzero(flags & Flag.WHEEL_OFF).tolist():
+        own = vehicle == v
+        if straddles(clips[v], others, gains, begin_s[own], end_s[own]):
+            found[v] = Flag.STRADDLING
+    return found

@@ -9,9 +9,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from edge.config import StationFile
 from edge.errors import InputError
-from edge.records import ClockReading, InputEdge, PlateRead, SampleBlock
+from edge.records import ClockReading, InputEdge, Int32s, PlateRead, SampleBlock
 from edge.sources.plate_read import CameraClock, plate_read
 from edge.sources.ports import DeviceHello, SourceItem
 from firmware_bridge.recording import Recording, RecordingError, find_recordings
@@ -62,22 +64,36 @@ class Replay:
         try:
             return cls([Recording.open(found) for found in find_recordings(path)], model)
         except RecordingError as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
 
     def clock(self, device: str) -> ClockReading:
         """How a digitiser's counter maps to UTC in the part that is being played."""
         return self._clocks[device]
 
-    def items(self, progress: Callable[[float], None] = lambda _: None) -> Iterator[ReplayItem]:
+    @property
+    def parts(self) -> list[Recording]:
+        """All recordings, by digitiser and begin."""
+        return [part for parts in self._parts.values() for part in parts]
+
+    @property
+    def seconds(self) -> float:
+        """Length of the longest part."""
+        return max(part.n_samples / part.rate_hz for part in self.parts)
+
+    def items(
+        self, progress: Callable[[float], None] = lambda _: None, *, signal: bool = True
+    ) -> Iterator[ReplayItem]:
         """All items by the time at which they would have come in; twice the same in the same order.
+
+        Without ``signal`` the blocks hold zeros and no file of samples is read.
 
         Raises
         ------
         InputError
             A signal ends early or its checksum is wrong.
         """
-        streams = [_signal(parts) for parts in self._parts.values()]
-        total = sum(part.n_samples for parts in self._parts.values() for part in parts)
+        streams = [_signal(parts, read=signal) for parts in self._parts.values()]
+        total = sum(part.n_samples for part in self.parts)
         done = 0
         try:
             for _, item, recording in heapq.merge(*streams, self._plates(), key=itemgetter(0)):
@@ -88,7 +104,7 @@ class Replay:
                     done += len(item.counts)
                     progress(done / total)
         except RecordingError as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
 
     def _plates(self) -> Iterator[_Timed]:
         """Readings in the order in which they came in, set right by one clock a camera."""
@@ -106,28 +122,45 @@ class Replay:
                 yield _Timed(received_ns, plate_read(frame, camera, received_ns, time_ns), part)
 
 
-def _signal(parts: list[Recording]) -> Iterator[_Timed]:
+def hello_of(part: Recording) -> DeviceHello:
+    """How the digitiser of a recording introduces itself."""
+    return DeviceHello(
+        part.device,
+        "",
+        "recording",
+        "",
+        part.rate_hz,
+        part.newton_per_count,
+        len(part.channels),
+    )
+
+
+def block_samples(part: Recording) -> int:
+    """Samples in a full block of a recording."""
+    return max(1, round(BLOCK_S * part.rate_hz))
+
+
+def _signal(parts: list[Recording], *, read: bool) -> Iterator[_Timed]:
     """Hello, edges and blocks of one digitiser; a later part begins to count anew."""
     for number, part in enumerate(parts):
-        hello = DeviceHello(
-            part.device,
-            "",
-            "recording",
-            "",
-            part.rate_hz,
-            part.newton_per_count,
-            len(part.channels),
-        )
-        yield _Timed(part.start_utc_ns, hello, part)
+        yield _Timed(part.start_utc_ns, hello_of(part), part)
         edges = sorted(part.edges, reverse=True)
         restarted = number > 0
-        for first_sample, counts, lost in part.blocks(max(1, round(BLOCK_S * part.rate_hz))):
+        for first_sample, counts, lost in (
+            part.blocks(block_samples(part)) if read else _empty(part)
+        ):
             block = SampleBlock(part.device, first_sample, counts, part.rate_hz, lost, restarted)
             end_ns = part.utc_ns(block.end_sample)
             while edges and edges[-1][0] < block.end_sample:
                 yield _Timed(end_ns, InputEdge(part.device, *edges.pop()), part)
             yield _Timed(end_ns, block, part)
             restarted = False
+
+
+def _empty(part: Recording) -> Iterator[tuple[int, Int32s, int]]:
+    nothing = np.zeros((1, 1), np.int32)
+    for first_sample, rows, lost in part.pieces(block_samples(part)):
+        yield first_sample, np.broadcast_to(nothing, (rows, len(part.channels))), lost
 
 
 def _clock_of(part: Recording) -> ClockReading:
@@ -158,7 +191,7 @@ def _check(recording: Recording, model: StationFile) -> None:
     )
 
 
-def _unreadable(error: RecordingError) -> InputError:
+def unreadable(error: RecordingError) -> InputError:
     return InputError(
         f"录像读不了：{error}",
         f"the recording cannot be read: {error}",

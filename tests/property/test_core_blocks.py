@@ -12,16 +12,21 @@ from hypothesis import strategies as st
 
 from edge.core.conditioning import CHUNK, Baseline
 from edge.core.pulses import TouchFinder
-from edge.records import Passage, Row, SampleBlock
-from tests.unit.core_signals import Lorry, Scene, cut, plate_lane, strip_lane
+from edge.core.weigh import Cut, weigh_all
+from edge.records import Flag, Passage, Row, SampleBlock
+from tests.unit.core_signals import Lorry, Scene, cut, gains, plate_lane, strip_lane
 
-ARRAYS = ("load_kg", "u_load_kg", "left_kg", "spacing_m", "row_load_kg", "row_sample", "flags")
+ARRAYS = (
+    *("load_kg", "u_load_kg", "left_kg", "right_kg", "spacing_m", "u_spacing_m"),
+    *("row_load_kg", "row_sample", "wheel_kg", "flags"),
+)
 
 
 def bits(passages: list[Passage]) -> list[tuple[object, ...]]:
     return [
         (
             *(getattr(p.axles, name).tobytes() for name in ARRAYS),
+            (p.groups, p.u_speed_mps, p.speed_change),
             (p.gross_kg, p.u_gross_kg, p.speed_mps, p.first_wheel_sample, p.last_wheel_sample),
             (p.closed_sample, p.flags, p.clip.first_sample, p.clip.edges, p.clip.gaps),
             p.clip.counts.tobytes(),
@@ -81,6 +86,45 @@ def test_gaps_are_the_same_in_any_blocks(lost: int, at: int, split: int) -> None
             edges = []
         results.append(bits(passages + pipeline.flush()))
     assert results[0] == results[1]
+
+
+@cache
+def cuts() -> dict[str, list[Cut]]:
+    """Clips of vehicles of all sorts by lane, one of which is none."""
+    seen = [
+        Scene(strip_lane(), [Lorry(0.8 + 0.1 * k, 8.0 + 2 * k, axles, steps, skip=skip)], 5.0)
+        for k, (axles, steps, skip) in enumerate(
+            [
+                ((6_000.0, 9_000.0), (4.0,), ()),
+                ((6_000.0, 9_000.0, 8_000.0), (4.0, 1.3), ((1, 2),)),
+                ((6_000.0, 10_000.0, 8_000.0, 8_000.0, 8_000.0), (3.6, 6.0, 1.31, 1.31), ()),
+                ((900.0, 700.0), (2.6,), ((0, 0),)),
+            ]
+        )
+    ]
+    plates = [
+        Scene(plate_lane(), [Lorry(0.6, v, (6e3, 9e3), (4.0,))], 7.0, channels=4, rate_hz=1_000.0)
+        for v in (2.0, 4.0, 6.5)
+    ]
+    made = {
+        name: [Cut(p.clip, p.flags, p.closed_sample) for scene in own for p in scene.passages()]
+        for name, own in (("strip", seen), ("plate", plates))
+    }
+    idle = replace(made["strip"][0].clip, counts=np.zeros((900, 8), np.int32))
+    made["strip"].append(Cut(idle, Flag.NONE, 900))
+    return made
+
+
+@settings(max_examples=15, deadline=None)
+@given(kind=st.sampled_from(["strip", "plate"]), data=st.data())
+def test_a_vehicle_weighs_the_same_alone_and_among_others(kind: str, data: st.DataObject) -> None:
+    every = cuts()[kind]
+    lane, worth = (strip_lane(), gains(8)) if kind == "strip" else (plate_lane(), gains(4))
+    order = data.draw(st.lists(st.integers(0, len(every) - 1), min_size=1, max_size=9))
+    together = weigh_all([every[i] for i in order], lane, worth)
+    alone = [weigh_all([every[i]], lane, worth)[0] for i in order]
+    assert [p is None for p in together] == [p is None for p in alone]
+    assert bits([p for p in together if p]) == bits([p for p in alone if p])
 
 
 @settings(max_examples=40, deadline=None)

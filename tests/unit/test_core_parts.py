@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.core.axles import associate
+from edge.core.axles import Axles, find_axles
 from edge.core.clip import condition
 from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts, range_per_sigma
+from edge.core.contacts import find_contacts
 from edge.core.history import History
 from edge.core.motion import follow
 from edge.core.pulses import HYSTERESIS, runs
-from edge.core.uncertainty import Observations, fuse
-from edge.records import RawClip, Row
+from edge.core.uncertainty import Fusion, Observations, fuse
+from edge.records import ADC_FULL_SCALE, RawClip, Row
 from tests.unit.core_signals import GRAVITY, RATE_HZ, Lorry, Scene, gains, strip_lane
 
 ROWS = strip_lane().rows
@@ -37,8 +38,17 @@ def slow_runs(signal: np.ndarray, low: float, high: float) -> list[tuple[int, in
 def test_runs_are_those_of_the_loop(seed: int) -> None:
     chance = np.random.default_rng(seed)
     signal = np.convolve(chance.standard_normal(300), np.ones(4), "same")
-    found = zip(*(part.tolist() for part in runs(signal > 1.0, signal > 2.5)), strict=True)
-    assert list(found) == slow_runs(signal, 1.0, 2.5)
+    pieces = signal.reshape(20, 15)
+    found = runs(pieces > 1.0, pieces > 2.5, np.arange(20) > 0)
+    sure = [run for run in zip(*(part.tolist() for part in found), strict=True) if run[1] >= 0]
+    assert sure == slow_runs(signal, 1.0, 2.5)
+
+
+def test_runs_end_where_pieces_are_apart() -> None:
+    low = np.ones((3, 4), np.bool_)
+    found = runs(low, low & False, np.array([False, True, False]))
+    assert (found.start.tolist(), found.end.tolist()) == ([0, 8], [8, 12])
+    assert found.sure.tolist() == [-1, -1]
 
 
 @pytest.mark.parametrize("chunk", [1, 16, CHUNK])
@@ -104,26 +114,58 @@ def test_pulse_area_is_that_of_a_plain_sum() -> None:
     counts = scene.counts()
     clip = RawClip("D1", 0, RATE_HZ, counts)
     floor = floor_counts([scene.lane], gains(8))
-    signals = condition(clip, scene.lane.rows, gains(8), floor)
-    for r, touches in enumerate(signals.touches):
-        assert len(touches.enter) == 1
-        a, b = int(touches.start[0]), int(touches.end[0])
-        for side in (0, 1):
-            level = signals.level_at(np.full((1, 1, 1), (a + b) / 2))[0, r, side]
-            area = signals.total[r, side, b] - signals.total[r, side, a] - level * (b - a)
-            slow = sum(int(c) for c in counts[:, 2 * r + side])
-            assert area == pytest.approx(slow, rel=2e-4)
+    signals = condition([clip], scene.lane.rows, gains(8), floor)
+    touches = find_contacts(signals)
+    assert touches.row.tolist() == [0, 1, 2, 3]
+    where, a, b = (touches.clip, touches.row), touches.start, touches.end
+    level = signals.level_at(*where, (a + b) / 2)
+    area = signals.sum_before(*where, b) - signals.sum_before(*where, a) - level * (b - a)[:, None]
+    slow = [[sum(counts[:, 2 * r + side].tolist()) for side in (0, 1)] for r in range(4)]
+    assert area == pytest.approx(np.array(slow), rel=2e-4)
+
+
+def test_counts_and_sums_are_those_of_the_clips() -> None:
+    chance = np.random.default_rng(5)
+    clips = [
+        RawClip("D1", 0, RATE_HZ, chance.integers(-(1 << 23), 1 << 23, (n, 8)).astype(np.int32))
+        for n in (700, 1_111, 640)
+    ]
+    lane, worth = strip_lane(rows=2), gains(8, sign=-1.0)
+    signals = condition(clips, lane.rows, worth, floor_counts((lane,), worth))
+    for c, clip in enumerate(clips):
+        sample = np.arange(0, signals.n_samples[c] + 1, 7)
+        for r in (0, 1):
+            own = -clip.counts[:, 2 * r : 2 * r + 2].astype(np.int64)
+            where = np.full(len(sample), c), np.full(len(sample), r)
+            sums = signals.sum_before(*where, sample)
+            assert sums.tolist() == [own[:s].sum(axis=0).tolist() for s in sample]
+            inside = sample[:-1]
+            found = signals.at(where[0][:-1], where[1][:-1], inside)
+            assert found.tolist() == own[inside].tolist()
+
+
+def test_saturated_samples_are_found() -> None:
+    counts = np.zeros((1_000, 8), np.int32)
+    counts[500, 3] = -ADC_FULL_SCALE
+    lane, worth = strip_lane(rows=2), gains(8)
+    clips = [RawClip("D1", 0, RATE_HZ, counts * k) for k in (0, 1)]
+    signals = condition(clips, lane.rows, worth, floor_counts((lane,), worth))
+    start = np.array([[499, 500, 501]])
+    for clip, row in np.ndindex(2, 2):
+        hit = signals.saturated(np.array([[clip]]), np.array([[row]]), start, start + 1)
+        assert hit.tolist() == [[False, (clip, row) == (1, 1), False]]
 
 
 def test_clip_touches_are_those_of_the_loop() -> None:
     scene = Scene(strip_lane(), [Lorry(0.6, 15.0)], 3.0, noise_n=0.0, offset_n=0.0)
     counts = scene.counts()
     floor = floor_counts([scene.lane], gains(8))
-    signals = condition(RawClip("D1", 0, RATE_HZ, counts), ROWS, gains(8), floor)
-    for r, touches in enumerate(signals.touches):
+    touches = find_contacts(condition([RawClip("D1", 0, RATE_HZ, counts)], ROWS, gains(8), floor))
+    for r in range(4):
         slow = slow_runs(counts[:, 2 * r], floor[0], HYSTERESIS * floor[0])
-        assert np.ceil(touches.enter).tolist() == [start for start, _, _ in slow]
-        assert np.floor(touches.leave).tolist() == [end - 1 for _, _, end in slow]
+        own = touches.row == r
+        assert np.ceil(touches.enter[own]).tolist() == [start for start, _, _ in slow]
+        assert np.floor(touches.leave[own]).tolist() == [end - 1 for _, _, end in slow]
 
 
 def at(speed_mps: float, behind_m: list[float]) -> list[np.ndarray]:
@@ -134,14 +176,24 @@ def lengths(centre_s: list[np.ndarray], speed_mps: float) -> list[np.ndarray]:
     return [np.full(len(c), 0.3 / speed_mps) for c in centre_s]
 
 
+def associate(centre_s: list[np.ndarray], duration_s: list[np.ndarray]) -> Axles:
+    """Axles of one vehicle, touches counted from each row's first."""
+    count = [len(c) for c in centre_s]
+    row = np.repeat(np.arange(4), count)
+    one = np.zeros(len(row), np.int64)
+    found = find_axles(one, row, np.concatenate(centre_s), np.concatenate(duration_s), 1, ROWS)
+    first = np.cumsum(count) - count
+    return replace(found, touch=np.where(found.touch >= 0, found.touch - first, -1))
+
+
 TRIDEM = [0.0, 3.6, 9.6, 10.9, 12.2]
 
 
 def test_axles_in_order() -> None:
     centre_s = at(15.0, TRIDEM)
-    found = associate(centre_s, lengths(centre_s, 15.0), ROWS)
+    found = associate(centre_s, lengths(centre_s, 15.0))
     assert found.touch.tolist() == [[k] * 4 for k in range(5)]
-    assert (found.reversed, found.doubtful) == (False, False)
+    assert (found.reversed.tolist(), found.doubtful.tolist()) == ([False], [False])
 
 
 @pytest.mark.parametrize("axle", range(5))
@@ -149,7 +201,7 @@ def test_axles_in_order() -> None:
 def test_a_missing_touch_is_found_out(axle: int, row: int) -> None:
     centre_s = at(15.0, TRIDEM)
     centre_s[row] = np.delete(centre_s[row], axle)
-    found = associate(centre_s, lengths(centre_s, 15.0), ROWS)
+    found = associate(centre_s, lengths(centre_s, 15.0))
     seen = np.array([[k] * 4 for k in range(5)])
     seen[axle + 1 :, row] -= 1
     seen[axle, row] = -1
@@ -159,19 +211,19 @@ def test_a_missing_touch_is_found_out(axle: int, row: int) -> None:
 def test_an_extra_touch_stays_alone() -> None:
     centre_s = at(15.0, TRIDEM)
     centre_s[2] = np.sort(np.append(centre_s[2], centre_s[2][1] + 0.15))
-    found = associate(centre_s, lengths(centre_s, 15.0), ROWS)
+    found = associate(centre_s, lengths(centre_s, 15.0))
     assert sorted((found.touch >= 0).sum(axis=1).tolist()) == [1, 4, 4, 4, 4, 4]
 
 
 def test_wrong_way() -> None:
     centre_s = [c[::-1] for c in reversed(at(15.0, TRIDEM))]
     centre_s = [np.sort(c) for c in centre_s]
-    assert associate(centre_s, lengths(centre_s, 15.0), ROWS).reversed
+    assert associate(centre_s, lengths(centre_s, 15.0)).reversed
 
 
 def test_nothing_there() -> None:
     none = [np.empty(0)] * 4
-    assert associate(none, none, ROWS).touch.shape == (0, 4)
+    assert associate(none, none).touch.shape == (0, 4)
 
 
 def test_motion_is_that_of_the_lorry() -> None:
@@ -180,14 +232,17 @@ def test_motion_is_that_of_the_lorry() -> None:
     way_m = position_m[None, :] + behind_m[:, None]
     v, a = 9.0, 0.7
     centre_s = (np.sqrt(v * v + 2 * a * way_m) - v) / a
-    motion = follow(centre_s, position_m, 1e-4)
+    one = np.zeros(3, np.int64)
+    motion = follow(centre_s, position_m, 1e-4, one)
     assert np.diff(motion.behind_m) == pytest.approx(np.diff(behind_m), abs=1e-4)
     assert motion.speed_mps(centre_s) == pytest.approx(v + a * centre_s, rel=1e-3)
     holes = centre_s.copy()
     holes[1, 2] = holes[0, 0] = np.nan
-    assert np.diff(follow(holes, position_m, 1e-4).behind_m) == pytest.approx([3.0, 4.5], abs=1e-3)
+    assert np.diff(follow(holes, position_m, 1e-4, one).behind_m) == pytest.approx(
+        [3.0, 4.5], abs=1e-3
+    )
     with pytest.raises(ValueError, match="two rows"):
-        follow(np.full((2, 4), np.nan), position_m, 1e-4)
+        follow(np.full((3, 4), np.nan), position_m, 1e-4, one)
 
 
 def observed(load_kg: np.ndarray, gap_s: float = 0.15) -> Observations:
@@ -196,8 +251,13 @@ def observed(load_kg: np.ndarray, gap_s: float = 0.15) -> Observations:
     return Observations(load_kg, time_s, np.full((n, m), 0.02), np.full((n, m), 10.0), np.arange(m))
 
 
+def fused(load_kg: np.ndarray, gap_s: float = 0.15) -> Fusion:
+    n = len(load_kg)
+    return fuse(observed(load_kg, gap_s), np.full(n, 15.0), np.zeros(n, np.int64))
+
+
 def test_fusion_weighs_rows_to_one_and_keeps_what_agrees() -> None:
-    fusion = fuse(observed(np.full((3, 4), 8_000.0)), 15.0)
+    fusion = fused(np.full((3, 4), 8_000.0))
     assert fusion.load_kg == pytest.approx([8_000.0] * 3)
     assert fusion.weight.sum(axis=1) == pytest.approx([1.0] * 3)
 
@@ -207,15 +267,15 @@ def test_scatter_and_missing_rows_cost_certainty() -> None:
     rough = calm * (1 + 0.15 * np.random.default_rng(2).standard_normal(calm.shape))
     holed = calm.copy()
     holed[1, 1:3] = np.nan
-    base, scattered, missing = (fuse(observed(x), 15.0).u_kg for x in (calm, rough, holed))
+    base, scattered, missing = (fused(x).u_kg for x in (calm, rough, holed))
     assert (scattered > 1.5 * base).all()
     assert missing[1] > 1.2 * base[1]
-    assert fuse(observed(holed), 15.0).load_kg == pytest.approx([8_000.0] * 3)
+    assert fused(holed).load_kg == pytest.approx([8_000.0] * 3)
 
 
 def test_rows_in_one_half_wave_know_less_than_rows_apart() -> None:
     calm = np.full((2, 4), 8_000.0)
-    assert (fuse(observed(calm, 0.01), 15.0).u_kg > 1.5 * fuse(observed(calm), 15.0).u_kg).all()
+    assert (fused(calm, 0.01).u_kg > 1.5 * fused(calm).u_kg).all()
 
 
 @pytest.mark.parametrize("bounce_hz", [1.8, 2.5, 3.5])

@@ -109,7 +109,7 @@ def test_nobody_overlaps_anywhere_between_the_devices() -> None:
 def test_the_demo_is_lively_and_its_overloads_are_clear() -> None:
     simulated = world()
     assert len(simulated.truth(0, 60)) >= 40
-    vehicles = [p.vehicle for p in simulated.left_between(0, 600)]
+    vehicles = [p.vehicle for p in simulated.left_between(0, 300)]
     over = [v for v in vehicles if v.load == "over"]
     assert 0.15 < len(over) / len(vehicles) < 0.30
     assert all(v.gross_kg > 1.14 * v.limits_kg[1] for v in over)
@@ -187,10 +187,15 @@ def test_a_fault_of_nothing_is_refused(device: str, channel: int) -> None:
         World(station(), Scenario.model_validate({"fault": [fault]}))
 
 
+def test_lanes_across_the_road_are_all_given_or_none() -> None:
+    with pytest.raises(InputError, match="lane_lateral_m"):
+        world(lane_lateral_m=(0.0,))
+
+
 def test_cameras_miss_and_misread_as_often_as_told() -> None:
     scenario = load_scenario("demo")
     poor = scenario.plate.model_copy(update={"miss_rate": 0.2, "misread_rate": 0.3})
-    events = world(plate=poor).plate_events(0, 700)
+    events = world(plate=poor).plate_events(0, 400)
     missed = np.mean([event.text == "" for event in events])
     wrong = np.mean([event.text not in ("", event.vehicle.plate) for event in events])
     assert missed == pytest.approx(0.2, abs=0.06)
@@ -233,7 +238,7 @@ def test_traffic_with_an_end_ends() -> None:
     assert simulated.truth(0, last_s + 1) == simulated.truth(0, 1e6)
 
 
-@pytest.mark.parametrize("name", ["demo", "hour", "trouble"])
+@pytest.mark.parametrize("name", ["demo", "hour", "trouble", "hard"])
 def test_scenarios_that_come_along_are_valid(name: str) -> None:
     assert load_scenario(name).name == name
 
@@ -244,6 +249,7 @@ def test_scenarios_that_come_along_are_valid(name: str) -> None:
         ("flow = 3", "flow"),
         ("[[lane]]\nflow_per_h = -1", "flow_per_h"),
         ("[[lane]]\nmix = { '99' = 1 }", "99"),
+        ("[[lane]]\nload = { 'huge' = 1 }", "huge"),
         ("[road]\nroad_class = 'Z'", "road_class"),
         ("lane = []", "lane"),
         ("not toml", "line 1"),

@@ -1,0 +1,83 @@
+"""A row that contradicts all others: found by its distance, of one vehicle at a time.
+
+Axles of one vehicle swing together, so a row may well be far off for all of them; it is believed
+broken only where no swing of that vehicle explains it and all other rows agree among themselves.
+Smaller faults show over many vehicles (``edge.core.learn``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.core.modes import Swing, load_scale
+from edge.records import Bools, Floats, Indices
+
+__all__ = ["contradicting", "mean_along", "sum_along"]
+
+_BAD_ROW_SIGMA = 10.0
+"""A row this far off the others, all axles alike, does not measure."""
+_BAD_TO_GOOD = 6.0
+"""It is further off by this than any other row: else it is the vehicle that swings."""
+_LEAST_ROWS = 3
+"""Two rows that contradict each other do not say which of them is wrong."""
+
+
+def sum_along(values: Floats) -> Floats:
+    """Sum over the last axis from left to right, whatever the shape: the same bits always."""
+    return np.asarray(np.add.accumulate(values, axis=-1)[..., -1])
+
+
+def mean_along(values: Floats, valid: Bools) -> Floats:
+    """Mean of the valid values along the last axis, 0 where there is none."""
+    return np.asarray(sum_along(np.where(valid, values, 0.0)) / np.maximum(valid.sum(axis=1), 1))
+
+
+def contradicting(
+    load_kg: Floats, row: Indices, valid: Bools, swing: Swing, vehicle: Indices
+) -> Bools:
+    """Readings of a row that all axles of a vehicle contradict while all other rows agree.
+
+    Parameters
+    ----------
+    load_kg : float array (n_axles, n_observations)
+    row : int array (n_observations,)
+    valid : bool array (n_axles, n_observations)
+    swing : Swing
+        What the axles may be expected to do.
+    vehicle : int array (n_axles,)
+
+    Returns
+    -------
+    bool array (n_axles, n_observations)
+        One row of a vehicle at most, of three or more.
+    """
+    rows = np.unique(row)
+    if len(rows) < _LEAST_ROWS:
+        return valid & False
+    by_row = [np.where(valid, load_kg, np.nan)[:, row == number] for number in rows]
+    load = np.stack([mean_along(x, ~np.isnan(x)) for x in by_row], axis=1)
+    known = np.stack([~np.isnan(x).all(axis=1) for x in by_row], axis=1)
+    middle = np.maximum(_median(load, known), 1.0)
+    off = np.where(known, load / middle[:, None] - 1, 0.0)
+    n_axles = np.maximum(_by_vehicle(known, vehicle), 1)
+    mean_off = _by_vehicle(off, vehicle) / n_axles
+    swings = (swing.bounce + swing.hop + swing.alone)[:, None] * load_scale(middle)[:, None] ** 2
+    alike = swing.axle_correlation[:, None] + (1 - swing.axle_correlation[:, None]) / n_axles
+    far = np.abs(mean_off) / np.sqrt(swings * alike)
+    bad = far > _BAD_ROW_SIGMA
+    ranked = np.sort(far, axis=1)
+    single = (ranked[:, -1] > _BAD_TO_GOOD * ranked[:, -2]) & (known.sum(axis=1) >= _LEAST_ROWS)
+    return np.asarray(valid & (bad & single[:, None])[:, np.searchsorted(rows, row)])
+
+
+def _median(values: Floats, known: Bools) -> Floats:
+    """Lower median over the known values of each line: half the rows would have to be wrong."""
+    ranked = np.sort(np.where(known, values, np.inf), axis=1)
+    middle = np.maximum(known.sum(axis=1) - 1, 0) // 2
+    return np.asarray(ranked[np.arange(len(values)), middle])
+
+
+def _by_vehicle(values: Floats | Bools, vehicle: Indices) -> Floats:
+    """Sums (n_axles, n_rows) over all axles of each axle's vehicle."""
+    sums = [np.bincount(vehicle, column.astype(np.float64)) for column in values.T]
+    return np.asarray(np.stack(sums, axis=1)[vehicle])
