@@ -14,7 +14,7 @@ from edge.core.conditioning import TYPICAL_CONTACT_M
 from edge.core.pulses import Touch
 from edge.records import Row
 
-__all__ = ["Axle", "line_up", "step_m"]
+__all__ = ["Axle", "in_rows", "line_up", "plain_axles", "step_m"]
 
 
 class Axle(NamedTuple):
@@ -41,15 +41,23 @@ def line_up(touches: Sequence[Touch], rows: Sequence[Row], rate_hz: float) -> li
 
     They come in order of their time at row 0.
     """
-    by_row: list[list[Touch]] = [[] for _ in rows]
-    for touch in touches:
-        by_row[touch.row].append(touch)
-    plain = _plain(by_row, rows, rate_hz)
+    by_row = in_rows(touches, len(rows))
+    plain = plain_axles(by_row, rows, rate_hz)
     axles = _tangled(by_row, rows, rate_hz) if plain is None else plain
     return sorted(axles, key=itemgetter(0))
 
 
-def _plain(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> list[Axle] | None:
+def in_rows(touches: Sequence[Touch], n_rows: int) -> list[list[Touch]]:
+    """Touches of each row, in their order."""
+    by_row: list[list[Touch]] = [[] for _ in range(n_rows)]
+    for touch in touches:
+        by_row[touch.row].append(touch)
+    return by_row
+
+
+def plain_axles(
+    by_row: Sequence[Sequence[Touch]], rows: Sequence[Row], rate_hz: float
+) -> list[Axle] | None:
     """Axles that met every row in turn at even speed, as nearly all do; None where in doubt.
 
     With so few numbers plain floats are the fastest.
@@ -77,7 +85,7 @@ def _plain(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> li
     return axles
 
 
-def _rough_mps(by_row: list[list[Touch]], rows: Sequence[Row], rate_hz: float) -> float:
+def _rough_mps(by_row: Sequence[Sequence[Touch]], rows: Sequence[Row], rate_hz: float) -> float:
     """Median of the speeds from touches' lengths, on plates where there are any."""
     plates = any(row.kind == "plate" for row in rows)
     speeds = sorted(

@@ -67,6 +67,17 @@ class Beam:
             self.trusted = True
             self.intervals = [i for i in self.intervals if i.end_sample is None]
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """From when to when a crossing belongs to the oldest interval, which has ended."""
+        first, end = self.intervals[0], self.intervals[0].end_sample
+        early = first.start_sample - self.debounce_samples
+        if end is None:
+            return early, early
+        if len(self.intervals) == 1:
+            return early, end + self.debounce_samples
+        return early, (end + self.intervals[1].start_sample) / 2
+
     def nearest(self, crossing_sample: float) -> tuple[int, float]:
         """Number of the interval nearest to a crossing, and how many samples that lies outside."""
         away = [

@@ -7,14 +7,14 @@ a vehicle. Each decision falls at a sample that the data alone fix, never at the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from edge.core.conditioning import TYPICAL_CONTACT_M
-from edge.core.lineup import Axle, line_up, step_m
+from edge.core.lineup import Axle, in_rows, line_up, plain_axles, step_m
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam, Interval
@@ -241,9 +241,44 @@ class LaneTracker:
 
     def _by_beam(self, beam: Beam, now: int) -> list[Window]:
         """The vehicle of the oldest interval, and what passed before it unseen by the beam."""
+        mine = self._in_turn(beam)
+        missed: list[Axle] = []
+        if mine is None:
+            mine, missed = self._nearest(beam)
+        claimed = {id(touch) for axle in chain(mine, missed) for touch in axle.touches}
+        beam.intervals.pop(0)
+        windows = self._split(mine, now, self._believed(mine))
+        windows += self._split(missed, now, Flag.SEPARATOR_FAULT)
+        self._keep([touch for touch in self._touches if id(touch) not in claimed])
+        return sorted(windows)
+
+    def _in_turn(self, beam: Beam) -> list[Axle] | None:
+        """Axles of the oldest interval as the first touches of every row; None where in doubt.
+
+        Vehicles of a lane keep their order, so a follower at another speed has no say. Which
+        touches of the first row are its own, the beam tells, if it stands beside that row.
+        """
+        ahead_m = beam.position_m - self._position_m[0]
+        if abs(ahead_m) > _BUMPER_M:
+            return None
+        by_row = in_rows(self._touches, len(self._position_m))
+        early, late = beam.reach
+        crossings = [self._crossing(touch, ahead_m) for touch in by_row[0]]
+        number = sum(early <= crossing <= late for crossing in crossings)
+        if not number or min(crossings) < early or any(len(own) < number for own in by_row):
+            return None
+        return plain_axles([own[:number] for own in by_row], self._lane.rows, self._rate_hz)
+
+    def _crossing(self, touch: Touch, ahead_m: float) -> float:
+        """When a wheel on the first row was before the beam, by the speed from its own length."""
+        duration_s = (touch.leave_sample - touch.enter_sample) / self._rate_hz
+        way_s = ahead_m * duration_s / (self._lane.rows[0].width_m + TYPICAL_CONTACT_M)
+        return (touch.enter_sample + touch.leave_sample) / 2 + way_s * self._rate_hz
+
+    def _nearest(self, beam: Beam) -> tuple[list[Axle], list[Axle]]:
+        """Axles of the oldest interval, and earlier ones that the beam never saw."""
         mine: list[Axle] = []
         missed: list[Axle] = []
-        later: list[Axle] = []
         ahead_m = beam.position_m - self._position_m[0]
         for axle in line_up(self._touches, self._lane.rows, self._rate_hz):
             crossing = (axle.at_row_0_s + ahead_m / axle.speed_mps) * self._rate_hz
@@ -253,13 +288,7 @@ class LaneTracker:
                 missed.append(axle)
             elif number == 0 and not strange:
                 mine.append(axle)
-            else:
-                later.append(axle)
-        beam.intervals.pop(0)
-        windows = self._split(mine, now, self._believed(mine))
-        windows += self._split(missed, now, Flag.SEPARATOR_FAULT)
-        self._keep(later)
-        return sorted(windows)
+        return mine, missed
 
     def _believed(self, mine: Sequence[Axle]) -> Flag:
         """What to think of one interval of the beam over axles that are far apart in time."""
@@ -296,8 +325,7 @@ class LaneTracker:
         cut = since_s * abs(part[0].speed_mps) < MAX_SPACING_M
         return (Flag.AMBIGUOUS if far else Flag.NONE) | (Flag.INCOMPLETE if cut else Flag.NONE)
 
-    def _keep(self, axles: Sequence[Axle]) -> None:
-        kept = [touch for axle in axles for touch in axle.touches]
+    def _keep(self, kept: Sequence[Touch]) -> None:
         self._touches = sorted(kept, key=attrgetter("leave_sample"))
         self._count = [sum(t.row == row for t in kept) for row in range(len(self._lane.rows))]
         if not kept:
