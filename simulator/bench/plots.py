@@ -9,8 +9,8 @@ from html import escape
 
 __all__ = ["Curve", "plot"]
 
-_WIDTH, _HEIGHT = 640, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 170, 40, 52
+_WIDTH, _HEIGHT = 690, 380
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 215, 40, 52
 _COLOURS = ("#0b5fa5", "#c2410c", "#15803d", "#7c3aed", "#475569", "#b91c1c", "#0f766e", "#a16207")
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TICKS = 5
