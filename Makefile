@@ -24,7 +24,7 @@ test: $(STAMP)
 	@$(BIN)/python -m pytest $(ARGS)
 
 unit: $(STAMP)
-	@$(BIN)/python -m pytest tests/unit tests/property $(ARGS)
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check .

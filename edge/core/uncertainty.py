@@ -119,12 +119,17 @@ def fuse(
     doubted = _doubted(system, seen, valid, rough, swing)
     solved = np.linalg.solve(doubted, np.ones((*load.shape, 1)))[:, :, 0]
     information = np.where(valid, solved, 0.0)
-    weight = information / sum_along(information)[:, None]
+    weight = information / _or_nan(sum_along(information))[:, None]
     fused = sum_along(weight * load)
     scale = _scale(*_scatter(system, load, valid, seen.row), swing, vehicle)
     u_kg = np.sqrt(scale * sum_along(weight * (system @ weight[:, :, None])[:, :, 0]))
     correlations = swing.group_correlation, swing.axle_correlation
     return Fusion(fused, u_kg, weight, *correlations, left_out)
+
+
+def _or_nan(total: Floats) -> Floats:
+    """An axle that no row can speak for has no weight: NaN, and without a warning."""
+    return np.where(total == 0.0, np.nan, total)
 
 
 def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[Floats, Floats]:
@@ -145,7 +150,7 @@ def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[
         load = np.asarray((mean @ load[:, :, None])[:, :, 0], np.float64)
     ones_and_load = np.stack([seen.astype(np.float64), load], axis=2)
     solved = np.asarray(np.linalg.solve(rows, ones_and_load), np.float64)
-    best = sum_along(solved[:, :, 0] * load) / sum_along(solved[:, :, 0] * seen)
+    best = sum_along(solved[:, :, 0] * load) / _or_nan(sum_along(solved[:, :, 0] * seen))
     left = np.where(seen, load - best[:, None], 0.0)
     whitened = np.asarray(solved[:, :, 1] - solved[:, :, 0] * best[:, None], np.float64)
     return sum_along(left * whitened), seen.sum(axis=1) - 1.0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.core.pipeline import Pipeline
-from edge.records import Flag, InputEdge, Passage, SampleBlock, read_only
+from edge.records import Flag, InputEdge, Passage, SampleBlock, Separator, read_only
 from tests.unit.core_signals import (
     NEWTON_PER_COUNT,
     RATE_HZ,
@@ -48,6 +48,20 @@ def test_tail_gating_is_parted_by_the_separator() -> None:
     assert counts(passages) == [5, 5]
     assert all(p.flags == Flag.NONE for p in passages)
     assert passages[1].gross_kg == pytest.approx(40_000, rel=1e-3)
+
+
+@pytest.mark.parametrize(("first_mps", "second_mps"), [(18.3, 14.15), (14.15, 18.3), (20.0, 13.0)])
+def test_a_follower_at_another_speed_has_no_say(first_mps: float, second_mps: float) -> None:
+    first = Lorry(1.0, first_mps, (5_500.0, 10_100.0), (3.86,))
+    away_s = (3.86 + 1.2 + 1.2 + 2.5) / first_mps
+    second = Lorry(
+        1.0 + away_s, second_mps, (8_300.0, 8_100.0, 13_400.0, 13_200.0), (2.0, 3.2, 1.4)
+    )
+    lane = replace(strip_lane(), separator=Separator(0, -0.5))
+    passages = Scene(lane, [first, second], 4.0).passages()
+    assert counts(passages) == [2, 4]
+    assert [p.gross_kg for p in passages] == pytest.approx([15_600, 43_000], rel=5e-3)
+    assert all(p.flags == Flag.NONE for p in passages)
 
 
 def test_tail_gating_on_plates() -> None:
