@@ -17,7 +17,7 @@ from simulator.broker import free_port
 
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 
-needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+needs_mosquitto = pytest.mark.broker
 
 
 class Mosquitto:
