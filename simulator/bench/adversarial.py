@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.records import LEGAL_BARRIERS, Passage
-from simulator.bench.drive import drive, flag_names
+from simulator.bench.drive import TAIL_S, drive, flag_names
 from simulator.conditions import CONDITIONS
 from simulator.expectation import reasons
 from simulator.layouts import mixed
 from simulator.traffic import Passing
 from simulator.world import World
 
-__all__ = ["VEHICLES_A_WORLD", "Case", "Outcome", "outcomes", "table"]
+__all__ = ["VEHICLES_A_WORLD", "Case", "Outcome", "assigned", "outcomes", "table"]
 
 VEHICLES_A_WORLD = 40
 _WRONG_SIGMA = 3.0
@@ -69,7 +69,7 @@ def outcomes(condition: str, seed: int, vehicles: int = VEHICLES_A_WORLD) -> lis
     """Let vehicles pass the mixed site of four lanes under a condition."""
     world = CONDITIONS[condition].world(mixed(), seed, vehicles)
     passings = world.left_between(0.0, np.inf)
-    found, ghosts = _assigned(world, passings)
+    found, ghosts = assigned(world, passings)
     told = [_told(condition, seed, world, p, found[p.vehicle.number]) for p in passings]
     told += [
         Outcome(condition, seed, 0, g.lane, "wrong", False, f"no vehicle: {_text(g)}")
@@ -102,8 +102,8 @@ def _case(condition: str, told: Sequence[Outcome]) -> Case:
     )
 
 
-def _assigned(
-    world: World, passings: Sequence[Passing]
+def assigned(
+    world: World, passings: Sequence[Passing], tail_s: float = TAIL_S
 ) -> tuple[dict[int, list[Passage]], list[Passage]]:
     """Passages by the vehicle whose time on the sensors they share most of, and the rest."""
     found: dict[int, list[Passage]] = {p.vehicle.number: [] for p in passings}
@@ -111,7 +111,7 @@ def _assigned(
     ghosts = []
     for device in (d.id for d in world.station.model.digitiser):
         rate_hz = world.digitiser(device).true_rate_hz
-        for passage in drive(world, device):
+        for passage in drive(world, device, tail_s):
             span_s = passage.first_wheel_sample / rate_hz, passage.last_wheel_sample / rate_hz
             near = np.array([_nearness(world, p, passage.lane) for p in passings])
             share = _shared(spans_s, *span_s) * near

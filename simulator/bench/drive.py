@@ -13,10 +13,10 @@ from edge.records import Flag, Gains, InputEdge, Passage, SampleBlock, read_only
 from simulator.electronics import CHUNK
 from simulator.world import World
 
-__all__ = ["CERTIFICATE", "drive", "true_gains"]
+__all__ = ["CERTIFICATE", "TAIL_S", "drive", "true_gains"]
 
 CERTIFICATE = "bench"
-_TAIL_S = 90.0
+TAIL_S = 90.0
 """One that stood on the array is waited for this long."""
 _CHUNKS = 64
 _U_GAIN_REL = 1e-4
@@ -32,7 +32,7 @@ def true_gains(world: World, device: str) -> Gains:
 def drive(
     world: World,
     device: str,
-    tail_s: float = _TAIL_S,
+    tail_s: float = TAIL_S,
     dynamics: Mapping[str, Dynamics] | None = None,
 ) -> Iterator[Passage]:
     """Everything that passes a world with an end, weighed by the core with true gains."""
