@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
-from edge.records import STANDARD_GRAVITY_MPS2, Floats
+from edge.records import STANDARD_GRAVITY_MPS2, Floats, Indices
 from simulator.bodies import Bodies, bodies_of
 from simulator.fleet import SimVehicle
 from simulator.motion import Motion
@@ -107,12 +107,13 @@ class TyreForces:
     step_s: float
     force_n: Floats
 
-    def at(self, axle: int, time_s: Floats) -> Floats:
-        """Forces (2, n) of one axle's wheels at times within the span."""
+    def at(self, axle: int | Indices, time_s: Floats) -> Floats:
+        """Forces (2, n) of the wheels of one axle, or of one for each of the times."""
         index, part = np.divmod((time_s - self.start_s) / self.step_s, 1.0)
         here = np.clip(index.astype(np.int64), 0, self.force_n.shape[-1] - 2)
-        force_n = self.force_n[axle]
-        return np.asarray(force_n[:, here] * (1 - part) + force_n[:, here + 1] * part)
+        side = np.arange(2)[:, None]
+        before_n, after_n = (self.force_n[axle, side, here + i] for i in (0, 1))
+        return np.asarray(before_n * (1 - part) + after_n * part)
 
 
 def tyre_forces(

@@ -75,7 +75,22 @@ class Motion:
 
     def within(self, low_m: float, high_m: float) -> list[Span]:
         """Spans of time in which the front axle is between two positions."""
-        crossed_s = self._crossings_s(np.array([low_m, high_m])).ravel()
+        return self.all_within(np.array([low_m]), np.array([high_m]))[0]
+
+    def all_within(self, low_m: Floats, high_m: Floats) -> list[list[Span]]:
+        """Spans of time, as of ``within``, for each of many pairs of positions."""
+        crossed_s = np.stack([self._crossings_s(edge_m) for edge_m in (low_m, high_m)])
+        first_s, last_s = crossed_s.min(axis=2)
+        once = (np.isfinite(crossed_s).sum(axis=2) == 1).all(axis=0) & (first_s < last_s)
+        return [
+            [(from_s, to_s)] if simple else self._between(crossed_s[:, i], low_m[i], high_m[i])
+            for i, (simple, from_s, to_s) in enumerate(
+                zip(once.tolist(), first_s.tolist(), last_s.tolist(), strict=True)
+            )
+        ]
+
+    def _between(self, crossed_s: Floats, low_m: float, high_m: float) -> list[Span]:
+        """Of the spans that crossings cut, those in which the front axle is between the two."""
         cuts_s = np.unique(crossed_s[np.isfinite(crossed_s)])
         middle_m = self.position_m((cuts_s[1:] + cuts_s[:-1]) / 2)
         inside = (middle_m > low_m) & (middle_m < high_m)

@@ -9,12 +9,12 @@ how much beside them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge.records import Floats, LaneLayout
+from edge.records import Floats, Indices, LaneLayout
 from simulator.dynamics import TyreForces
 from simulator.fleet import SimVehicle
 from simulator.scenario import SensorSection
@@ -25,7 +25,7 @@ from simulator.wheels import wheel_ends
 _TWIN_TYRES_M = 0.60
 
 
-def pressed_share(distance_m: Floats, contact_m: Floats | float, width_m: float) -> Floats:
+def pressed_share(distance_m: Floats, contact_m: Floats | float, width_m: Floats | float) -> Floats:
     """Share of a wheel's load on a sensor of ``width_m`` whose middle is ``distance_m`` away."""
     ahead = _pressure_below((distance_m + width_m / 2) / (contact_m / 2))
     return np.asarray(ahead - _pressure_below((distance_m - width_m / 2) / (contact_m / 2)))
@@ -38,14 +38,16 @@ def _pressure_below(u: Floats) -> Floats:
     return np.asarray(0.5 + u * (0.625 - 0.125 * square * square))
 
 
-def covered_share(vehicle: SimVehicle, axle: int, lateral_m: Floats, length_m: float) -> Floats:
+def covered_share(
+    vehicle: SimVehicle, axle: int | Indices, lateral_m: Floats, length_m: float
+) -> Floats:
     """Share (2 sensors, 2 wheels, ...) of the left and right wheel on the left and right sensor.
 
     ``lateral_m`` (...) is the vehicle's middle against that of the lane, each sensor is
-    ``length_m`` long.
+    ``length_m`` long; ``axle`` may be one, or one for each of them.
     """
     chassis = vehicle.chassis
-    half_m = (_TWIN_TYRES_M if vehicle.twin[axle] else chassis.tyre_width_m) / 2
+    half_m = np.where(np.array(vehicle.twin)[axle], _TWIN_TYRES_M, chassis.tyre_width_m) / 2
     middle_m = np.stack([lateral_m - chassis.track_m / 2, lateral_m + chassis.track_m / 2])
     edges_m = np.array([-length_m, 0.0, length_m]).reshape(3, *(1,) * middle_m.ndim)
     below = np.clip((edges_m - (middle_m - half_m)) / (2 * half_m), 0.0, 1.0)
@@ -88,51 +90,81 @@ class LaneSensors:
 
         ``aside_m`` is the middle of the vehicle's own lane against the middle of this one.
         """
-        contacts_m = wheel_ends(passing.vehicle).contact_m
-        at_m = np.array([row.position_m for row in self.layout.rows])
-        covered = [self.covered(passing, axle, at_m, aside_m) for axle in range(len(contacts_m))]
+        contact_m = wheel_ends(passing.vehicle).contact_m
+        windows = self._windows(passing, contact_m, rate_hz, aside_m)
+        if not windows:
+            return []
+        axles, rows, firsts, ends = (np.array(column) for column in zip(*windows, strict=True))
+        bounds = np.cumsum([0, *(ends - firsts)])
+        of_window = np.repeat(np.arange(len(axles)), np.diff(bounds))
+        sample = np.arange(bounds[-1]) + (firsts - bounds[:-1])[of_window]
+        pressed_n = self._pressed_n(
+            passing, forces, axles[of_window], rows[of_window], sample / rate_hz, contact_m, aside_m
+        )
         return [
-            pulse
-            for axle, contact_m in enumerate(contacts_m)
-            for row in range(len(at_m))
-            if covered[axle].any()
-            for pulse in self._row_pulses(
-                passing, forces, axle, row, contact_m, rate_hz, covered[axle][..., [row]], aside_m
+            Pulse(channel, first, own_n)
+            for row, first, a, b in zip(
+                rows.tolist(),
+                firsts.tolist(),
+                bounds[:-1].tolist(),
+                bounds[1:].tolist(),
+                strict=True,
             )
+            for channel, own_n in zip(self._channels(row), pressed_n[:, a:b], strict=True)
+            if own_n.any()
         ]
 
-    def covered(self, passing: Passing, axle: int, at_m: Floats, aside_m: float = 0.0) -> Floats:
+    def covered(
+        self, passing: Passing, axle: int | Indices, at_m: Floats, aside_m: float = 0.0
+    ) -> Floats:
         """Share (2 sensors, 2 wheels, n) of an axle's wheels at positions on the road."""
         lateral_m = passing.lateral_m(at_m) + aside_m
         return covered_share(passing.vehicle, axle, lateral_m, self.length_m)
 
-    def _row_pulses(
+    def _windows(
+        self, passing: Passing, contact_m: Floats, rate_hz: float, aside_m: float
+    ) -> list[tuple[int, int, int, int]]:
+        """Axle, row, first sample and end: once for each time an axle rolls over a row."""
+        row_m = np.array([row.position_m for row in self.layout.rows])
+        axles = [
+            axle
+            for axle in range(len(contact_m))
+            if self.covered(passing, axle, row_m, aside_m).any()
+        ]
+        if not axles:
+            return []
+        width_m = np.array([row.width_m for row in self.layout.rows])
+        reach_m = (width_m + contact_m.max(axis=1, keepdims=True)) / 2
+        reach_m += np.abs(self.skew_m).max(axis=0)
+        middle_m = np.array(passing.vehicle.axle_behind_m)[:, None] + row_m
+        pairs = [(axle, row) for axle in axles for row in range(len(row_m))]
+        low_m, high_m = (
+            edge_m[axles].ravel() for edge_m in (middle_m - reach_m, middle_m + reach_m)
+        )
+        return [
+            (*pair, math.ceil(from_s * rate_hz), math.ceil(to_s * rate_hz))
+            for pair, spans in zip(pairs, passing.motion.all_within(low_m, high_m), strict=True)
+            for from_s, to_s in spans
+        ]
+
+    def _pressed_n(
         self,
         passing: Passing,
         forces: TyreForces,
-        axle: int,
-        number: int,
+        axle: Indices,
+        row: Indices,
+        time_s: Floats,
         contact_m: Floats,
-        rate_hz: float,
-        covered: Floats,
         aside_m: float,
-    ) -> Iterator[Pulse]:
-        """Left and right pulse of one axle on one row, once for each time it rolls over it."""
-        row, motion = self.layout.rows[number], passing.motion
-        behind_m = passing.vehicle.axle_behind_m[axle]
-        skew_m = self.skew_m[:, number]
-        reach_m = (row.width_m + contact_m.max()) / 2 + np.abs(skew_m).max()
-        middle_m = behind_m + row.position_m
-        for span_s in motion.within(middle_m - reach_m, middle_m + reach_m):
-            first, end = np.ceil(np.array(span_s) * rate_hz).astype(int).tolist()
-            time_s = np.arange(first, end) / rate_hz
-            at_m = motion.position_m(time_s) - behind_m
-            distance_m = at_m - row.position_m - skew_m[:, None, None]
-            shares = pressed_share(distance_m, contact_m[:, None], row.width_m)
-            if passing.shift:
-                covered = self.covered(passing, axle, at_m, aside_m)
-            shares *= covered
-            pressed_n = np.einsum("swn,wn->sn", shares, forces.at(axle, time_s))
-            for side, channel in enumerate((row.left, row.right)):
-                if pressed_n[side].any():
-                    yield Pulse(channel, first, pressed_n[side])
+    ) -> Floats:
+        """Force (2 sensors, n) of axles on rows of sensors at times, all (n,)."""
+        row_m, width_m = np.array([(r.position_m, r.width_m) for r in self.layout.rows]).T
+        behind_m = np.array(passing.vehicle.axle_behind_m)
+        at_m = passing.motion.position_m(time_s) - behind_m[axle]
+        distance_m = (at_m - row_m[row] - self.skew_m[:, row])[:, None]
+        shares = pressed_share(distance_m, contact_m[axle].T, width_m[row])
+        shares *= self.covered(passing, axle, at_m, aside_m)
+        return np.asarray(np.einsum("swn,wn->sn", shares, forces.at(axle, time_s)))
+
+    def _channels(self, row: int) -> tuple[int, int]:
+        return self.layout.rows[row].left, self.layout.rows[row].right
