@@ -17,6 +17,7 @@ from typing import Any
 from edge.config import StationConfig
 from edge.errors import StoreError
 from edge.evidence.statement import plate_correction_draft, vehicle_draft
+from edge.frozen import known_dynamics
 from edge.health import Health, Level
 from edge.records import (
     Blob,
@@ -68,6 +69,7 @@ class Clerk:
         self._health = health
         self._software = software
         self._gains = gains
+        self._dynamics = known_dynamics(config)
         self._on_sealed = on_sealed
         self._queue: asyncio.Queue[Vehicle | PlateDoubt | None] = asyncio.Queue()
         self._sealed: deque[tuple[_Key, Record]] = deque(maxlen=CORRECTABLE)
@@ -133,6 +135,7 @@ class Clerk:
                 vehicle,
                 verdict,
                 gains=self._gains(vehicle.passage.device),
+                dynamics=self._dynamics[vehicle.passage.lane].name,
                 channels=self._channels(vehicle.passage.device),
                 config_sha256=self._config.sha256,
                 software=self._software,

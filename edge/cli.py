@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -151,12 +152,18 @@ def run(*, station_file: Path, record_to: Path | None) -> None:
 def check(*, station_file: Path) -> None:
     """Check a station file: keys, ranges, names, certificate, rule pack."""
     from edge.config import load_station
+    from edge.frozen import known_dynamics
     from edge.rules.pack import RulePack
 
     config = load_station(station_file)
     pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
+    known = known_dynamics(config)
     for lane in config.model.lane:
-        click.echo(f"车道 / lane {lane.id}: {len(lane.row)} 排 / rows on {lane.digitiser}")
+        weighs_with = lane.dynamics or "出厂 / prior"
+        click.echo(
+            f"车道 / lane {lane.id}: {len(lane.row)} 排 / rows on {lane.digitiser}, "
+            f"动态参数 / dynamics {weighs_with} v{known[lane.id].version}"
+        )
     click.echo(f"规则包 / rule pack {pack.id} {pack.version}")
     for section in config.model.digitiser:
         certificate = config.gains_of(section.id, 1.0).certificate_id or "没有 / none"
@@ -341,6 +348,51 @@ def calibrate_fit(
             f"写不了 {out}：{error.strerror}", f"cannot write {out}: {error.strerror}"
         ) from error
     click.echo(f"证书 / certificate {certificate.certificate_id} → {out}")
+
+
+@main.command()
+@click.option("--station", "station_file", type=ANY_PATH, required=True)
+@click.option(
+    "--recording",
+    "recordings",
+    type=ANY_PATH,
+    multiple=True,
+    help="Learn from recordings instead of what the running station gathered; repeatable.",
+)
+@click.option("--lane", "lanes", multiple=True, help="Only these lanes; repeatable.")
+@click.option("--freeze-by", "who", help="Freeze it: who answers for that (free text).")
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; all processors if not given.")
+def learn(
+    *,
+    station_file: Path,
+    recordings: tuple[Path, ...],
+    lanes: tuple[str, ...],
+    who: str | None,
+    jobs: int | None,
+) -> None:
+    """Show what the lanes' traffic taught, and freeze it for the station file (动态参数).
+
+    Without --freeze-by nothing is written. A station never changes its weights by itself.
+    """
+    from edge.config import load_station
+    from edge.learning import freeze, from_recordings, from_station, table
+
+    config = load_station(station_file)
+    if recordings:
+        with click.progressbar(length=1000, label="学习 / learn", file=sys.stderr) as bar:
+            lessons = from_recordings(
+                config, recordings, lanes, jobs=jobs or os.cpu_count() or 1, progress=_fraction(bar)
+            )
+    else:
+        lessons = from_station(config, lanes)
+    click.echo("\n\n".join(map(table, lessons)))
+    if not who:
+        click.echo("只看不改；冻结请加 --freeze-by 姓名 / only shown; to freeze: --freeze-by NAME")
+        return
+    for path, frozen in freeze(config, lessons, who, time.time_ns):
+        click.echo(f"已冻结 / frozen v{frozen.version} sha256 {frozen.dynamics.sha256} → {path}")
+        click.echo(f"站点文件 [[lane]] {frozen.lane} 写 / in the station file, [[lane]] of it:")
+        click.echo(f'dynamics = "{path.name}"')
 
 
 @main.group()

@@ -80,6 +80,8 @@ class LaneSection(_Model):
     axle_kg: tuple[float, float] = (200.0, 30_000.0)
     grade: float = Field(ge=-0.1, le=0.1, default=0.0)
     """Rise of the lane over its length, positive uphill: a slope moves load between axles."""
+    dynamics: Path | None = None
+    """How axles swing on this lane, as ``steelyard learn`` froze it; the prior if not given."""
     separator: SeparatorSection | None = None
     row: list[RowSection] = Field(min_length=2, max_length=32)
 
@@ -272,9 +274,41 @@ class StationConfig:
         )
 
     def without_certificate(self) -> StationConfig:
-        """The same station before its calibration."""
-        model = self.model.model_copy(update={"calibration": CalibrationSection()})
+        """The same station before its calibration, and before it learned with one."""
+        bare = {"calibration": CalibrationSection()}
+        model = self.without_dynamics().model.model_copy(update=bare)
         return StationConfig(self.path, b"", model)
+
+    def without_dynamics(self) -> StationConfig:
+        """The same station before it learned how axles swing on its lanes."""
+        lanes = [lane.model_copy(update={"dynamics": None}) for lane in self.model.lane]
+        return StationConfig(self.path, b"", self.model.model_copy(update={"lane": lanes}))
+
+    @cached_property
+    def dynamics_bytes(self) -> dict[str, bytes]:
+        """Files of learned dynamics by lane, read once: a new one holds from the next start on.
+
+        Raises
+        ------
+        ConfigError
+            One can't be read.
+        """
+        return {
+            lane.id: self._read_dynamics(lane.id, self.resolve(lane.dynamics))
+            for lane in self.model.lane
+            if lane.dynamics is not None
+        }
+
+    def _read_dynamics(self, lane: str, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigError(
+                f"读不到车道 {lane} 的动态参数 {path}：{error.strerror}",
+                f"cannot read the dynamics {path} of lane {lane}: {error.strerror}",
+                next_zh="检查该车道的 dynamics 一行；删去它就按出厂参数称重",
+                next_en="check the lane's line dynamics; without it the lane weighs with the prior",
+            ) from error
 
     def gains_of(self, digitiser: str, nominal_newton_per_count: float) -> Gains:
         """Gains of a digitiser from the certificate, or its nominal scale with 5 % doubt.

@@ -17,6 +17,7 @@ from edge.config import CameraSection, StationConfig
 from edge.core.pipeline import Pipeline
 from edge.core.plates import Expected, join
 from edge.errors import Text
+from edge.frozen import of_device
 from edge.health import Health, Level
 from edge.records import (
     ClockReading,
@@ -201,6 +202,7 @@ def pipeline_of(config: StationConfig, hello: DeviceHello) -> Pipeline:
         hello.channels,
         config.lanes_of(hello.device),
         config.gains_of(hello.device, hello.newton_per_count),
+        of_device(config, hello.device),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from edge.config import StationConfig
 from edge.core.pipeline import Pipeline
+from edge.frozen import known_dynamics
 from edge.health import Health
 from edge.lanes import Lanes
 from edge.records import ClockReading, InputEdge, Passage, PlateRead, SampleBlock, Vehicle, Verdict
@@ -39,6 +40,7 @@ def replay_vehicles(
     InputError
         The recording can't be read, or does not fit the station file.
     """
+    known_dynamics(config)  # before the devices speak: a wrong file is told at once
     played = Replay.open(recording, config.model)
     now_ns = 0
     together = jobs > 1 and played.seconds > LEAST_S
@@ -103,6 +105,7 @@ def judged(vehicles: Iterable[Vehicle], config: StationConfig) -> Iterator[tuple
 
 def vehicle_rows(vehicles: Iterable[Vehicle], config: StationConfig) -> Iterator[dict[str, Any]]:
     """One flat row a vehicle, for tables."""
+    known = known_dynamics(config)
     for number, (vehicle, verdict) in enumerate(judged(vehicles, config)):
         passage = vehicle.passage
         yield {
@@ -122,6 +125,8 @@ def vehicle_rows(vehicles: Iterable[Vehicle], config: StationConfig) -> Iterator
             "limit_kg": verdict.limit_kg,
             "excess_kg": verdict.excess_kg,
             "flags": " ".join(flag.name or "" for flag in vehicle.flags),
+            "dynamics_version": known[passage.lane].version,
+            "dynamics_sha256": known[passage.lane].dynamics.sha256,
             "first_sample": passage.clip.first_sample,
         }
 

@@ -23,9 +23,12 @@ from edge.evidence.identity import software_identity
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
 from edge.evidence.statement import other_draft
+from edge.frozen import known_dynamics
 from edge.health import Health, Level
 from edge.lanes import Lanes
-from edge.records import ClockReading, Draft, Gains, Measurement, PlateRead, Record
+from edge.lessons import Lessons
+from edge.opening import start_draft
+from edge.records import ClockReading, Gains, Measurement, PlateRead, Record, Vehicle
 from edge.rules.pack import RulePack
 from edge.sources.camera import CameraSource
 from edge.sources.digitiser import DigitiserSource
@@ -67,7 +70,9 @@ class Station:
         self.feed = Feed()
         self._pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
         self._software = software_identity()
+        known_dynamics(config)
         self._lanes = Lanes(config, self._health)
+        self._lessons = Lessons(config, self._health)
         self._recorder = Recorder(record_to, self._model) if record_to else None
         self._digitisers = {
             section.id: DigitiserSource(section, self._health, time.time_ns)
@@ -99,6 +104,7 @@ class Station:
         finally:
             if self._recorder:
                 self._recorder.close()
+            await self._lessons.save()
             await store.close()
 
     @property
@@ -121,13 +127,14 @@ class Station:
             gains=self._gains.__getitem__,
             on_sealed=self._tell_sealed,
         )
-        await store.append(self._start_draft())
+        await store.append(await start_draft(self._config, store, self._pack, self._software))
         view = self._view(store, signer)
         async with asyncio.TaskGroup() as tail:
             tasks = [
                 self._supervised(tail, "web", lambda: self._serve(view)),
                 self._supervised(tail, "uplink", self._uplink(store, signer).run),
                 tail.create_task(self._notify_systemd(), name="systemd"),
+                tail.create_task(self._lessons.run(), name="lessons"),
             ]
             async with asyncio.TaskGroup() as middle:
                 middle.create_task(clerk.run(), name="clerk")
@@ -170,7 +177,7 @@ class Station:
             for task in tasks:
                 task.cancel()
         for vehicle in self._lanes.finish(self._clock_of, time.monotonic_ns()):
-            clerk.hand(vehicle)
+            self._pass_on(vehicle, clerk)
 
     def _supervised(
         self, group: asyncio.TaskGroup, part: str, run: Callable[[], Coroutine[Any, Any, None]]
@@ -224,10 +231,14 @@ class Station:
     async def _release(self, clerk: Clerk) -> None:
         while True:
             for vehicle in self._lanes.release(time.monotonic_ns()):
-                clerk.hand(vehicle)
+                self._pass_on(vehicle, clerk)
             for doubt in self._lanes.doubts():
                 clerk.hand(doubt)
             await asyncio.sleep(RELEASE_PERIOD_S)
+
+    def _pass_on(self, vehicle: Vehicle, clerk: Clerk) -> None:
+        clerk.hand(vehicle)
+        self._lessons.take(vehicle.passage)
 
     async def _sweep_pictures(self) -> None:
         """The cameras' directories are letter boxes: what belongs to a record is in the store."""
@@ -289,28 +300,7 @@ class Station:
             "states": {part: s.level.value for part, s in snapshot.states.items()},
         }
 
-    def _start_draft(self) -> Draft:
-        return other_draft(
-            "start",
-            time_ns=time.time_ns(),
-            fields={
-                "boot_id": _boot_id(),
-                "software": self._software,
-                "configuration_sha256": self._config.sha256,
-                "pack": self._pack.id,
-                "pack_sha256": self._pack.sha256,
-            },
-        )
-
     async def _notify_systemd(self) -> None:
         notifier = SystemdNotifier()
         notifier.send("READY=1")
         await notifier.feed_watchdog()
-
-
-def _boot_id() -> str:
-    """The kernel's id of this boot: wall clocks of two boots do not compare."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""

@@ -36,6 +36,7 @@ def vehicle_draft(
     *,
     channels: Sequence[str],
     gains: Gains,
+    dynamics: Mapping[str, Any],
     config_sha256: str,
     software: Mapping[str, str],
     blobs: Sequence[Blob] = (),
@@ -50,6 +51,8 @@ def vehicle_draft(
         Names of the digitiser's channels, in the order of the clip's columns.
     gains : Gains
         What the passage was weighed with; its certificate is bound in.
+    dynamics : mapping
+        ``version`` and ``sha256`` of how axles swing on the lane, as the rows were fused with.
     config_sha256 : str
         Hash of the station file.
     software : mapping
@@ -80,6 +83,7 @@ def vehicle_draft(
         "plate": _plate(vehicle.join),
         "verdict": _verdict(verdict),
         "calibration": {"certificate": gains.certificate_id, "sha256": gains.certificate_sha256},
+        "dynamics": dict(dynamics),
         "configuration_sha256": config_sha256,
         "software": dict(software),
         "signal": _signal(passage, channels),

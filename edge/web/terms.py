@@ -119,6 +119,8 @@ PARTS: dict[str, Text] = {
     "floor": Text("引导台账", "Guidance"),
     "web": Text("网页", "Web page"),
     "calibration": Text("检定 {id}", "Calibration {id}"),
+    "rows": Text("车道 {id} 的传感器排", "Sensor rows of lane {id}"),
+    "lessons": Text("学习数据", "What was learned"),
     "disk": Text("磁盘", "Disk"),
 }
 
@@ -153,6 +155,10 @@ NEXT_STEPS: dict[str, Text] = {
     "calibration": Text(
         "仍可筛查，但不能作出判定。打电话给计量工程师，安排检定。",
         "Vehicles are still selected, but none is judged. Call the metrology engineer.",
+    ),
+    "lessons": Text(
+        "称重不受影响。当班期间告诉维护这一行。",
+        "Weighing is not affected. Tell maintenance this line during the shift.",
     ),
 }
 

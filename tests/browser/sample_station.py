@@ -18,6 +18,7 @@ from edge.config import StationConfig, load_station
 from edge.evidence.identity import software_identity
 from edge.evidence.note import NoteSigner
 from edge.evidence.statement import other_draft, vehicle_draft
+from edge.frozen import known_dynamics
 from edge.health import Health, Level
 from edge.records import (
     AxleGroup,
@@ -261,6 +262,7 @@ class SampleStation:
             judge(vehicle, self.view.pack),
             channels=["r1L", "r1R", "r2L", "r2R"],
             gains=Gains(np.ones(4), np.full(4, 0.005), 0.003, 9.79, "CAL-2026-0117", "ab" * 32),
+            dynamics=known_dynamics(self.view.config)[passage.lane].name,
             config_sha256=self.view.config.sha256,
             software=self.view.software,
             blobs=[*signal, *([picture] if picture else [])],

@@ -85,6 +85,7 @@ def statement(of: Vehicle, verdict: Verdict = VERDICT) -> Draft:
         verdict,
         channels=["1L", "1R", "2L", "2R"],
         gains=Gains(np.ones(4), np.ones(4), certificate_id="K1", certificate_sha256="ef" * 32),
+        dynamics={"version": 1, "sha256": "0d" * 32},
         config_sha256="01" * 32,
         software={"name": "steelyard", "version": "0", "sha256": "02" * 32},
         blobs=(Blob("signal", "audio/flac", "03" * 32, 99),),
