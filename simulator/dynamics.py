@@ -40,7 +40,7 @@ class Receptance:
     ----------
     own : complex array (w, f)
         Force of a wheel with the bodies held still, N/m.
-    lift : complex array (w, f)
+    lift : complex array (w, f_body)
         Force of a wheel on its body per metre of height, and of its tyre per metre of body.
     flexibility : complex array (f_body, m, m)
         Inverse of the bodies' dynamic stiffness, for the first ``f_body`` frequencies.
@@ -58,7 +58,7 @@ class Receptance:
         ``acceleration`` (f,) is that of the vehicle along the road: it pitches the bodies.
         """
         n = len(self.flexibility)
-        lift, reach = self.lift[:, :n], self.bodies.reach
+        lift, reach = self.lift, self.bodies.reach
         load = np.einsum("wi,wf->if", reach, lift * heights[:, :n])
         if acceleration is not None:
             load += np.outer(self.bodies.braking, acceleration[:n])
@@ -70,7 +70,7 @@ class Receptance:
     def matrix(self) -> Complexes:
         """The whole receptance (f_body, w, w): forces of all wheels for heights under all."""
         n = len(self.flexibility)
-        arm = self.lift[:, :n].T[:, :, None] * self.bodies.reach
+        arm = self.lift.T[:, :, None] * self.bodies.reach
         own = np.einsum("wf,wv->fwv", self.own[:, :n], np.eye(len(self.own)))
         return np.asarray(own - arm @ self.flexibility @ arm.transpose(0, 2, 1))
 
@@ -87,13 +87,13 @@ def receptance(ends: WheelEnds, bodies: Bodies, frequency_hz: Floats) -> Recepta
     t = ends.tyre_npm.reshape(-1, 1) + 1j * w * ends.tyre_damping_nspm.reshape(-1, 1)
     denominator = k + t - ends.unsprung_kg.reshape(-1, 1) * w**2
     n = int(np.searchsorted(frequency_hz, _BODY_BELOW_HZ))
-    carried = (k * (1 - k / denominator))[:, :n]
+    sunk = t / denominator
+    carried = k[:, :n] * (1 - k[:, :n] / denominator[:, :n])
     arms = np.einsum("wi,wj->wij", bodies.reach, bodies.reach)
-    stiffness = np.einsum("wf,wij->fij", carried, arms)
+    m = len(bodies.mass)
+    stiffness = (carried.T @ arms.reshape(-1, m * m)).reshape(-1, m, m)
     stiffness += bodies.frame - bodies.mass * (w[:n] ** 2)[:, None, None]
-    return Receptance(
-        t * (1 - t / denominator), t * k / denominator, np.linalg.inv(stiffness), bodies
-    )
+    return Receptance(t * (1 - sunk), sunk[:, :n] * k[:, :n], np.linalg.inv(stiffness), bodies)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
