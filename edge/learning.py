@@ -20,7 +20,7 @@ import numpy as np
 from edge.config import StationConfig
 from edge.core.fitting import fit
 from edge.core.learn import VEHICLES, Variogram
-from edge.core.modes import CENTRES_KMH, KINDS, PRIOR, SPEED_EDGES_KMH, Cell, Dynamics
+from edge.core.modes import CENTRES_KMH, KINDS, PRIOR, SPEED_EDGES_KMH, Dynamics
 from edge.errors import InputError, Text
 from edge.frozen import Basis, Frozen
 from edge.lessons import gathered
@@ -167,15 +167,10 @@ def _kind_lines(lesson: Lesson, kind: int) -> Iterable[str]:
             continue
         span = f"{low:.0f}-{high:.0f}" if np.isfinite(high) else f">{low:.0f}"
         before, after = (
-            f"{100 * _scatter(d.cells[number][kind], CENTRES_KMH[number]):.2f}"
+            f"{100 * d.cells[number][kind].scatter(CENTRES_KMH[number]):.2f}"
             for d in (PRIOR, lesson.dynamics)
         )
         yield _line(str(_KIND_NAMES[kind]), span, str(vehicles), before, after)
-
-
-def _scatter(cell: Cell, kmh: float) -> float:
-    """Standard deviation of one reading, part of the load, of an axle of reference load."""
-    return float(np.sqrt((cell.bounce + cell.hop) * kmh + cell.alone))
 
 
 def _line(kind: str, *cells: str) -> str:
