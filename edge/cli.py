@@ -405,44 +405,82 @@ def bench() -> None:
 @click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
 def bench_speed(*, seconds: float, json_file: Path | None) -> None:
     """Core samples per second against one pass of max() over the same memory."""
-    figures = _lazy("simulator.bench.speed", "run")(seconds=seconds)
-    for name, value in figures.items():
-        click.echo(f"{name:36} {value:16,.4g}")
-    if json_file is not None:
-        json_file.write_text(json.dumps(figures, indent=1) + "\n")
+    _tell_figures("speed", _lazy("simulator.bench.speed", "run")(seconds=seconds), json_file)
 
 
 @bench.command("live")
-@click.option("--seconds", type=click.FloatRange(min=70), default=600.0, show_default=True)
+@click.option("--seconds", type=click.FloatRange(min=10), default=600.0, show_default=True)
+@click.option(
+    "--block-ms",
+    type=click.FloatRange(5, 200),
+    default=100.0,
+    show_default=True,
+    help="Length of the blocks that the digitisers send.",
+)
+@click.option("--trace", is_flag=True, help="Follow every allocation instead; no other figures.")
 @click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
-def bench_live(*, seconds: float, json_file: Path | None) -> None:
-    """What four lanes of dense traffic cost in blocks of 100 ms: share of a core, step, memory."""
-    figures = _lazy("simulator.bench.live", "run")(seconds=seconds)
-    for name, value in figures.items():
-        click.echo(f"{name:36} {value:16,.4g}")
-    if json_file is not None:
-        json_file.write_text(json.dumps(figures, indent=1) + "\n")
+def bench_live(*, seconds: float, block_ms: float, trace: bool, json_file: Path | None) -> None:
+    """Four lanes of dense traffic over loopback sockets in real time: core, step, memory."""
+    run = _lazy("simulator.bench.live", "traced" if trace else "run")
+    with click.progressbar(length=1000, label="实时 / live", file=sys.stderr) as bar:
+        found = run(seconds, block_s=block_ms / 1e3, progress=_fraction(bar))
+    figures, lines = found if trace else (found, [])
+    _tell_figures("live", figures, json_file)
+    for line in lines:
+        click.echo(line)
+
+
+def _tell_figures(name: str, figures: dict[str, Any], json_file: Path | None) -> None:
+    """Figures for people, and for machines with machine and date beside."""
+    figures = {**figures, **_lazy("simulator.bench.machine", "stamp")(name)}
+    for key, value in figures.items():
+        shown = value if isinstance(value, str) else f"{value:16,.4g}"
+        click.echo(f"{key:36} {shown}")
+    _write_figures(figures, json_file)
+
+
+def _write_figures(figures: dict[str, Any], json_file: Path | None) -> None:
+    if json_file is None:
+        return
+    try:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise InputError(
+            f"写不了 {json_file}：{error.strerror}", f"cannot write {json_file}: {error.strerror}"
+        ) from error
 
 
 @bench.command("accuracy")
-@click.option("--vehicles", type=click.IntRange(min=5), default=100, help="In each cell.")
-@click.option(
-    "--hard-vehicles", type=click.IntRange(min=40), default=200, help="In each condition."
-)
-@click.option("--quick", is_flag=True, help="A few cells and conditions, for CI.")
+@click.option("--vehicles", type=click.IntRange(min=5), default=100, show_default=True)
+@click.option("--hard-vehicles", type=click.IntRange(min=40), default=1_000, show_default=True)
+@click.option("--free-vehicles", type=click.IntRange(min=250), default=20_000, show_default=True)
+@click.option("--limit-vehicles", type=click.IntRange(min=100), default=2_000, show_default=True)
+@click.option("--seed", type=click.IntRange(min=1), help="Other vehicles.")
+@click.option("--quick", is_flag=True, help="A few cells and conditions in less than a minute.")
 @click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
 @click.option("--plots", type=ANY_PATH, help="Write pictures (SVG) into this directory.")
 @click.option("--page", type=ANY_PATH, help="Write the tables between the marks of this page.")
+@click.option(
+    "--beside",
+    type=ANY_PATH,
+    multiple=True,
+    help="Figures of another bench (its --json), for the page.",
+)
 @click.option("--recording", type=ANY_PATH, help="Your own recording with truth.csv instead.")
 @click.option("--station", "station_file", type=ANY_PATH, help="Station file of that recording.")
 def bench_accuracy(
     *,
     vehicles: int,
     hard_vehicles: int,
+    free_vehicles: int,
+    limit_vehicles: int,
+    seed: int | None,
     quick: bool,
     json_file: Path | None,
     plots: Path | None,
     page: Path | None,
+    beside: tuple[Path, ...],
     recording: Path | None,
     station_file: Path | None,
 ) -> None:
@@ -450,16 +488,24 @@ def bench_accuracy(
     if recording is not None:
         _bench_recording(recording, station_file)
         return
-    run, report = _lazy("simulator.bench.accuracy", "run"), "simulator.bench.report"
+    accuracy, report = "simulator.bench.accuracy", "simulator.bench.report"
+    others = _lazy(report, "read_figures")(beside)
+    size = _lazy(accuracy, "QUICK")
+    if not quick:
+        size = _lazy(accuracy, "Size")(
+            vehicles=vehicles, hard=hard_vehicles, free=free_vehicles, limit=limit_vehicles
+        )
     with click.progressbar(length=1000, label="精度 / accuracy", file=sys.stderr) as bar:
-        done = run(vehicles, hard_vehicles, quick=quick, progress=_fraction(bar))
-    click.echo(_lazy(report, "markdown")(done))
+        done = _lazy(accuracy, "run")(
+            size, seed=seed or _lazy(accuracy, "SEED"), progress=_fraction(bar)
+        )
+    figures = {**others, **done.figures, **_lazy("simulator.bench.machine", "stamp")("accuracy")}
+    click.echo(_lazy(report, "markdown")(done, figures))
     if plots is not None:
         _lazy(report, "write_pictures")(done, plots)
     if page is not None:
-        _lazy(report, "write_page")(done, page)
-    if json_file is not None:
-        json_file.write_text(json.dumps(done.figures, indent=1) + "\n")
+        _lazy(report, "write_page")(done, figures, page)
+    _write_figures({k: v for k, v in figures.items() if k.startswith("accuracy.")}, json_file)
 
 
 def _bench_recording(recording: Path, station_file: Path | None) -> None:

@@ -25,7 +25,7 @@ from firmware_bridge.modbus_map import load_map
 from firmware_bridge.recording import Truth
 from simulator.cabinet import CabinetServer, cabinet_values
 from simulator.camera import PlateEvent, draw_picture, write_picture
-from simulator.firmware import DigitiserDevice
+from simulator.firmware import BLOCK_S, DigitiserDevice
 from simulator.lines import Line, PtyLine, TcpLine
 from simulator.scenario import load_scenario
 from simulator.world import World
@@ -87,6 +87,8 @@ class DeviceBench:
         Gets the truth of each vehicle as it leaves its array.
     until_s : float
         World time at which the devices fall silent.
+    block_s : float
+        Length of the blocks that digitisers send.
     """
 
     def __init__(
@@ -98,10 +100,11 @@ class DeviceBench:
         utc_ns: Callable[[], int] = time.time_ns,
         on_left: Callable[[Truth], None] = _keep_quiet,
         until_s: float = math.inf,
+        block_s: float = BLOCK_S,
     ) -> None:
         self._world, self._wanted = world, urls or {}
         self._mono_s, self._utc_ns, self._on_left = mono_s, utc_ns, on_left
-        self._until_s = until_s
+        self._until_s, self._block_s = until_s, block_s
         self._first_start_s: float | None = None
         self._begin_s: float | None = None
         self._told_s = 0.0
@@ -149,7 +152,9 @@ class DeviceBench:
     async def _open(self) -> None:
         station = self._world.station.model
         self._digitisers = [
-            DigitiserDevice(section, self._world, self._line(section.id, section.url))
+            DigitiserDevice(
+                section, self._world, self._line(section.id, section.url), self._block_s
+            )
             for section in station.digitiser
         ]
         self._cameras = [

@@ -16,7 +16,7 @@ from simulator.faults import spoil_frame
 from simulator.lines import Line
 from simulator.world import World
 
-_BLOCK_S = 0.02
+BLOCK_S = 0.02
 _SECOND_S = 1.0
 _EDGES_KEPT = 256
 _ABOVE_ROAD_K = 9.0
@@ -25,10 +25,13 @@ _SUPPLY_V = 24.1
 
 
 class DigitiserDevice:
-    """One digitiser on its line."""
+    """One digitiser on its line; it sends blocks of ``block_s``."""
 
-    def __init__(self, section: DigitiserSection, world: World, line: Line) -> None:
+    def __init__(
+        self, section: DigitiserSection, world: World, line: Line, block_s: float = BLOCK_S
+    ) -> None:
         self._id, self._world, self._line = section.device_id, world, line
+        self._block_s = block_s
         self._digitiser = world.digitiser(section.id)
         self._chance = seeds.stream(world.seed, "line", section.id)
         self._faults = [fault for fault in world.scenario.fault if fault.device == section.id]
@@ -87,7 +90,7 @@ class DigitiserDevice:
 
     def _stream(self, due: int) -> None:
         """Send the samples up to ``due`` in blocks, the edges of each before it."""
-        step = max(round(_BLOCK_S * self._digitiser.rate_hz), 1)
+        step = max(round(self._block_s * self._digitiser.rate_hz), 1)
         while self._next + step <= due:
             first, self._next = self._next, self._next + step
             self._send_edges(self._digitiser.edges(first, self._next))

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from calibration.classes import MASS_CLASSES, sigma_to_pass
-from edge.records import Floats
-from simulator.bench import adversarial
+from edge.core.modes import Dynamics
+from simulator.bench import adversarial, free_flow
 from simulator.bench.adversarial import Outcome
-from simulator.bench.cells import Cell, Sample, learn, measure
+from simulator.bench.cells import Cell, learn, measure
+from simulator.bench.figures import ANCHOR, Figures, figures_of
+from simulator.bench.free_flow import Counted
+from simulator.bench.jobs import Job, Progress, part, together
 from simulator.bench.limit import called_over
+from simulator.bench.rows import Row, row_of
 from simulator.conditions import CONDITIONS
+from simulator.layouts import best_spacing_m
 
-__all__ = ["CELLS", "QUICK", "Report", "Row", "row_of", "run"]
+__all__ = ["CELLS", "FULL", "QUICK", "SPACED", "Report", "Row", "Size", "row_of", "run"]
 
 ROADS = ("A", "B")
 STRIPS = tuple(f"strips_{rows}" for rows in (1, 2, 3, 4, 6, 8))
@@ -34,75 +33,50 @@ CELLS = tuple(
     for road in ROADS
     for speed_kmh in speeds
 )
-QUICK = tuple(
-    Cell(layout, "A", speed_kmh)
-    for layout, speed_kmh in (("strips_3", 40.0), ("strips_4", 79.0), ("plates_2", 10.0))
+DESIGN_M = round(best_spacing_m(4, 80.0), 2)
+SPACED = tuple(
+    Cell("strips_4", "A", 79.0, spacing_m)
+    for spacing_m in (0.5, 0.75, 1.0, 1.5, 2.0, DESIGN_M, 3.5, 4.0)
 )
+"""Four rows on road A at 79 km/h, at several distances."""
+
+_QUICK_CELLS = (Cell("strips_3", "A", 40.0), ANCHOR, Cell("plates_2", "A", 10.0))
 _QUICK_CONDITIONS = ("free_flow", "tailgate_1_5m", "wheel_beside")
-
-K95 = 1.96
-_RUNS = 30
-_SEEN_CYCLES = 0.6
-_BOUNCE_HZ = 3.0
-_PATCH_M, _PLATE_M = 0.25, 0.8
-_LEAST_VEHICLES = 20
+SEED = 11
+"""Rules and models were made while looking at other seeds."""
+_SEEDS_A_RUN = 1_000
 _LESSONS_A_SPEED = 12
-_LESSON_SHARE = 0.1
-
-Progress = Callable[[float], None]
+_FREE_A_JOB = 250
+_LIMIT_A_JOB = 100
+_FREE_COST, _HARD_COST, _ALONE_COST = 0.8, 1.8, 5.0
+_SLOW_KMH = 6.0
+"""Costs are in vehicles of a fast cell, 30 ms; at this speed one costs twice as much."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the accuracy table; errors in per cent of the true load.
+class Size:
+    """What is measured: cells with so many vehicles each, and so on."""
 
-    ``oracle``, ``alone`` and ``kind`` are the same readings under better weights: of one who knows
-    each vehicle's springs, for all its axles together or for each axle from its own readings, and
-    of one who knows the mean covariance of its type. ``bound`` and ``alone_bound`` are what the
-    first two scatter by in theory. Coverage is of intervals of ``1.96 u``.
-    """
+    cells: tuple[Cell, ...] = CELLS
+    spaced: tuple[Cell, ...] = SPACED
+    conditions: tuple[str, ...] = tuple(CONDITIONS)
+    vehicles: int = 100
+    anchor_times: int = 3
+    """The cell of a target of its own gets so many times more vehicles, as the spaced ones do."""
+    hard: int = 1_000
+    free: int = 20_000
+    limit: int = 2_000
+    learnt: bool = True
+    """Whether stations have learned before; otherwise they weigh with the prior."""
 
-    cell: Cell
-    vehicles: int
-    wrong_axles: int
-    flagged: int
-    axle_bias: float
-    axle_sd: float
-    axle_mean_sd: float
-    axle_kind_sd: float
-    axle_alone_sd: float
-    axle_oracle_sd: float
-    axle_bound: float
-    axle_alone_bound: float
-    gross_bias: float
-    gross_sd: float
-    gross_mean_sd: float
-    gross_bound: float
-    coverage: float
-    gross_coverage: float
-    mass_class: str
+    def vehicles_of(self, cell: Cell) -> int:
+        """Vehicles of one cell."""
+        special = cell.spacing_m is not None or cell == ANCHOR
+        return self.vehicles * (self.anchor_times if special else 1)
 
-    @property
-    def ratio(self) -> float:
-        """Scatter over the bound of each axle by itself, from the same readings where they are."""
-        alone = self.axle_alone_sd
-        return self.axle_sd / (alone if np.isfinite(alone) else self.axle_alone_bound)
 
-    @property
-    def joint_ratio(self) -> float:
-        """Scatter over the bound of all axles of a vehicle together."""
-        oracle = self.axle_oracle_sd
-        return self.axle_sd / (oracle if np.isfinite(oracle) else self.axle_bound)
-
-    @property
-    def kind_ratio(self) -> float:
-        """Scatter over that of the best weights without knowledge of the single vehicle."""
-        return self.axle_sd / self.axle_kind_sd
-
-    @property
-    def cycles(self) -> float:
-        """Bounce cycles of 3 Hz that one plate sees of an axle."""
-        return (_PLATE_M - _PATCH_M) / (self.cell.speed_kmh / 3.6) * _BOUNCE_HZ
+FULL = Size()
+QUICK = Size(_QUICK_CELLS, (), _QUICK_CONDITIONS, 40, 1, hard=40, free=250, limit=100, learnt=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,172 +85,94 @@ class Report:
 
     rows: tuple[Row, ...]
     outcomes: tuple[Outcome, ...]
-    figures: dict[str, float]
+    figures: Figures
+    spaced: tuple[Row, ...] = ()
 
 
-def run(
-    vehicles: int = 100,
-    hard_vehicles: int = 200,
-    *,
-    quick: bool = False,
-    seed: int = 1,
-    progress: Progress = lambda _: None,
-) -> Report:
-    """Measure all cells with ``vehicles`` each and all conditions with ``hard_vehicles`` each.
+def run(size: Size = FULL, *, seed: int = SEED, progress: Progress = lambda _: None) -> Report:
+    """Measure all that ``size`` names.
 
-    Worlds are spread over the machine's processors; the figures do not depend on how.
+    Worlds are spread over the machine's processors; the figures do not depend on how. Lessons,
+    cells, hard traffic, free flow and limits all drive on seeds of their own.
     """
-    cells, names = (QUICK, _QUICK_CONDITIONS) if quick else (CELLS, tuple(CONDITIONS))
-    worlds = -(-hard_vehicles // adversarial.VEHICLES_A_WORLD)
-    arrays = list(dict.fromkeys((cell.layout, cell.road) for cell in cells if not cell.single))
-    lessons: list[tuple[Any, ...]] = [
-        (learn, *array, _speeds(array[0]), _LESSONS_A_SPEED, seed) for array in arrays
-    ]
-    share = 0.0 if quick else _LESSON_SHARE
-    learnt = (
-        {}
-        if quick
-        else dict(zip(arrays, _together(lessons, _part(progress, 0, share)), strict=True))
-    )
-    jobs: list[tuple[Any, ...]] = [
-        (measure, cell, vehicles, seed, learnt.get((cell.layout, cell.road))) for cell in cells
-    ]
-    jobs += [(adversarial.outcomes, name, seed + k) for name in names for k in range(worlds)]
-    jobs += [(called_over, vehicles, seed + k) for k in range(1 if quick else 4)]
-    done = list(_together(jobs, _part(progress, share, 1.0)))
-    rows = tuple(row_of(c, s) for c, s in zip(cells, done, strict=False))
-    told = tuple(o for part in done[len(cells) : -(1 if quick else 4)] for o in part)
-    limits = done[-(1 if quick else 4) :]
-    return Report(rows, told, _figures(rows, told, limits))
+    cells = (*size.cells, *size.spaced)
+    lessons = _lessons(cells, seed) if size.learnt else {}
+    groups = {"cells": _cell_jobs(size, cells, seed, {}), **_other_jobs(size, seed)}
+    learning = _cost(lessons.values())
+    share = learning / (learning + sum(map(_cost, groups.values())))
+    lessons_learnt = together(list(lessons.values()), part(progress, 0.0, share))
+    learnt = dict(zip(lessons, lessons_learnt, strict=True))
+    groups["cells"] = _cell_jobs(size, cells, seed, learnt)
+    every = [job for group in groups.values() for job in group]
+    results = iter(together(every, part(progress, share, 1.0)))
+    done = {name: [next(results) for _ in group] for name, group in groups.items()}
+    rows = tuple(row_of(cell, sample) for cell, sample in zip(cells, done["cells"], strict=True))
+    told = tuple(outcome for world in done["hard"] for outcome in world)
+    over, judged = (sum(numbers) for numbers in zip(*done["limit"], strict=True))
+    own, spaced = rows[: len(size.cells)], rows[len(size.cells) :]
+    free = sum(done["free"], Counted())
+    figures = figures_of(own, spaced, told, free, (over, judged))
+    return Report(own, told, figures, spaced)
 
 
-def _speeds(layout: str) -> tuple[float, ...]:
-    return STRIP_KMH if layout in STRIPS else PLATE_KMH
+def _cost(jobs: Iterable[Job]) -> float:
+    return sum(job.cost for job in jobs)
 
 
-def _part(progress: Progress, begin: float, end: float) -> Progress:
-    return lambda done: progress(begin + done * (end - begin))
-
-
-def _together(jobs: Sequence[tuple[Any, ...]], progress: Progress) -> Iterator[Any]:
-    # One thread a process: the linear algebra's own threads would fight for the processors.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=fresh) as pool:
-        for number, result in enumerate(pool.map(_call, jobs), start=1):
-            progress(number / len(jobs))
-            yield result
-
-
-def _call(job: tuple[Any, ...]) -> Any:
-    return job[0](*job[1:])
-
-
-def row_of(cell: Cell, sample: Sample) -> Row:
-    """The line of a cell."""
-    true_kg, gross_kg = sample.true_kg, sample.gross_kg
-    error = sample.load_kg - true_kg
-    gross_error = sample.gross_of(error)
-    covered = np.abs(error) <= K95 * sample.u_kg
-    gross_covered = np.abs(gross_error) <= K95 * sample.u_gross_kg
-    gross_pct = 100 * gross_error / gross_kg
-    return Row(
-        cell,
-        sample.passed,
-        sample.wrong_axles,
-        sample.flagged,
-        axle_bias=_mean(100 * error / true_kg),
-        axle_sd=_sd_pct(sample.load_kg, true_kg),
-        axle_mean_sd=_sd_pct(sample.mean_kg, true_kg),
-        axle_kind_sd=_sd_pct(sample.kind_kg, true_kg),
-        axle_alone_sd=_sd_pct(sample.alone_kg, true_kg),
-        axle_oracle_sd=_sd_pct(sample.oracle_kg, true_kg),
-        axle_bound=_rms(100 * sample.u_bound_kg / true_kg),
-        axle_alone_bound=_rms(100 * sample.u_alone_kg / true_kg),
-        gross_bias=_mean(gross_pct),
-        gross_sd=_sd_pct(gross_kg + gross_error, gross_kg),
-        gross_mean_sd=_sd_pct(sample.gross_of(sample.mean_kg), gross_kg),
-        gross_bound=_rms(100 * sample.u_gross_bound_kg / gross_kg),
-        coverage=np.nan if cell.single else 100 * _mean(covered.astype(np.float64)),
-        gross_coverage=np.nan if cell.single else 100 * _mean(gross_covered.astype(np.float64)),
-        mass_class=_mass_class(gross_pct),
-    )
-
-
-def _mean(values: Floats) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
-
-
-def _rms(values: Floats) -> float:
-    return float(np.sqrt(_mean(values**2)))
-
-
-def _sd_pct(load_kg: Floats, true_kg: Floats) -> float:
-    return float(np.std(100 * (load_kg / true_kg - 1))) if len(true_kg) else float("nan")
-
-
-def _mass_class(error_pct: Floats) -> str:
-    """The tightest class whose initial verification by 30 runs such errors would pass."""
-    if len(error_pct) < _LEAST_VEHICLES:
-        return "?"
-    sd, bias = float(np.std(error_pct)), abs(_mean(error_pct))
-    fits = (
-        c.name
-        for c in MASS_CLASSES
-        if bias < c.initial_pct and sd <= sigma_to_pass(c.initial_pct - bias, _RUNS)
-    )
-    return next(fits, "-")
-
-
-def _figures(
-    rows: Sequence[Row], told: Sequence[Outcome], limits: Sequence[tuple[int, int]]
-) -> dict[str, float]:
-    """Flat figures for machines; those without a cell that tells them are left out."""
-    strips = [r for r in rows if not r.cell.plate and not r.cell.single]
-    many = [r for r in strips if int(r.cell.layout[-1]) >= 3]
-    plates = [r for r in rows if r.cell.plate]
-    seen = [r for r in plates if r.cycles >= _SEEN_CYCLES]
-    covering = [r for r in rows if not r.cell.single]
-    anchor = [r for r in rows if r.cell == Cell("strips_4", "A", 79.0)]
-    passed = sum(r.vehicles for r in rows)
-    cases = adversarial.table(told)
-    over, judged = (sum(part) for part in zip(*limits, strict=True))
-    figures = {
-        "vehicles": passed,
-        "axle_count_right_pct": 100 * (1 - sum(r.wrong_axles for r in rows) / passed),
-        "adversarial_vehicles": sum(c.vehicles for c in cases),
-        "adversarial_wrong_unflagged_max_pct": _most(c.wrong_pct for c in cases),
-        "adversarial_missed": sum(c.missed for c in cases),
-        "strip_sd_over_bound_max": _most(r.ratio for r in many),
-        "strip_sd_over_joint_bound_max": _most(r.joint_ratio for r in many),
-        "strip_sd_over_kind_max": _most(r.kind_ratio for r in many),
-        "strip_sd_over_mean_max": _most(r.axle_sd / r.axle_mean_sd for r in many),
-        "gain_over_mean_4rows_79kmh_pct": _most(
-            100 * (1 - r.axle_sd / r.axle_mean_sd) for r in anchor
-        ),
-        "bound_gain_over_mean_4rows_79kmh_pct": _most(
-            100 * (1 - r.axle_alone_sd / r.axle_mean_sd) for r in anchor
-        ),
-        "joint_bound_gain_over_mean_4rows_79kmh_pct": _most(
-            100 * (1 - r.axle_oracle_sd / r.axle_mean_sd) for r in anchor
-        ),
-        "plate_sd_over_bound_max": _most(r.ratio for r in seen),
-        "plate_sd_over_joint_bound_max": _most(r.joint_ratio for r in seen),
-        "plate_sd_over_mean_max": _most(r.axle_sd / r.axle_mean_sd for r in plates),
-        "coverage95_pct": _mean(np.array([r.coverage for r in covering])),
-        "coverage95_gross_pct": _mean(np.array([r.gross_coverage for r in covering])),
-        "coverage95_cell_min_pct": min((r.coverage for r in covering), default=np.nan),
-        "coverage95_cell_max_pct": _most(r.coverage for r in covering),
-        "at_limit_vehicles": judged,
-        "false_over_at_limit_pct": 100 * over / judged,
-    }
+def _lessons(cells: Sequence[Cell], seed: int) -> dict[Any, Job]:
+    """What to learn before, by array and road: from all speeds at which it is judged."""
     return {
-        f"accuracy.{name}": round(float(value), 4)
-        for name, value in figures.items()
-        if np.isfinite(value)
+        cell.array: Job(
+            learn,
+            (cell.layout, cell.road, _speeds(cell), _LESSONS_A_SPEED, seed, cell.spacing_m),
+            _LESSONS_A_SPEED * len(_speeds(cell)),
+        )
+        for cell in cells
+        if not cell.single
     }
 
 
-def _most(values: Iterable[float]) -> float:
-    return max(values, default=float("nan"))
+def _speeds(cell: Cell) -> tuple[float, ...]:
+    return PLATE_KMH if cell.plate else STRIP_KMH
+
+
+def _other_jobs(size: Size, seed: int) -> dict[str, list[Job]]:
+    """Hard conditions, free flow, and vehicles at the limit."""
+    a_world = adversarial.VEHICLES_A_WORLD
+    return {
+        "hard": [
+            Job(
+                adversarial.outcomes,
+                (name, _SEEDS_A_RUN * seed + world),
+                a_world * (_ALONE_COST if CONDITIONS[name].alone else _HARD_COST),
+            )
+            for name in size.conditions
+            for world in range(-(-size.hard // a_world))
+        ],
+        "free": [
+            Job(
+                free_flow.count_world,
+                (_FREE_A_JOB, 100 * _SEEDS_A_RUN * seed + world),
+                _FREE_COST * _FREE_A_JOB,
+            )
+            for world in range(-(-size.free // _FREE_A_JOB))
+        ],
+        "limit": [
+            Job(called_over, (_LIMIT_A_JOB, _SEEDS_A_RUN * seed + world), _LIMIT_A_JOB)
+            for world in range(-(-size.limit // _LIMIT_A_JOB))
+        ],
+    }
+
+
+def _cell_jobs(
+    size: Size, cells: Sequence[Cell], seed: int, learnt: Mapping[Any, Dynamics]
+) -> list[Job]:
+    return [
+        Job(
+            measure,
+            (cell, number, seed, learnt.get(cell.array)),
+            number * (1 + _SLOW_KMH / cell.speed_kmh),
+        )
+        for cell in cells
+        for number in [size.vehicles_of(cell)]
+    ]

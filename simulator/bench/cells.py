@@ -23,7 +23,7 @@ from edge.core.modes import Dynamics
 from edge.records import Flag, Floats, Indices, LaneLayout, Passage
 from simulator.bench.bound import Readings, fused, plate_readings, strip_readings
 from simulator.bench.drive import drive
-from simulator.layouts import LAYOUTS
+from simulator.layouts import LAYOUTS, best_spacing_m, strips
 from simulator.scenario import RoadSection, Scenario, TrafficSection
 from simulator.traffic import Passing, Plan, traffic_plans
 from simulator.world import World
@@ -42,11 +42,28 @@ _COUNTS = ("passed", "wrong_axles", "flagged")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A place in the table."""
+    """A place in the table; ``spacing_m`` moves the rows of strips from where they belong."""
 
     layout: str
     road: str
     speed_kmh: float
+    spacing_m: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Array, road, speed."""
+        apart = "" if self.spacing_m is None else f" {self.spacing_m:g} m"
+        return f"{self.layout}{apart} {self.road} {self.speed_kmh:g}"
+
+    @property
+    def array(self) -> tuple[str, str, float | None]:
+        """What a station learns for: rows, road, distance."""
+        return self.layout, self.road, self.spacing_m
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.layout.rpartition("_")[2])
 
     @property
     def single(self) -> bool:
@@ -60,6 +77,8 @@ class Cell:
 
     def station(self) -> StationConfig:
         """The station whose array is driven over."""
+        if self.spacing_m is not None:
+            return strips(self.rows, design_kmh=self.spacing_m / best_spacing_m(self.rows, 1.0))
         return LAYOUTS[_OF_ONE_ROW.get(self.layout, self.layout)]()
 
     def scenario(self) -> Scenario:
@@ -134,13 +153,17 @@ class _Weighed:
 
 
 def learn(
-    layout: str, road: str, speeds_kmh: Sequence[float], vehicles: int, seed: int
+    layout: str,
+    road: str,
+    speeds_kmh: Sequence[float],
+    vehicles: int,
+    seed: int,
+    spacing_m: float | None = None,
 ) -> Dynamics:
     """What a station learns from ``vehicles`` lorries at each of some speeds."""
-    lane = _lane(Cell(layout, road, speeds_kmh[0]).station())
-    seen = Variogram.empty(lane)
+    seen = Variogram.empty(_lane(Cell(layout, road, speeds_kmh[0], spacing_m).station()))
     for number, speed_kmh in enumerate(speeds_kmh):
-        cell = Cell(layout, road, speed_kmh)
+        cell = Cell(layout, road, speed_kmh, spacing_m)
         own_seed = _LEARNING_SEEDS + seed * 1_000 + number
         for _, passage in _paired(cell.station(), cell.scenario(), own_seed, vehicles, None):
             if passage is not None:

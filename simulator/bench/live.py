@@ -1,113 +1,236 @@
-"""What the core costs while the station runs: four lanes of dense traffic, block after block.
+"""What the core costs while the station runs: four lanes of dense traffic, over loopback sockets.
 
-Four digitisers of eight channels at 4 kHz give a block of 100 ms each in turn, as their lines do.
-The blocks come as fast as they are taken; the share of a core is the time that a whole stretch
-took over the time that it stands for.
+The station's own path from the socket to the passage: its reader threads, the stream's codec, the
+lanes and the core, in one process, in real time. The digitisers speak from another process.
+A step is what the lanes and the core did for 100 ms of all four lanes together.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
-import json
+import os
 import time
 import tracemalloc
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from edge.core.pipeline import Pipeline
-from edge.records import Floats, InputEdge, Int32s, SampleBlock
-from simulator.bench.speed import RATE_HZ, pipeline, signals
+from edge.health import Health
+from edge.lanes import Lanes
+from edge.records import Flag, Floats, SampleBlock
+from edge.sources.digitiser import DigitiserSource
+from edge.sources.ports import SourceItem
+from simulator.bench.sender import LANES, RATE_HZ, sending, station
 
-__all__ = ["run"]
+__all__ = ["BLOCK_S", "run", "traced"]
 
-_LANES = 4
-_BLOCK = 400
-_LOOP_S = 60.0
-"""Signals repeat after this; no vehicle is on the array then."""
+BLOCK_S = 0.1
+_BLOCK = round(BLOCK_S * RATE_HZ)
+_WATCH_S = 0.1
+_RELEASE_S = 0.02
+_WARM_S = 60.0
+_WARM_PART = 3.0
+_MIDDLE_S = 5.0
+_TAIL_S = 2.0
+_TOP = 8
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
-Loops = list[tuple[Int32s, list[InputEdge]]]
-Piece = tuple[SampleBlock, list[InputEdge]]
+Progress = Callable[[float], None]
 
 
-def run(seconds: float = 600.0, json_path: Path | None = None, seed: int = 1) -> dict[str, float]:
-    """Measure and, where a path is given, write the figures as JSON.
+@dataclass(slots=True)
+class _Seen:
+    """What was noted while the lanes ran; times in seconds."""
 
-    Memory is what Python holds after the first loop of the signals and at the end, both after a
-    collection, in a second run of its own: counting every allocation costs time.
+    warm_s: float
+    step_s: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    step_cpu_s: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    rss: list[tuple[float, int]] = field(default_factory=list)
+    window_s: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    vehicles: int = 0
+    clean: int = 0
+    held: list[tracemalloc.Snapshot] = field(default_factory=list)
+
+
+def run(
+    seconds: float = 600.0,
+    *,
+    block_s: float = BLOCK_S,
+    seed: int = 1,
+    progress: Progress = lambda _: None,
+) -> dict[str, float]:
+    """Weigh ``seconds`` of traffic in real time: share of a core, step time, memory.
+
+    ``live.rss_growth_mb`` is the growth of the resident set from the end of the warm-up (60 s, or
+    a third of a shorter run) to the end of the run, each the median of five seconds.
     """
-    loops = [signals(_LOOP_S, seed + lane) for lane in range(_LANES)]
-    step_ms, cpu_ms, found = _timed(seconds, loops)
+    seen, counters = _watched(seconds, block_s, seed, progress, trace=False)
+    whole = sorted(seen.step_s)[1:-1]
+    step_ms = 1e3 * np.array([seen.step_s[number] for number in whole])
+    step_cpu_ms = 1e3 * np.array([seen.step_cpu_s[number] for number in whole])
     figures = {
         "live.seconds": seconds,
-        "live.lanes": _LANES,
-        "live.vehicles_found": found,
-        "live.core_share_pct": round(float(cpu_ms.sum()) / seconds / 10, 2),
-        "live.step_ms_p50": round(float(np.percentile(step_ms, 50)), 3),
-        "live.step_ms_p99": round(float(np.percentile(step_ms, 99)), 3),
-        "live.step_cpu_ms_p99": round(float(np.percentile(cpu_ms, 99)), 3),
-        "live.step_ms_max": round(float(step_ms.max()), 2),
+        "live.lanes": LANES,
+        "live.block_ms": 1e3 * block_s,
+        "live.vehicles": seen.vehicles,
+        "live.vehicles_unflagged": seen.clean,
+        "live.lost_samples": _counted(counters, "lost_samples", "overflows", "before_hello"),
+        "live.core_share_pct": 100 * seen.cpu_s / seen.wall_s,
+        "live.step_ms_p50": float(np.percentile(step_ms, 50)),
+        "live.step_ms_p99": float(np.percentile(step_ms, 99)),
+        "live.step_ms_max": float(step_ms.max()),
+        "live.step_cpu_ms_p50": float(np.percentile(step_cpu_ms, 50)),
+        "live.step_cpu_ms_p99": float(np.percentile(step_cpu_ms, 99)),
+        "live.all_cpu_ms_p50": 1e3 * float(np.percentile(seen.window_s, 50)),
+        "live.all_cpu_ms_p99": 1e3 * float(np.percentile(seen.window_s, 99)),
+        **_memory(seen),
     }
-    growth = _growth_bytes(seconds, loops)
-    figures["live.memory_growth_bytes"] = growth
-    figures["live.rss_growth_mb"] = round(growth / 1e6, 3)
-    if json_path is not None:
-        json_path.write_text(json.dumps(figures, indent=2) + "\n")
-    return figures
+    return {name: round(float(value), 3) for name, value in figures.items()}
 
 
-def _timed(seconds: float, loops: Loops) -> tuple[Floats, Floats, int]:
-    """Milliseconds and processor milliseconds of each step of all lanes, vehicles found."""
-    lanes = [pipeline() for _ in range(_LANES)]
-    steps: list[float] = []
-    spent: list[float] = []
-    found = 0
-    for blocks in _blocks(seconds, loops):
-        begin, begin_cpu = time.perf_counter(), time.process_time()
-        found += _step(lanes, blocks)
-        spent.append(time.process_time() - begin_cpu)
-        steps.append(time.perf_counter() - begin)
-    return np.array(steps) * 1e3, np.array(spent) * 1e3, found
+def traced(
+    seconds: float = 600.0,
+    *,
+    block_s: float = BLOCK_S,
+    seed: int = 1,
+    progress: Progress = lambda _: None,
+) -> tuple[dict[str, float], list[str]]:
+    """Growth of what Python holds after the warm-up, in kB, and the lines that hold most more.
+
+    A run of its own: to follow every allocation costs too much time for the other figures.
+    """
+    seen, _ = _watched(seconds, block_s, seed, progress, trace=True)
+    first, last = seen.held
+    lines = last.compare_to(first, "lineno")
+    growth = sum(line.size_diff for line in lines)
+    grown = [f"{x.size_diff / 1e3:+10.1f} kB  {_place(x.traceback)}" for x in lines[:_TOP]]
+    return {"live.traced_growth_kb": round(growth / 1e3, 1)}, grown
 
 
-def _growth_bytes(seconds: float, loops: Loops) -> int:
-    lanes = [pipeline() for _ in range(_LANES)]
-    settled = 0
-    tracemalloc.start()
-    try:
-        for number, blocks in enumerate(_blocks(seconds, loops)):
-            _step(lanes, blocks)
-            if (number + 1) * _BLOCK == round(_LOOP_S * RATE_HZ):
-                settled = _held_bytes()
-        return _held_bytes() - settled
-    finally:
+def _place(where: tracemalloc.Traceback) -> str:
+    return f"{'/'.join(Path(where[0].filename).parts[-3:])}:{where[0].lineno}"
+
+
+def _counted(counters: dict[str, int], *names: str) -> int:
+    return sum(n for name, n in counters.items() if name.rpartition(".")[2] in names)
+
+
+def _memory(seen: _Seen) -> dict[str, float]:
+    """Resident set in MB: at start and end, what it grew by, and how fast it still does."""
+    at_s, rss_mb = (np.array(part, np.float64) for part in zip(*seen.rss, strict=True))
+    rss_mb /= 1e6
+    warm = at_s >= seen.warm_s
+    late = at_s >= (seen.warm_s + at_s[-1]) / 2
+    start_mb = _middle(at_s, rss_mb, seen.warm_s)
+    end_mb = _middle(at_s, rss_mb, float(at_s[-1]) - _MIDDLE_S)
+    return {
+        "live.rss_start_mb": start_mb,
+        "live.rss_end_mb": end_mb,
+        "live.rss_max_mb": float(rss_mb[warm].max()),
+        "live.rss_growth_mb": end_mb - start_mb,
+        "live.rss_slope_late_mb_per_h": 3_600 * _slope(at_s[late], rss_mb[late]),
+    }
+
+
+def _middle(at_s: Floats, rss_mb: Floats, from_s: float) -> float:
+    return float(np.median(rss_mb[(at_s >= from_s) & (at_s <= from_s + _MIDDLE_S)]))
+
+
+def _slope(x: Floats, y: Floats) -> float:
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _watched(
+    seconds: float, block_s: float, seed: int, progress: Progress, *, trace: bool
+) -> tuple[_Seen, dict[str, int]]:
+    seen = _Seen(min(_WARM_S, seconds / _WARM_PART))
+    health = Health(time.monotonic_ns)
+    with sending(seconds + _TAIL_S, block_s, seed) as urls:
+        asyncio.run(_station(seconds, urls, health, seen, progress, trace=trace))
+    return seen, dict(health.snapshot().counters)
+
+
+async def _station(
+    seconds: float,
+    urls: dict[str, str],
+    health: Health,
+    seen: _Seen,
+    progress: Progress,
+    *,
+    trace: bool,
+) -> None:
+    """Sources and lanes as the station joins them, until ``seconds`` have passed."""
+    config = station(urls)
+    lanes = Lanes(config, health)
+
+    async def listen(source: DigitiserSource) -> None:
+        def deliver(item: SourceItem) -> None:
+            begin_s, begin_cpu_s = time.perf_counter(), time.thread_time()
+            lanes.take(item, source.clock, time.monotonic_ns())
+            if isinstance(item, SampleBlock):
+                number = item.first_sample // _BLOCK
+                seen.step_s[number] += time.perf_counter() - begin_s
+                seen.step_cpu_s[number] += time.thread_time() - begin_cpu_s
+                seen.began.set()
+
+        await source.run(deliver)
+
+    async def release() -> None:
+        while True:
+            for vehicle in lanes.release(time.monotonic_ns()):
+                seen.vehicles += 1
+                seen.clean += not vehicle.flags & ~(Flag.UNCALIBRATED | Flag.CLOCK_UNSURE)
+            await asyncio.sleep(_RELEASE_S)
+
+    tasks = [
+        asyncio.create_task(listen(DigitiserSource(section, health, time.time_ns)))
+        for section in config.model.digitiser
+    ]
+    tasks.append(asyncio.create_task(release()))
+    watch = asyncio.create_task(_watch(seconds, seen, progress, trace=trace))
+    done, _ = await asyncio.wait({watch, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (watch, *tasks):
+        task.cancel()
+    await asyncio.gather(watch, *tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _watch(seconds: float, seen: _Seen, progress: Progress, *, trace: bool) -> None:
+    """Note memory and processor time every 100 ms from the first samples on."""
+    await seen.began.wait()
+    if trace:
+        tracemalloc.start()
+    begin_s, begin_cpu_s = time.monotonic(), time.process_time()
+    before_s = begin_cpu_s
+    now_s = 0.0
+    while now_s < seconds:
+        await asyncio.sleep(_WATCH_S - (time.monotonic() - begin_s) % _WATCH_S)
+        now_s, cpu_s = time.monotonic() - begin_s, time.process_time()
+        seen.window_s.append(cpu_s - before_s)
+        before_s = cpu_s
+        seen.rss.append((now_s, _rss_bytes()))
+        if trace and not seen.held and now_s >= seen.warm_s:
+            seen.held.append(_held())
+        progress(min(now_s / seconds, 1.0))
+    seen.wall_s, seen.cpu_s = now_s, time.process_time() - begin_cpu_s
+    if trace:
+        seen.held.append(_held())
         tracemalloc.stop()
 
 
-def _held_bytes() -> int:
+def _rss_bytes() -> int:
+    return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE_BYTES
+
+
+def _held() -> tracemalloc.Snapshot:
     gc.collect()
-    return tracemalloc.get_traced_memory()[0]
-
-
-def _step(lanes: list[Pipeline], blocks: list[Piece]) -> int:
-    pairs = zip(lanes, blocks, strict=True)
-    return sum(len(lane.step(block, edges)) for lane, (block, edges) in pairs)
-
-
-def _blocks(seconds: float, loops: Loops) -> Iterator[list[Piece]]:
-    """Blocks and edges of all lanes; the same signals again and again, copied as a line would."""
-    per_loop = len(loops[0][0])
-    for first in range(0, round(seconds * RATE_HZ), _BLOCK):
-        at = first % per_loop
-        now = []
-        for counts, edges in loops:
-            block = SampleBlock("bench", first, counts[at : at + _BLOCK].copy(), RATE_HZ)
-            due = [
-                replace(e, sample=e.sample - at + first)
-                for e in edges
-                if at <= e.sample < at + _BLOCK
-            ]
-            now.append((block, due))
-        yield now
+    hidden = (tracemalloc.Filter(False, tracemalloc.__file__),)
+    return tracemalloc.take_snapshot().filter_traces(hidden)

@@ -1,107 +1,64 @@
-"""What the accuracy bench found, for people: tables in Markdown, plots, a page of documentation."""
+"""What the benches found, for people: a page of documentation with tables and pictures."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edge.errors import InputError
-from simulator.bench import adversarial
+from simulator.bench import tables
 from simulator.bench.accuracy import Report, Row
+from simulator.bench.figures import Figures
 from simulator.bench.plots import Curve, plot
-from simulator.conditions import CONDITIONS
 
-__all__ = ["markdown", "pictures", "write_page", "write_pictures"]
+__all__ = ["markdown", "pictures", "read_figures", "write_page", "write_pictures"]
 
 BEGIN, END = "<!-- begin: written by steelyard bench accuracy -->", "<!-- end -->"
-_WORST = 12
 _ROAD_ZH = {"A": "A 级路面 / road A", "B": "B 级路面 / road B"}
 
 
-def markdown(report: Report) -> str:
-    """Both tables, the figures and the worst cases."""
-    parts = [_cells(report.rows), _conditions(report), _figures(report), _worst(report)]
+def markdown(report: Report, figures: Mapping[str, float | str]) -> str:
+    """All tables, the short ones first; ``figures`` are those of this bench and of others."""
+    parts = [
+        tables.targets(figures),
+        "\n".join(f"![](images/{name})" for name in pictures(report)),
+        tables.spacing(report.spaced),
+        tables.conditions(report.outcomes),
+        tables.worst(report.outcomes),
+        tables.measured("speed", "速度 / Speed", figures),
+        tables.measured("live", "实时 / Live", figures),
+        tables.cells(report.rows),
+        tables.figures(figures),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [head, ["---"] + ["---:"] * (len(head) - 1), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def read_figures(files: Iterable[Path]) -> Figures:
+    """Flat figures that other benches wrote.
 
-
-def _cells(rows: Sequence[Row]) -> str:
-    head = (
-        "阵列 / array, 路面 / road, km/h",
-        "n",
-        "轴 / axle: bias %",
-        "sd %",
-        "mean sd %",
-        "alone sd %",
-        "joint sd %",
-        "alone bound %",
-        "joint bound %",
-        "sd/alone",
-        "sd/joint",
-        "总重 / gross: bias %",
-        "sd %",
-        "mean sd %",
-        "bound %",
-        "95 %: axle",
-        "gross",
-        "R 134",
-    )
-    return "### 单元表 / Cells\n\n" + _table(head, (_cell_line(row) for row in rows))
-
-
-def _cell_line(row: Row) -> list[str]:
-    cell = row.cell
-    return [
-        f"{cell.layout} {cell.road} {cell.speed_kmh:g}",
-        str(row.vehicles - row.wrong_axles - row.flagged),
-        *map(_two, (row.axle_bias, row.axle_sd, row.axle_mean_sd)),
-        *map(_two, (row.axle_alone_sd, row.axle_oracle_sd, row.axle_alone_bound, row.axle_bound)),
-        *map(_two, (row.ratio, row.joint_ratio)),
-        *map(_two, (row.gross_bias, row.gross_sd, row.gross_mean_sd, row.gross_bound)),
-        _one(row.coverage),
-        _one(row.gross_coverage),
-        row.mass_class,
-    ]
-
-
-def _two(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else ""
-
-
-def _one(value: float) -> str:
-    return f"{value:.1f}" if math.isfinite(value) else ""
-
-
-def _conditions(report: Report) -> str:
-    head = ("工况 / condition", "n", "right", "flagged", "**wrong, unflagged**", "missed", "bold")
-    lines = (
-        [
-            f"{CONDITIONS[c.condition].zh} / {c.condition}",
-            *map(str, (c.vehicles, c.right, c.flagged, c.wrong, c.missed, c.bold)),
-        ]
-        for c in adversarial.table(report.outcomes)
-    )
-    return "### 难工况 / Hard conditions\n\n" + _table(head, lines)
-
-
-def _figures(report: Report) -> str:
-    lines = ([f"`{name}`", f"{value:g}"] for name, value in report.figures.items())
-    return "### 汇总 / Figures\n\n" + _table(("key", "value"), lines)
-
-
-def _worst(report: Report) -> str:
-    """Wrong and unflagged ones, so that they can be looked at: condition, seed, vehicle."""
-    wrong = [o for o in report.outcomes if o.kind == "wrong"]
-    if not wrong:
-        return ""
-    lines = (f"- {o.condition}, seed {o.seed}, vehicle {o.number}: {o.detail}" for o in wrong)
-    shown = "\n".join(line for _, line in zip(range(_WORST), lines, strict=False))
-    return f"### 出错且无标记 / Wrong and unflagged ({len(wrong)})\n\n{shown}"
+    Raises
+    ------
+    InputError
+        A file is not there, or holds no figures.
+    """
+    found: Figures = {}
+    for file in files:
+        try:
+            told = json.loads(file.read_bytes())
+        except OSError as error:
+            raise InputError(
+                f"读不了 {file}：{error.strerror}", f"cannot read {file}: {error.strerror}"
+            ) from error
+        except ValueError as error:
+            raise InputError(f"{file} 不是 JSON：{error}", f"{file} is no JSON: {error}") from error
+        if not isinstance(told, dict) or not all(
+            isinstance(v, int | float | str) for v in told.values()
+        ):
+            raise InputError(f"{file} 里不是一层的数字", f"{file} holds no flat figures")
+        found |= told
+    return found
 
 
 def pictures(report: Report) -> dict[str, str]:
@@ -114,6 +71,8 @@ def pictures(report: Report) -> dict[str, str]:
         for road in ("A", "B")
     }
     drawn = {name: _over_speed(rows) for name, rows in found.items() if len(rows) > 1}
+    if len(report.spaced) > 1:
+        drawn["accuracy-spacing.svg"] = _over_spacing(report.spaced)
     strips = [r for r in report.rows if not r.cell.plate and r.cell.speed_kmh == 79.0]
     if len(strips) > 1:
         drawn["accuracy-rows.svg"] = _over_rows(strips)
@@ -150,6 +109,19 @@ def _over_rows(rows: Sequence[Row]) -> str:
     return plot("79 km/h", "排数 / rows", "%", curves)
 
 
+def _over_spacing(rows: Sequence[Row]) -> str:
+    at_m = [r.cell.spacing_m or 0.0 for r in rows]
+    curves = [
+        Curve("各排平均 / plain mean", at_m, [r.axle_mean_sd for r in rows]),
+        Curve("Steelyard", at_m, [r.axle_sd for r in rows]),
+        Curve("单轴极限 / alone", at_m, [r.axle_alone_sd for r in rows], dashed=True),
+        Curve("同类极限 / kind", at_m, [r.axle_kind_sd for r in rows], dashed=True),
+        Curve("联合极限 / joint", at_m, [r.axle_oracle_sd for r in rows], dashed=True),
+    ]
+    title = "4 排，A 级路面，79 km/h：轴 sd / axle sd, 4 rows, road A"
+    return plot(title, "排距 / distance of the rows, m", "%", curves)
+
+
 def _coverage(rows: Sequence[Row]) -> str:
     curves = []
     for layout in dict.fromkeys(r.cell.layout for r in rows):
@@ -175,7 +147,7 @@ def write_pictures(report: Report, directory: Path) -> None:
         raise _unwritable(directory, error) from error
 
 
-def write_page(report: Report, page: Path) -> None:
+def write_page(report: Report, figures: Mapping[str, float | str], page: Path) -> None:
     """Put the tables between the marks of a page; the rest of it stays.
 
     Raises
@@ -191,7 +163,7 @@ def write_page(report: Report, page: Path) -> None:
                 f"{page} 里没有标记 {BEGIN} … {END}",
                 f"{page} has no marks {BEGIN} … {END}",
             )
-        page.write_text(f"{before}{BEGIN}\n\n{markdown(report)}\n{END}{after}", "utf-8")
+        page.write_text(f"{before}{BEGIN}\n\n{markdown(report, figures)}\n{END}{after}", "utf-8")
     except OSError as error:
         raise _unwritable(page, error) from error
 

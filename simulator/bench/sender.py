@@ -1,0 +1,91 @@
+"""The other end of the live bench: digitisers of a dense world, in a process of their own.
+
+They stream over loopback TCP in real time with the simulator's firmware, as hardware would; what
+they cost is none of the core's business and does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+from edge.config import StationConfig
+from edge.errors import LinkDown
+from simulator.children import die_with_parent
+from simulator.devices import DeviceBench
+from simulator.layouts import strips
+from simulator.scenario import ElectronicsSection, Scenario, TrafficSection
+from simulator.world import World
+
+__all__ = ["LANES", "RATE_HZ", "sending", "station"]
+
+LANES = 4
+RATE_HZ = 4_000.0
+_ROWS = 4
+_DENSE = TrafficSection(flow_per_h=4_000.0, gap_m=4.0, speed_kmh=(40.0, 80.0))
+"""More than the lane can take: everybody drives up to the smallest gap."""
+_START_S = 60.0
+_END_S = 5.0
+
+
+def station(urls: dict[str, str] | None = None) -> StationConfig:
+    """Four lanes of four strips, left and right; with the addresses of their digitisers."""
+    plain = strips(_ROWS, lanes=LANES)
+    digitisers = [
+        d.model_copy(update={"url": (urls or {}).get(d.id, "socket://127.0.0.1:0")})
+        for d in plain.model.digitiser
+    ]
+    model = plain.model.model_copy(update={"digitiser": digitisers, "camera": []})
+    return StationConfig(plain.path, plain.path.name.encode(), model)
+
+
+@contextmanager
+def sending(seconds: float, block_s: float, seed: int) -> Iterator[dict[str, str]]:
+    """Addresses of the digitisers, which begin when they are heard and speak for ``seconds``.
+
+    Raises
+    ------
+    LinkDown
+        The other process did not come up.
+    """
+    fresh = multiprocessing.get_context("spawn")
+    here, there = fresh.Pipe()
+    process = fresh.Process(
+        target=_play, args=(there, seconds, block_s, seed), name="sender", daemon=True
+    )
+    process.start()
+    there.close()
+    try:
+        yield _addresses(here)
+    finally:
+        process.terminate()
+        process.join(_END_S)
+        here.close()
+
+
+def _addresses(here: Connection) -> dict[str, str]:
+    try:
+        if here.poll(_START_S):
+            urls: dict[str, str] = here.recv()
+            return urls
+    except EOFError:
+        pass
+    raise LinkDown("模拟数采没有启动", "the simulated digitisers did not start")
+
+
+def _play(there: Connection, seconds: float, block_s: float, seed: int) -> None:
+    die_with_parent()
+    asyncio.run(_devices(there, seconds, block_s, seed))
+
+
+async def _devices(there: Connection, seconds: float, block_s: float, seed: int) -> None:
+    scenario = Scenario(
+        lane=(_DENSE,), electronics=ElectronicsSection(rate_hz=RATE_HZ), lead_in_s=1.0
+    )
+    world = World(station(), scenario, seed)
+    async with DeviceBench(world, until_s=seconds, block_s=block_s) as bench:
+        there.send(bench.urls)
+        await bench.wait(asyncio.Event())
