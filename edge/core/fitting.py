@@ -31,15 +31,20 @@ from edge.core.learn import (
     Variogram,
 )
 from edge.core.modes import (
+    BOUNCE_DAMPING,
     CENTRES_KMH,
+    HOP_DAMPING,
     KINDS,
     PRIOR,
+    STIFF_DAMPING,
+    STIFF_HZ,
     U_HOP_HZ,
+    U_STIFF_HZ,
     Cell,
     Dynamics,
     Kind,
-    correlation,
     lie_correlation,
+    oscillation,
 )
 from edge.records import Floats, LaneLayout
 
@@ -54,7 +59,7 @@ _MOST_WEIGHT = 6.0
 _MOST_ALIKE = 0.95
 
 _BOUNCE_HZ = (1.6, 1.9, 2.2, 2.6, 3.0, 3.5)
-_U_BOUNCE_HZ = (0.2, 0.35, 0.6, 0.9)
+_U_BOUNCE_HZ = (0.1, 0.3, 0.6)
 _HOP_HZ = (9.0, 11.0, 13.0)
 _U_LOG_BOUNCE, _U_LOG_FADE, _U_LOG_HOP = 0.25, 0.5, 0.15
 """How far a fleet's frequencies may be expected to be from the prior's."""
@@ -156,12 +161,16 @@ def _seen_m(lane: LaneLayout) -> Floats:
 
 
 def _design(evidence: _Evidence, kind: Kind) -> Floats:
-    """Half mean squares (n_pairs, 3) and sill (last line) for unit bounce, hop and alone."""
+    """Half mean squares (n_pairs, 4) and sill (last line) for unit variances of each part."""
     first, second = np.triu_indices(len(evidence.seen_s), 1)
     columns = []
-    for hz, u_hz in ((kind.bounce_hz, kind.u_bounce_hz), (kind.hop_hz, U_HOP_HZ)):
+    for hz, u_hz, damping in (
+        (kind.bounce_hz, kind.u_bounce_hz, BOUNCE_DAMPING),
+        (STIFF_HZ, U_STIFF_HZ, STIFF_DAMPING),
+        (kind.hop_hz, U_HOP_HZ, HOP_DAMPING),
+    ):
         part = np.sinc(hz * evidence.seen_s)
-        wave = correlation(evidence.lag_s, hz, u_hz)
+        wave = oscillation(evidence.lag_s, hz, u_hz, damping)
         half = (part[first] ** 2 + part[second] ** 2) / 2 - part[first] * part[second] * wave
         columns.append(np.append(half, np.mean(part**2)) * evidence.kmh)
     columns.append(np.append(1 - lie_correlation(evidence.lag_s * evidence.kmh / 3.6), 1.0))
@@ -169,19 +178,20 @@ def _design(evidence: _Evidence, kind: Kind) -> Floats:
 
 
 def _variances(cell: Cell) -> Floats:
-    return np.array([cell.bounce, cell.hop, cell.alone])
+    return np.array([cell.bounce, cell.stiff, cell.hop, cell.lie])
 
 
 def _solve(evidence: _Evidence, kind: Kind, cell: Cell) -> tuple[Floats, float]:
-    """Bounce, hop and alone, and how badly they fit (in variances of the half squares)."""
+    """Variances of the parts, and how badly they fit (in variances of the half squares)."""
     design, target = _design(evidence, kind), np.append(evidence.half, evidence.sill)
     expected = _variances(cell)
-    unit = float(np.array([evidence.kmh, evidence.kmh, 1.0]) @ expected)
+    grows = np.array([evidence.kmh, evidence.kmh, evidence.kmh, 1.0])
+    unit = float(grows @ expected)
     known = ~np.isnan(target)
     design, target = design[known], target[known]
     each = 1 / (unit * np.sqrt(len(target)))
     hold = np.sqrt(_STIFFNESS + _ENOUGH / evidence.vehicles / 10) / np.maximum(expected, 1e-9)
-    hold *= np.array([evidence.kmh, evidence.kmh, 1.0]) * expected / unit
+    hold *= grows * expected / unit
     system = np.concatenate([design * each, np.diag(hold)])
     right = np.concatenate([target * each, hold * expected])
     found, left = nnls(system, right)
@@ -214,7 +224,8 @@ def _road(seen: dict[int, _Evidence], kind: Kind, cells: list[Cell]) -> float:
 
 def _rougher(cell: Cell, road: float) -> Cell:
     same = cell.group_correlation, cell.axle_correlation, cell.weight
-    return Cell(cell.bounce * road, cell.hop * road, cell.alone * road, *same)
+    bounce, stiff, hop, lie = (_variances(cell) * road).tolist()
+    return Cell(bounce, stiff, hop, lie, *same)
 
 
 def _cell(evidence: _Evidence, kind: Kind, prior: Cell) -> Cell:
@@ -223,11 +234,12 @@ def _cell(evidence: _Evidence, kind: Kind, prior: Cell) -> Cell:
     group = prior.group_correlation + trust * (evidence.group_alike - prior.group_correlation)
     axle = prior.axle_correlation + trust * (evidence.axle_alike - prior.axle_correlation)
     axle = min(max(axle, 0.0), _MOST_ALIKE)
-    bounce, hop, alone = np.maximum(found, 1e-9).tolist()
+    bounce, stiff, hop, lie = np.maximum(found, 1e-9).tolist()
     return Cell(
         bounce,
+        stiff,
         hop,
-        alone,
+        lie,
         min(max(group, axle), _MOST_ALIKE),
         axle,
         prior.weight + trust * (_MOST_WEIGHT - prior.weight),

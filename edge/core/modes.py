@@ -1,9 +1,10 @@
-"""How the force of a moving axle swings about its static load: two modes, by kind and speed.
+"""How the force of a moving axle swings about its static load: damped modes, by kind and speed.
 
-The dynamic part is taken as a stationary process of a bounce (1.5 to 4 Hz) and a hop (8 to 15 Hz)
-whose frequencies differ from vehicle to vehicle. Its variance grows as the speed, as on a road
-whose slope is white noise (ISO 8608, w = 2), and a light axle swings more, for its load, than a
-laden one. The road is met in turn by all axles, so what one axle shows at a place the next shows
+The dynamic part is taken as a stationary process of three modes: the body on soft or laden springs
+(1.5 to 4 Hz), the body on springs that are stiff for what it carries (4 to 6 Hz), and the axle on
+its tyres (8 to 15 Hz). The slope of a road is white noise (ISO 8608, w = 2), so each is a damped
+oscillator driven by white noise, and its variance grows as the speed. Frequencies differ from
+vehicle to vehicle. A light axle swings more, for its load, than a laden one. The road is met in turn by all axles, so what one axle shows at a place the next shows
 again: dynamic errors of one vehicle go together, the more so the faster it is.
 
 What a station has learned of its own lane (``edge.core.learn``) is a :class:`Dynamics` as well:
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -32,10 +34,10 @@ __all__ = [
     "Dynamics",
     "Kind",
     "Swing",
-    "correlation",
     "kind_of",
     "lie_correlation",
     "load_scale",
+    "oscillation",
     "speed_bin",
 ]
 
@@ -52,14 +54,15 @@ KINDS = 4
 _LADEN_KG = 5_000.0
 """A vehicle whose axles carry more than this on average is laden."""
 
-U_HOP_HZ = 2.0
-_FADE_POWER = 1.5
-"""Between a single damped mode (1) and a spread of frequencies over the fleet (2)."""
+BOUNCE_DAMPING = 0.08
+STIFF_HZ, U_STIFF_HZ, STIFF_DAMPING = 4.7, 0.7, 0.12
+U_HOP_HZ, HOP_DAMPING = 1.0, 0.25
+"""Frequencies, their spread over vehicles, and parts of the critical damping."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Modes of one kind of vehicle: frequencies, and how fast their memory fades."""
+    """Modes of one kind of vehicle: frequencies, and how far its bounce spreads over the fleet."""
 
     bounce_hz: float
     u_bounce_hz: float
@@ -72,11 +75,11 @@ class Cell:
 
     Attributes
     ----------
-    bounce, hop : float
+    bounce, stiff, hop : float
         Variance over the square of the static load, per km/h, of an axle of ``REFERENCE_KG``.
-    alone : float
-        Variance that each place of the road has for itself, of the same axle: a wheel of a bogie
-        that stands on a rise of a millimetre carries more, at any speed.
+    lie : float
+        Variance by how the road lies, of the same axle: a wheel of a bogie that stands on a rise
+        of a millimetre carries more, at any speed.
     group_correlation, axle_correlation : float
         Correlation of the errors of two axles of one group, and of two groups of a vehicle.
     weight : float
@@ -87,12 +90,17 @@ class Cell:
     """
 
     bounce: float
+    stiff: float
     hop: float
-    alone: float
+    lie: float
     group_correlation: float
     axle_correlation: float
     weight: float
     row_bias: tuple[float, ...] = ()
+
+    def scatter(self, kmh: float) -> float:
+        """Standard deviation of one reading of an axle of ``REFERENCE_KG``, part of its load."""
+        return math.sqrt((self.bounce + self.stiff + self.hop) * kmh + self.lie)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +153,9 @@ class Swing:
     u_bounce_hz: Floats
     hop_hz: Floats
     bounce: Floats
+    stiff: Floats
     hop: Floats
-    alone: Floats
+    lie: Floats
     group_correlation: Floats
     axle_correlation: Floats
     weight: Floats
@@ -158,14 +167,14 @@ class Swing:
         table, bias = _table(dynamics, n_rows)
         cell = speed_bin(speed_mps) * KINDS + kind
         lines = table[cell].T.copy()
-        lines[3:5] *= 3.6 * speed_mps
+        lines[3:6] *= 3.6 * speed_mps
         return cls(*(*lines, bias[cell]))
 
 
 def _line(k: Kind, c: Cell) -> list[float]:
     modes = [k.bounce_hz, k.u_bounce_hz, k.hop_hz]
     alike = [c.group_correlation, c.axle_correlation]
-    return [*modes, c.bounce, c.hop, c.alone, *alike, c.weight]
+    return [*modes, c.bounce, c.stiff, c.hop, c.lie, *alike, c.weight]
 
 
 @lru_cache(maxsize=64)
@@ -195,55 +204,67 @@ def load_scale(load_kg: Floats) -> Floats:
     return np.asarray(part**-LOAD_EXPONENT)
 
 
-def correlation(lag_s: Floats, hz: Floats | float, u_hz: Floats | float) -> Floats:
-    """Correlation of a mode with itself after a time; positive definite for any set of times.
+def oscillation(lag_s: Floats, hz: Floats | float, u_hz: Floats | float, damping: float) -> Floats:
+    """Correlation of a damped mode with itself after a time; positive definite for any times.
 
-    A cosine times a stretched exponential of power 1.5, each of them positive definite (Bochner;
-    Schoenberg 1938), hence also their product.
+    The speed of an oscillator that white noise drives (Newland, Random Vibrations (1993), 7), the
+    mean over a normal spread of frequencies: both factors have spectra that are not negative.
     """
-    fade = 2 * np.pi * u_hz * np.abs(lag_s)
-    return np.asarray(np.cos(2 * np.pi * hz * lag_s) * np.exp(-fade * np.sqrt(fade)))
+    turn = 2 * np.pi * hz * np.abs(lag_s)
+    apart = np.pi * u_hz * lag_s
+    fade = np.exp(-damping * turn - 2 * apart * apart)
+    return np.asarray(fade * (np.cos(turn) - damping * np.sin(turn)))
 
 
-_LIE_REL = (0.004, 0.004, 0.012, 0.012)
-"""By kind. A millimetre under a spring of steel is 1 kN, 2 % of a laden wheel, where other axles
-can take what this one loses; two axles stand alike on any road."""
-
-
-_LIE_REACH_M = 1.1
+_LIE_WAVE_PER_M = 0.1
 
 
 def lie_correlation(distance_m: Floats) -> Floats:
-    """Correlation of what two places do to a wheel by how they lie: the reach of a bogie."""
-    part = np.abs(distance_m) / _LIE_REACH_M
-    return np.asarray(np.exp(-part * np.sqrt(part)))
+    """Correlation of what two places do to a wheel by how they lie.
+
+    A body on three axles or more feels how far one of them stands off the line of the others:
+    nothing of waves longer than itself, little of shorter ones than its bogies. The spectrum
+    ``n^2 / (n^2 + n_0^2)^3`` does the same, ``n_0`` being a wave of ten metres.
+    """
+    part = 2 * np.pi * _LIE_WAVE_PER_M * np.abs(distance_m)
+    return np.asarray(np.exp(-part) * (1 + part - part * part))
+
+
+_SHARES = ((0.12, 0.58, 0.30), (0.84, 0.04, 0.12), (0.15, 0.30, 0.55), (0.68, 0.05, 0.27))
+_LIE_REL = (0.001, 0.001, 0.0175, 0.0175)
+"""By kind: parts of bounce, stiff body and hop; and what a rise of the road does. A millimetre
+under a spring of steel is 1 kN, 2 % of a laden wheel, where other axles can take what this one
+loses; two axles stand alike on any road."""
+
+
+def _prior_cell(kind: int, kmh: float, sill: float) -> Cell:
+    bounce, stiff, hop = (part * sill for part in _SHARES[kind])
+    speedy = min(kmh / 80.0, 1.0)
+    alike = 0.3 + 0.6 * speedy, 0.25 + 0.45 * speedy
+    return Cell(bounce, stiff, hop, _LIE_REL[kind] ** 2, *alike, weight=3.0)
 
 
 def _prior() -> Dynamics:
     """What is known before a station has seen any traffic.
 
-    Laden quarter lorries on steel bounce at 1.9 Hz and on air at 1.3 Hz, light ones near 3 Hz;
-    on ISO class A they swing by 0.86 % (steel) and 0.48 % (air) times the root of the speed in
+    Laden quarter lorries on steel bounce at 1.9 Hz and on air at 1.3 Hz, and with the road's
+    slope for an input 85 % of their variance lies there; light ones move at 4 to 6 Hz, for the
+    springs of a lorry are made for its load. Rigid bodies on many axles bounce less and hop the
+    same. On ISO class A steel swings by 0.86 % and air by 0.48 % times the root of the speed in
     km/h, on class B by twice that (facts: metrology 6.1, 6.5). The prior stands between, and is
     worth little against what the rows themselves show.
     """
-    kinds = (Kind(3.0, 0.6, 11.0), Kind(2.0, 0.3, 11.0), Kind(2.8, 0.8, 11.0), Kind(2.0, 0.4, 11.0))
+    kinds = (
+        Kind(2.8, 0.6, 11.0),
+        Kind(2.0, 0.3, 11.0),
+        Kind(2.6, 0.6, 10.5),
+        Kind(2.0, 0.35, 11.0),
+    )
     sill = 0.008**2
     cells = tuple(
-        tuple(
-            Cell(
-                bounce=0.75 * sill,
-                hop=0.20 * sill,
-                alone=lie**2 + 0.05 * sill * kmh,
-                group_correlation=0.3 + 0.6 * min(kmh / 80.0, 1.0),
-                axle_correlation=0.25 + 0.45 * min(kmh / 80.0, 1.0),
-                weight=3.0,
-            )
-            for lie in _LIE_REL
-        )
-        for kmh in CENTRES_KMH
+        tuple(_prior_cell(kind, kmh, sill) for kind in range(KINDS)) for kmh in CENTRES_KMH
     )
-    return Dynamics(1, kinds, cells)
+    return Dynamics(2, kinds, cells)
 
 
 PRIOR = _prior()

@@ -11,7 +11,7 @@ import pytest
 
 from edge.core.fitting import fit
 from edge.core.learn import Variogram
-from edge.core.modes import KINDS, PRIOR, Dynamics, correlation, kind_of
+from edge.core.modes import KINDS, PRIOR, Dynamics, kind_of, lie_correlation, oscillation
 from edge.core.uncertainty import Fusion, Observations, fuse, sum_variance
 from edge.records import Flag, Floats, Indices, LaneLayout, Passage, Row
 
@@ -24,18 +24,33 @@ def lane(rows: int) -> LaneLayout:
     return LaneLayout("L1", tuple(strips))
 
 
+def fading(lag_s: Floats, hz: float, u_hz: float) -> Floats:
+    """A mode of a fleet that is none of the core's: its memory fades in another way."""
+    fade = 2 * np.pi * u_hz * np.abs(lag_s)
+    return np.asarray(np.cos(2 * np.pi * hz * lag_s) * np.exp(-(fade**1.5)))
+
+
 class Lorries:
     """Five-axle lorries whose axles swing as two damped modes, all axles partly together."""
 
-    def __init__(self, rows: int, mps: float, seed: int, *, sd: float = 0.05, hz: float = 2.0):
-        self.rows, self.mps = rows, mps
+    def __init__(
+        self,
+        rows: int,
+        mps: float,
+        seed: int,
+        *,
+        sd: float = 0.05,
+        hz: float = 2.0,
+        uneven: float = 0.0,
+    ):
+        self.rows, self.mps, self.uneven = rows, mps, uneven
         self.lane = lane(rows)
         self.load_kg = np.array([6_000.0, 10_000, 8_000, 8_000, 8_000])
         self.behind_m = np.array([0.0, 3.5, 9.5, 10.8, 12.1])
         self.group = np.array([0, 1, 2, 2, 2])
         self.time_s = (self.behind_m[:, None] + np.arange(rows) * SPACING_M) / mps
         lag_s = self.time_s[0][:, None] - self.time_s[0]
-        force = 0.8 * correlation(lag_s, hz, 0.4) + 0.2 * correlation(lag_s, 11.0, 2.0)
+        force = 0.8 * fading(lag_s, hz, 0.4) + 0.2 * fading(lag_s, 11.0, 2.0)
         alike = 0.5 + 0.5 * np.eye(5)
         self.covariance = sd**2 * np.kron(alike, force + 0.02 * np.eye(rows))
         self._root = np.linalg.cholesky(self.covariance)
@@ -44,6 +59,7 @@ class Lorries:
     def seen(self, n: int = 1, row_bias: Floats | float = 0.0) -> Observations:
         """Readings of ``n`` lorries, one after the other."""
         swing = self._chance.standard_normal((n, len(self._root))) @ self._root.T
+        swing *= np.exp(self.uneven * self._chance.standard_normal((n, 1)))
         rel = 1 + swing.reshape(n, 5, self.rows) + row_bias
         load_kg = (rel * self.load_kg[:, None]).reshape(-1, self.rows)
         return observations(load_kg, np.tile(self.time_s, (n, 1)))
@@ -160,12 +176,15 @@ def test_two_rows_that_differ_are_both_kept() -> None:
     assert not lorries.fused(lorries.seen(4, np.array([0.0, -0.6]))).left_out.any()
 
 
-@pytest.mark.parametrize("mps", [4.0, 18.0])
-def test_modes_are_positive_definite_for_any_times(mps: float) -> None:
+@pytest.mark.parametrize(
+    ("hz", "u_hz", "damping"), [(1.6, 0.1, 0.05), (4.7, 0.7, 0.2), (11, 2, 0.4)]
+)
+def test_modes_are_positive_definite_for_any_times(hz: float, u_hz: float, damping: float) -> None:
     times = np.sort(np.random.default_rng(8).uniform(0, 3, 40))
     lag = times[:, None] - times
-    for hz, u_hz in ((1.6, 0.2), (3.5, 0.9), (11.0, 2.0)):
-        assert np.linalg.eigvalsh(correlation(lag, hz, u_hz)).min() > -1e-9
+    assert np.linalg.eigvalsh(oscillation(lag, hz, u_hz, damping)).min() > -1e-9
+    assert np.linalg.eigvalsh(lie_correlation(10 * lag)).min() > -1e-9
+    assert oscillation(np.zeros(1), hz, u_hz, damping) == lie_correlation(np.zeros(1)) == 1.0
 
 
 def test_nothing_seen_is_nothing_learned() -> None:
@@ -215,7 +234,7 @@ def test_no_dynamics_in_a_wrong_file(text: str) -> None:
 
 @pytest.mark.parametrize(("rows", "sd"), [(2, 0.03), (3, 0.1), (4, 0.03), (4, 0.1), (8, 0.06)])
 def test_uncertainty_is_true_once_learned(rows: int, sd: float) -> None:
-    lorries = Lorries(rows, 18.0, 12, sd=sd)
+    lorries = Lorries(rows, 18.0, 12, sd=sd, uneven=0.35)
     dynamics = fit(learned(lorries.passages(150), rows))
     n = 400
     fusion = lorries.fused(lorries.seen(n), dynamics)
@@ -226,7 +245,7 @@ def test_uncertainty_is_true_once_learned(rows: int, sd: float) -> None:
     for part in (np.arange(5 * n), vehicle):
         u_kg = np.sqrt(sum_variance(fusion, nothing, group, part))
         inside = np.abs(np.bincount(part, error_kg)) < 1.96 * u_kg
-        assert 0.88 < inside.mean() < 0.995
+        assert 0.9 < inside.mean() < 0.995
 
 
 @pytest.mark.parametrize(("rows", "mps"), [(3, 18.0), (4, 9.0), (4, 22.0), (8, 22.0)])
@@ -289,8 +308,8 @@ def test_plateaus_of_a_fleet_are_not_read_worse_than_by_their_mean(mps: float) -
     time_s = (at_m[:, None] + np.array([0.0, 2.4])).ravel() / mps
     lag_s = time_s[:, None] - time_s
     # One whole bounce on the plate is the mean's best case; a fleet has all frequencies.
-    bounce = np.mean([correlation(lag_s, hz, 0.2) for hz in (1.4, 1.7, 2.0, 2.4, 3.0)], axis=0)
-    force = 0.9 * bounce + 0.1 * correlation(lag_s, 11.0, 2.0)
+    bounce = np.mean([fading(lag_s, hz, 0.2) for hz in (1.4, 1.7, 2.0, 2.4, 3.0)], axis=0)
+    force = 0.9 * bounce + 0.1 * fading(lag_s, 11.0, 2.0)
     n = np.ones((5, 2 * parts))
     seen = Observations(
         8_000 * n, time_s * n, flat_m / parts / mps * n, 3 * n, np.tile([0, 1], parts)
@@ -303,7 +322,7 @@ def test_a_plate_that_holds_a_bounce_beats_its_mean() -> None:
     flat_s = 0.3
     time_s = (np.arange(8) + 0.5) / 8 * flat_s
     lag_s = time_s[:, None] - time_s
-    force = correlation(lag_s, 2.2, 0.3)
+    force = fading(lag_s, 2.2, 0.3)
     n = np.ones((5, 8))
     seen = Observations(8_000 * n, time_s * n, flat_s / 8 * n, 3 * n, np.zeros(8, np.int64))
     weight = fuse(seen, np.full(5, 1.8), np.zeros(5, np.int64)).weight[2]
