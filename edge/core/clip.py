@@ -48,7 +48,7 @@ class Signals:
     first_block : int64 array (n_clips,)
     pairs : int64 array (n_samples of all clips and a part of nothing, n_rows)
         Left and right count of a row side by side, as one number that one look-up fetches.
-    before : int64 array (n_parts + 1, n_rows, 2)
+    before : int64 array (n_rows, n_parts + 1, 2)
         Sum of the counts of all parts of blocks before.
     highest, lowest : int32 arrays (n_blocks, n_rows, 2)
     ground : Ground
@@ -109,7 +109,7 @@ class Signals:
         laid = self.pairs.reshape(len(self.pairs) // _PART, _PART, -1)
         inside = np.arange(_PART) < (sample % _PART)[..., None]
         rest = _apart(np.where(inside, laid[part, :, row], 0))
-        sums = self.before[part, row] - self.before[origin, row]
+        sums = self.before[row, part] - self.before[row, origin]
         for side in (0, 1):
             sums[..., side] += rest[..., side].sum(axis=-1, dtype=np.int64)
         return np.asarray(sums)
@@ -163,11 +163,8 @@ def condition(
         raise ValueError(f"a clip of less than {block} samples")
     first = np.cumsum(blocks) - blocks
     counts = _laid_out(clips, blocks * block, channels, gains.newton_per_count[channels] < 0)
-    highest, lowest, sums = _summaries(counts[:-_PART], block)
-    total = np.add.reduce(sums.reshape(-1, parts, len(channels)), axis=1, dtype=np.int32)
-    before = np.zeros((len(sums) + 1, len(channels)), np.int64)
-    np.cumsum(sums, axis=0, out=before[1:])
-    whole = np.concatenate([_whole(clip, n, block) for clip, n in zip(clips, blocks, strict=True)])
+    highest, lowest, total, sums = _summaries(counts[:-_PART], block)
+    whole = _whole(clips, first, blocks, block)
     ground = find_ground(total, highest, lowest, block, floor[channels], whole, first)
     return Signals(
         rate_hz,
@@ -175,7 +172,7 @@ def condition(
         blocks * block,
         first,
         counts.view(np.int64),
-        before.reshape(len(before), -1, 2),
+        _before(sums.reshape(len(rows), 2, -1)),
         highest.reshape(len(highest), -1, 2),
         lowest.reshape(len(lowest), -1, 2),
         ground.by_row(),
@@ -193,17 +190,28 @@ def _laid_out(
     return counts
 
 
-def _summaries(counts: Int32s, block: int) -> tuple[Int32s, Int32s, Int32s]:
-    """Highest and lowest count of each block, and sums of its parts, (n_channels) wide each."""
+def _summaries(counts: Int32s, block: int) -> tuple[Int32s, Int32s, Int32s, Int32s]:
+    """Highest, lowest and sum of each block, and sums of its parts.
+
+    The former are (n_blocks, n_channels), the latter (n_channels, n_blocks, n_parts).
+    """
     n_blocks, n_channels, parts = len(counts) // block, counts.shape[1], block // _PART
-    highest, lowest = (np.empty((n_blocks, n_channels), np.int32) for _ in range(2))
-    sums = np.empty((n_blocks, parts, n_channels), np.int32)
+    highest, lowest, total = (np.empty((n_blocks, n_channels), np.int32) for _ in range(3))
+    sums = np.empty((n_channels, n_blocks, parts), np.int32)
     for slab, laid in side_by_side(counts, block):
         laid.max(axis=0, out=highest[slab].reshape(-1))
         laid.min(axis=0, out=lowest[slab].reshape(-1))
         of_parts = np.add.reduce(laid.reshape(parts, _PART, -1), axis=1, dtype=np.int32)
-        sums[slab] = of_parts.reshape(parts, -1, n_channels).transpose(1, 0, 2)
-    return highest, lowest, sums.reshape(-1, n_channels)
+        of_parts.sum(axis=0, dtype=np.int32, out=total[slab].reshape(-1))
+        sums[:, slab] = of_parts.reshape(parts, -1, n_channels).T
+    return highest, lowest, total, sums
+
+
+def _before(sums: Int32s) -> Indices:
+    """Sum of all parts before each, and of all: (n_rows, n_parts + 1, 2)."""
+    before = np.zeros((len(sums), sums.shape[2] + 1, 2), np.int64)
+    np.cumsum(sums, axis=2, dtype=np.int64, out=before[:, 1:].transpose(0, 2, 1))
+    return before
 
 
 def _chosen(counts: Int32s, channels: Indices) -> Int32s:
@@ -214,10 +222,15 @@ def _chosen(counts: Int32s, channels: Indices) -> Int32s:
     return counts[:, channels]
 
 
-def _whole(clip: RawClip, n_blocks: int, block: int) -> Bools:
-    """Blocks that no gap touches."""
-    whole = np.ones(n_blocks, np.bool_)
-    for sample, lost in clip.gaps:
-        first = sample - clip.first_sample
-        whole[max(first // block, 0) : max(-(-(first + lost) // block), 0)] = False
-    return whole if whole.any() else ~whole
+def _whole(clips: Sequence[RawClip], first: Indices, n_blocks: Indices, block: int) -> Bools:
+    """Blocks of all clips that no gap touches; all of a clip in which none is left."""
+    whole = np.ones(int(n_blocks.sum()), np.bool_)
+    for number, clip in enumerate(clips):
+        if clip.gaps:
+            own = whole[first[number] : first[number] + n_blocks[number]]
+            for sample, lost in clip.gaps:
+                begin = sample - clip.first_sample
+                own[max(begin // block, 0) : max(-(-(begin + lost) // block), 0)] = False
+            if not own.any():
+                own[:] = True
+    return whole

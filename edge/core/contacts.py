@@ -50,14 +50,16 @@ def find_contacts(signals: Signals) -> Contacts:
     # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
     low = np.floor(ground.base + release).astype(np.int32)
     high = np.floor(ground.base + HYSTERESIS * release).astype(np.int32)
-    block, row = np.nonzero((signals.highest > low).any(axis=2))
+    pressed = signals.highest > low
+    block, row = np.nonzero(pressed[:, :, 0] | pressed[:, :, 1])
     clip = of_clip[block]
     order = np.lexsort((block, row, clip))
     block, row, clip = block[order], row[order], clip[order]
-    over = surely = np.zeros((len(block), signals.block), np.bool_)
-    for side, counts in enumerate(signals.blocks(block, row)):
-        over = over | (counts > low[block, row, side][:, None])
-        surely = surely | (counts > high[block, row, side][:, None])
+    left, right = signals.blocks(block, row)
+    over, surely = (
+        (left > bound[:, :1]) | (right > bound[:, 1:])
+        for bound in (low[block, row], high[block, row])
+    )
     joined = (np.diff(block, prepend=-2) == 1) & (np.diff(row, prepend=-1) == 0)
     joined[1:] &= clip[1:] == clip[:-1]
     found = runs(over, surely, joined)

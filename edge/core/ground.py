@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,10 @@ __all__ = ["Ground", "find_ground"]
 _TERMS = 3
 _LOWEST = 8
 _LEAST_BLOCKS = 4
-_PULL = 1e-3
+_PULLS = 1e-3 * np.diag([0.0, 1.0, 1.0])
 """A faint pull of the bends towards zero keeps clips with few quiet blocks solvable."""
+
+_HANKEL = np.add.outer(np.arange(_TERMS), np.arange(_TERMS))
 
 
 class Ground(NamedTuple):
@@ -63,26 +66,30 @@ def find_ground(
     first : int64 array (n_clips,)
         First block of each clip.
     """
-    n_blocks = np.diff(np.append(first, len(total)))
+    n_blocks = np.diff(first, append=len(total))
     clip = np.repeat(np.arange(len(first)), n_blocks)
     # Channel after channel: a block's own numbers then lie beside those of the next.
     total, highest, lowest = (np.ascontiguousarray(x.T) for x in (total, highest, lowest))
-    u = (np.arange(len(clip)) - first[clip] + 0.5) * 2 / n_blocks[clip] - 1
-    powers = np.stack([np.ones_like(u), u, u * u, u * u * u, u * u * u * u])
+    into = np.arange(len(clip)) - np.repeat(first, n_blocks)
+    odd = (2 * into + 1 - np.repeat(n_blocks, n_blocks)).astype(np.float64)
     means, spread = total / block, highest - lowest
     usable = np.add.reduceat(whole, first, dtype=np.int64)
-    start = _ranked(total, whole, clip, first, np.minimum(_LOWEST, usable // 10)) / block
-    typical = _ranked(spread, whole, clip, first, usable // 4)
+    laid = _Laid(whole, clip * int(n_blocks.max()) + into, (len(first), int(n_blocks.max())))
+    lowest_total = laid.ranked(total, np.minimum(_LOWEST, usable // 10))
+    typical = laid.ranked(spread, usable // 4)
+    parabola = _Parabola(total - np.repeat(lowest_total, n_blocks, axis=1), odd, first, n_blocks)
     per_sigma = range_per_sigma(block)
     release = np.maximum(floor[:, None], NOISE_FACTOR * typical / per_sigma)
-    noise, level = release, np.zeros((_TERMS, *start.shape))
-    level[0] = start
-    base = start[:, clip]
+    noise, level = release, np.zeros((_TERMS, *typical.shape))
+    level[0] = start = lowest_total / block
+    base = np.repeat(start, n_blocks, axis=1)
     for _ in range(2):
-        bound = release[:, clip]
+        bound = np.repeat(release, n_blocks, axis=1)
         quiet = (highest - base <= bound) & (base - lowest <= 2 * bound) & whole
-        level, seen = _parabola(means, quiet, powers, level, clip, first, n_blocks)
-        base = _levels(level, clip, powers)
+        bends, seen = parabola.through(quiet, block)
+        bends[0] += start
+        level = np.where(seen >= _LEAST_BLOCKS, bends, level)
+        base = parabola.at_blocks(level)
         left = np.where(quiet, means - base, 0.0)
         seen = np.maximum(seen, 1)
         sigma = np.add.reduceat(spread * quiet, first, axis=1, dtype=np.float64) / seen / per_sigma
@@ -93,48 +100,84 @@ def find_ground(
     return Ground(level, *(np.ascontiguousarray(x.T) for x in (release, noise, base)))
 
 
-def _ranked(values: Int32s, whole: Bools, clip: Indices, first: Indices, rank: Indices) -> Floats:
-    """The value of a rank among each clip's usable blocks: (n_channels, n_clips)."""
-    into = np.arange(len(clip)) - first[clip]
-    shape = (len(values), len(first), int(into.max()) + 1)
-    laid = np.full(shape, np.iinfo(np.int32).max, np.int32)
-    laid[:, clip[whole], into[whole]] = values[:, whole]
-    laid.sort(axis=2)
-    return np.asarray(laid[:, np.arange(len(first)), rank], np.float64)
+class _Laid(NamedTuple):
+    """Where blocks come to lie when each clip has a line of its own."""
+
+    whole: Bools
+    place: Indices
+    shape: tuple[int, int]
+
+    def ranked(self, values: Int32s, rank: Indices) -> Int32s:
+        """The value of a rank among each clip's whole blocks: (n_channels, n_clips)."""
+        n_clips, width = self.shape
+        laid = np.full((len(values), n_clips * width), np.iinfo(np.int32).max, np.int32)
+        if self.whole.all():
+            laid[:, self.place] = values
+        else:
+            laid[:, self.place[self.whole]] = values[:, self.whole]
+        lines = laid.reshape(len(values), n_clips, width)
+        lines.sort(axis=2)
+        return lines[:, np.arange(n_clips), rank]
 
 
-def _levels(level: Floats, clip: Indices, powers: Floats) -> Floats:
-    """Baseline at the blocks' middles: (n_channels, n_blocks)."""
-    flat, slope, bend = (coefficient[:, clip] for coefficient in level)
-    return np.asarray(flat + slope * powers[1] + bend * powers[2])
+class _Parabola:
+    """Least squares through the quiet blocks of each clip's channels.
 
+    Sums are taken over whole numbers, of counts and of half steps from the clip's middle: they are
+    exact for all but clips of minutes, whatever the order of summing, hence the plain products of
+    matrices. Each clip has its own.
 
-def _parabola(
-    means: Floats,
-    quiet: Bools,
-    powers: Floats,
-    before: Floats,
-    clip: Indices,
-    first: Indices,
-    n_blocks: Indices,
-) -> tuple[Floats, Floats]:
-    """Least squares through the quiet blocks; a channel with too few keeps what it had.
-
-    Returns
-    -------
-    level : float array (3, n_channels, n_clips)
-    seen : float array (n_channels, n_clips)
-        How many blocks were quiet.
+    Parameters
+    ----------
+    counts : int32 array (n_channels, n_blocks)
+        Sums of blocks, above one of the lowest of the clip.
+    odd : float array (n_blocks,)
+        Half steps from the clip's middle.
+    first, n_blocks : int64 arrays (n_clips,)
     """
-    held = np.where(quiet, means - before[0][:, clip], 0.0)
-    left = np.add.reduceat(quiet * powers[:, None], first, axis=2)
-    right = np.add.reduceat(held * powers[:_TERMS, None], first, axis=2)
-    terms = np.add.outer(np.arange(_TERMS), np.arange(_TERMS))
-    normal = left[terms].transpose(2, 3, 0, 1)
-    normal = normal + np.diag([0.0, 1.0, 1.0]) * (_PULL * n_blocks[:, None, None])
-    enough = left[0] >= _LEAST_BLOCKS
-    normal[~enough] = np.eye(_TERMS)
-    solved = np.linalg.solve(normal, right.transpose(1, 2, 0)[..., None])[..., 0]
-    solved = np.ascontiguousarray(solved.transpose(2, 0, 1))
-    solved[0] += before[0]
-    return np.where(enough, solved, before), left[0]
+
+    def __init__(self, counts: Int32s, odd: Floats, first: Indices, n_blocks: Indices) -> None:
+        self._counts = counts
+        self._n_blocks = n_blocks
+        squares = odd * odd
+        powers = [np.ones_like(odd), odd, squares, squares * odd, squares * squares]
+        self._powers = np.stack(powers, axis=1)
+        bounds = [*first.tolist(), len(odd)]
+        self._slices = [slice(a, b) for a, b in pairwise(bounds)]
+        self._u = odd / np.repeat(n_blocks, n_blocks)
+
+    def through(self, quiet: Bools, block: int) -> tuple[Floats, Floats]:
+        """Coefficients of ``1, u, u**2``, in counts a sample, and how many blocks were quiet.
+
+        Returns
+        -------
+        level : float array (3, n_channels, n_clips)
+        seen : float array (n_channels, n_clips)
+        """
+        n_clips, n_channels = len(self._slices), len(quiet)
+        left = np.empty((n_clips, n_channels, 5))
+        right = np.empty((n_clips, n_channels, _TERMS))
+        weight, held = quiet.astype(np.float64), np.where(quiet, self._counts, 0.0)
+        for clip, own in enumerate(self._slices):
+            np.matmul(weight[:, own], self._powers[own], out=left[clip])
+            np.matmul(held[:, own], self._powers[own, :_TERMS], out=right[clip])
+        step = 1.0 / self._n_blocks[:, None, None].astype(np.float64)
+        square = step * step
+        scale = np.concatenate(
+            [np.ones_like(step), step, square, square * step, square * square], axis=2
+        )
+        left *= scale
+        right *= scale[:, :, :_TERMS] / block
+        normal = left[:, :, _HANKEL]
+        normal = normal + _PULLS * self._n_blocks[:, None, None, None]
+        enough = left[:, :, 0] >= _LEAST_BLOCKS
+        normal[~enough] = np.eye(_TERMS)
+        solved = np.linalg.solve(normal, right[..., None])[..., 0]
+        return np.ascontiguousarray(solved.transpose(2, 1, 0)), np.ascontiguousarray(
+            left[:, :, 0].T
+        )
+
+    def at_blocks(self, level: Floats) -> Floats:
+        """Baseline at the blocks' middles: (n_channels, n_blocks)."""
+        flat, slope, bend = np.repeat(level, self._n_blocks, axis=2)
+        return np.asarray(flat + self._u * (slope + self._u * bend))

@@ -51,7 +51,7 @@ def in_rows(touches: Sequence[Touch], n_rows: int) -> list[list[Touch]]:
     """Touches of each row, in their order."""
     by_row: list[list[Touch]] = [[] for _ in range(n_rows)]
     for touch in touches:
-        by_row[touch.row].append(touch)
+        by_row[touch[1]].append(touch)
     return by_row
 
 
@@ -64,36 +64,35 @@ def plain_axles(
     """
     if len(rows) < 2 or not by_row[0] or any(len(own) != len(by_row[0]) for own in by_row):
         return None
-    centre_s = [[(t.enter_sample + t.leave_sample) / 2 / rate_hz for t in own] for own in by_row]
-    slowness = [
-        (late_s - early_s) / (after.position_m - before.position_m)
-        for (before, early), (after, late) in pairwise(zip(rows, centre_s, strict=True))
-        for early_s, late_s in zip(early, late, strict=True)
-    ]
+    centre_s = [[(t[2] + t[3]) / 2 / rate_hz for t in own] for own in by_row]
+    way_m = [row.position_m - rows[0].position_m for row in rows]
+    slowness = []
+    for (before, early), (after, late) in pairwise(zip(rows, centre_s, strict=True)):
+        step = after.position_m - before.position_m
+        slowness += [(b - a) / step for a, b in zip(early, late, strict=True)]
     backward = slowness[0] < 0
     if backward:
         slowness = [-s for s in slowness]
     if not is_even(min(slowness), max(slowness), _rough_mps(by_row, rows, rate_hz), trust(rows)):
         return None
-    way_m = [row.position_m - rows[0].position_m for row in rows]
+    first, last = (-1, 0) if backward else (0, -1)
     axles = []
     for own, own_s in zip(zip(*by_row, strict=True), zip(*centre_s, strict=True), strict=True):
         speed = way_m[-1] / (own_s[-1] - own_s[0])
-        at_0_s = sum(t - x / speed for t, x in zip(own_s, way_m, strict=True)) / len(rows)
-        first, last = (own[-1], own[0]) if backward else (own[0], own[-1])
-        axles.append(Axle(at_0_s, speed, first.enter_sample, last.leave_sample, own))
+        at_0_s = sum([t - x / speed for t, x in zip(own_s, way_m, strict=True)]) / len(rows)
+        axles.append(Axle(at_0_s, speed, own[first][2], own[last][3], own))
     return axles
 
 
 def _rough_mps(by_row: Sequence[Sequence[Touch]], rows: Sequence[Row], rate_hz: float) -> float:
     """Median of the speeds from touches' lengths, on plates where there are any."""
     plates = any(row.kind == "plate" for row in rows)
-    speeds = sorted(
-        (row.width_m + TYPICAL_CONTACT_M) * rate_hz / max(t.leave_sample - t.enter_sample, 1)
-        for row, own in zip(rows, by_row, strict=True)
-        if not plates or row.kind == "plate"
-        for t in own
-    )
+    speeds = []
+    for row, own in zip(rows, by_row, strict=True):
+        if not plates or row.kind == "plate":
+            reach = (row.width_m + TYPICAL_CONTACT_M) * rate_hz
+            speeds += [reach / (t[3] - t[2] or 1) for t in own]
+    speeds.sort()
     return speeds[len(speeds) // 2]
 
 

@@ -71,7 +71,7 @@ def passages(weighed: Weighed, cuts: Sequence[Cut], lane: LaneLayout) -> Iterato
     lane : LaneLayout
     """
     bounds = [*weighed.first.tolist(), len(weighed.load_kg)]
-    sides = np.ascontiguousarray(weighed.side_kg.T)
+    axles = _axles(weighed)
     groups = _groups(weighed)
     numbers = zip(
         weighed.first_wheel_sample.tolist(),
@@ -96,7 +96,7 @@ def passages(weighed: Weighed, cuts: Sequence[Cut], lane: LaneLayout) -> Iterato
             speed_mps=speed,
             u_speed_mps=u_speed,
             speed_change=change,
-            axles=_axles(weighed, sides, bounds[i], bounds[i + 1]),
+            axles=_part(axles, bounds[i], bounds[i + 1]),
             groups=own,
             configuration="+".join(str(g.count) for g in own),
             gross_kg=gross,
@@ -106,18 +106,36 @@ def passages(weighed: Weighed, cuts: Sequence[Cut], lane: LaneLayout) -> Iterato
         )
 
 
-def _axles(weighed: Weighed, sides: Floats, a: int, b: int) -> AxleTable:
+def _axles(weighed: Weighed) -> AxleTable:
+    """The axles of all vehicles in one table: what is cut from it can't be written either."""
+    left_kg, right_kg = np.ascontiguousarray(weighed.side_kg.T)
     return AxleTable(
-        load_kg=read_only(weighed.load_kg[a:b]),
-        u_load_kg=read_only(weighed.u_load_kg[a:b]),
-        left_kg=read_only(sides[0, a:b]),
-        right_kg=read_only(sides[1, a:b]),
-        spacing_m=read_only(weighed.spacing_m[a : b - 1]),
-        u_spacing_m=read_only(weighed.u_spacing_m[a : b - 1]),
-        row_load_kg=read_only(weighed.row_load_kg[a:b]),
-        row_sample=read_only(weighed.row_sample[a:b]),
-        wheel_kg=read_only(weighed.wheel_kg[a:b]),
-        flags=read_only(weighed.axle_flags[a:b]),
+        load_kg=read_only(weighed.load_kg),
+        u_load_kg=read_only(weighed.u_load_kg),
+        left_kg=read_only(left_kg),
+        right_kg=read_only(right_kg),
+        spacing_m=read_only(weighed.spacing_m),
+        u_spacing_m=read_only(weighed.u_spacing_m),
+        row_load_kg=read_only(weighed.row_load_kg),
+        row_sample=read_only(weighed.row_sample),
+        wheel_kg=read_only(weighed.wheel_kg),
+        flags=read_only(weighed.axle_flags),
+    )
+
+
+def _part(table: AxleTable, a: int, b: int) -> AxleTable:
+    """The axles of one vehicle."""
+    return AxleTable(
+        table.load_kg[a:b],
+        table.u_load_kg[a:b],
+        table.left_kg[a:b],
+        table.right_kg[a:b],
+        table.spacing_m[a : b - 1],
+        table.u_spacing_m[a : b - 1],
+        table.row_load_kg[a:b],
+        table.row_sample[a:b],
+        table.wheel_kg[a:b],
+        table.flags[a:b],
     )
 
 

@@ -38,7 +38,7 @@ _LONGEST_GAP_S = 2.0
 
 _MEMORY_S = 0.5
 
-_BATCH_COUNTS = 1 << 22
+_BATCH_COUNTS = 1 << 23
 """Counts of the clips that are weighed together."""
 
 

@@ -6,9 +6,10 @@ a vehicle. Each decision falls at a sample that the data alone fix, never at the
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import chain, pairwise
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ _DOUBTFUL_SPACING_M = 9.0
 
 _CAUTION = 0.7
 """The speed from a touch's length may be too high by this: tyres are not alike."""
+
+_SPEEDS = 5
+"""So many of the latest touches tell the present speed, by their median."""
 
 _CRAWL_MPS = 2.0
 _CRAWL_WAIT_S = 60.0
@@ -70,7 +74,7 @@ class LaneTracker:
         self._begin_sample = begin_sample
         self._rate_hz = rate_hz
         self._position_m = [row.position_m for row in lane.rows]
-        self._reach_m = [row.width_m + TYPICAL_CONTACT_M for row in lane.rows]
+        self._reach = [(row.width_m + TYPICAL_CONTACT_M) * rate_hz for row in lane.rows]
         self._way_m = [
             max(MAX_SPACING_M - (x - self._position_m[0]), self._position_m[-1] - x + 1.0)
             for x in self._position_m
@@ -97,15 +101,15 @@ class LaneTracker:
     ) -> list[Window]:
         """Vehicles that closed before ``until_sample``; all touches and edges lie before it."""
         windows: list[Window] = []
-        # Of one sample the edges come first: sorting keeps the order of equals.
-        events: list[InputEdge | Touch] = [*edges, *touches]
-        for event in sorted(events, key=attrgetter("sample")):
-            if event.sample > self._quiet_until:
-                windows += self._due(event.sample)
-            if isinstance(event, Touch):
-                windows += self._touch(event)
-            else:
-                self._edge(event)
+        done = 0
+        for edge in sorted(edges, key=attrgetter("sample")):
+            # Of one sample the edge comes first.
+            ahead = bisect_left(touches, edge.sample, done, key=itemgetter(0))
+            windows += self._roll(touches[done:ahead])
+            windows += self._due(edge.sample)
+            self._edge(edge)
+            done = ahead
+        windows += self._roll(touches[done:])
         return windows + self._due(until_sample)
 
     def close(self, at_sample: int) -> list[Window]:
@@ -124,23 +128,30 @@ class LaneTracker:
             self._renew_trust()
             self._quiet_until = -np.inf
 
-    def _touch(self, touch: Touch) -> list[Window]:
-        if touch.leave_sample < 0:
-            over = touch.sample > self._clear_sample and self._touches and not self._on
-            windows = self._pause(touch.sample) if over else []
-            self._on[touch.row] = touch.enter_sample
-            return windows
-        _, row, enter_sample, leave_sample = touch
-        self._on.pop(row, None)
-        self._touches.append(touch)
-        self._count[row] += 1
-        length = max(leave_sample - enter_sample, 1)
-        self._speeds = [*self._speeds[-4:], self._reach_m[row] * self._rate_hz / length]
-        self._speed_mps = sorted(self._speeds)[len(self._speeds) // 2]
-        clear_sample = leave_sample + self._samples(self._way_m[row])
-        if clear_sample > self._clear_sample:
-            self._clear_sample = clear_sample
-        return []
+    def _roll(self, touches: Sequence[Touch]) -> list[Window]:
+        """Touches between two edges; the only work that is done for every one."""
+        windows: list[Window] = []
+        for touch in touches:
+            sample, row, enter_sample, leave_sample = touch
+            if sample > self._quiet_until:
+                windows += self._due(sample)
+            if leave_sample < 0:
+                if sample > self._clear_sample and self._touches and not self._on:
+                    windows += self._pause(sample)
+                self._on[row] = enter_sample
+                continue
+            self._on.pop(row, None)
+            self._touches.append(touch)
+            self._count[row] += 1
+            speeds = self._speeds
+            speeds.append(self._reach[row] / (leave_sample - enter_sample or 1))
+            if len(speeds) > _SPEEDS:
+                del speeds[0]
+            self._speed_mps = sorted(speeds)[len(speeds) // 2]
+            clear_sample = leave_sample + self._samples(self._way_m[row])
+            if clear_sample > self._clear_sample:
+                self._clear_sample = clear_sample
+        return windows
 
     def _pause(self, sample: int) -> list[Window]:
         """A wheel comes after a gap too long for one vehicle, yet the beam never was free.
