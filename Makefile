@@ -39,10 +39,13 @@ format: $(STAMP)
 pictures: $(STAMP)
 	@$(BIN)/python -m tests.browser.screenshot docs/images
 
+# Half an hour on a quiet machine: speed, ten minutes live, accuracy; writes docs/accuracy.md.
+FIGURES := docs/figures
 bench: $(STAMP)
-	@$(BIN)/steelyard bench speed
-	@$(BIN)/steelyard bench live
-	@$(BIN)/steelyard bench accuracy --plots docs/images --page docs/accuracy.md $(ARGS)
+	@$(BIN)/steelyard bench speed --json $(FIGURES)/speed.json
+	@$(BIN)/steelyard bench live --json $(FIGURES)/live.json
+	@$(BIN)/steelyard bench accuracy --json $(FIGURES)/accuracy.json --plots docs/images \
+	    --page docs/accuracy.md --beside $(FIGURES)/speed.json --beside $(FIGURES)/live.json $(ARGS)
 
 lock: $(STAMP)
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

@@ -33,10 +33,9 @@ CELLS = tuple(
     for road in ROADS
     for speed_kmh in speeds
 )
-DESIGN_M = round(best_spacing_m(4, 80.0), 2)
 SPACED = tuple(
     Cell("strips_4", "A", 79.0, spacing_m)
-    for spacing_m in (0.5, 0.75, 1.0, 1.5, 2.0, DESIGN_M, 3.5, 4.0)
+    for spacing_m in (0.5, 0.75, 1.0, 1.5, 2.0, round(best_spacing_m(4, 80.0), 2), 3.5, 4.0)
 )
 """Four rows on road A at 79 km/h, at several distances."""
 

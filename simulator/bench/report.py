@@ -13,26 +13,44 @@ from simulator.bench.accuracy import Report, Row
 from simulator.bench.figures import Figures
 from simulator.bench.plots import Curve, plot
 
-__all__ = ["markdown", "pictures", "read_figures", "write_page", "write_pictures"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "markdown",
+    "parts_of",
+    "pictures",
+    "read_figures",
+    "write_page",
+    "write_pictures",
+]
 
-BEGIN, END = "<!-- begin: written by steelyard bench accuracy -->", "<!-- end -->"
+BEGIN = "<!-- begin: {}, written by steelyard bench accuracy -->"
+END = "<!-- end -->"
+_PICTURES = "images"
 _ROAD_ZH = {"A": "A 级路面 / road A", "B": "B 级路面 / road B"}
 
 
 def markdown(report: Report, figures: Mapping[str, float | str]) -> str:
-    """All tables, the short ones first; ``figures`` are those of this bench and of others."""
-    parts = [
-        tables.targets(figures),
-        "\n".join(f"![](images/{name})" for name in pictures(report)),
-        tables.spacing(report.spaced),
+    """All tables; ``figures`` are those of this bench and of others."""
+    return "\n\n".join(parts_of(report, figures).values()) + "\n"
+
+
+def parts_of(report: Report, figures: Mapping[str, float | str]) -> dict[str, str]:
+    """The parts of the page by name: what everybody reads, and what one looks up."""
+    drawn = "\n".join(f"![]({_PICTURES}/{name})" for name in pictures(report))
+    summary = (tables.targets(figures), drawn, tables.spacing(report.spaced))
+    details = (
         tables.conditions(report.outcomes),
         tables.worst(report.outcomes),
         tables.measured("speed", "速度 / Speed", figures),
         tables.measured("live", "实时 / Live", figures),
         tables.cells(report.rows),
-        tables.figures(figures),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        tables.measured("accuracy", "汇总 / Figures", figures),
+    )
+    return {
+        "summary": "\n\n".join(part for part in summary if part),
+        "details": "\n\n".join(part for part in details if part),
+    }
 
 
 def read_figures(files: Iterable[Path]) -> Figures:
@@ -148,24 +166,30 @@ def write_pictures(report: Report, directory: Path) -> None:
 
 
 def write_page(report: Report, figures: Mapping[str, float | str], page: Path) -> None:
-    """Put the tables between the marks of a page; the rest of it stays.
+    """Put the parts between the marks of a page; the rest of it stays.
 
     Raises
     ------
     InputError
-        The page can't be read or written, or it has no marks.
+        The page can't be read or written, or it lacks marks.
     """
     try:
-        before, mark, rest = page.read_text("utf-8").partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not mark or not end:
-            raise InputError(
-                f"{page} 里没有标记 {BEGIN} … {END}",
-                f"{page} has no marks {BEGIN} … {END}",
-            )
-        page.write_text(f"{before}{BEGIN}\n\n{markdown(report, figures)}\n{END}{after}", "utf-8")
+        text = page.read_text("utf-8")
+        for name, part in parts_of(report, figures).items():
+            text = _replaced(text, BEGIN.format(name), part, page)
+        page.write_text(text, "utf-8")
     except OSError as error:
         raise _unwritable(page, error) from error
+
+
+def _replaced(text: str, begin: str, part: str, page: Path) -> str:
+    before, mark, rest = text.partition(begin)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise InputError(
+            f"{page} 里没有标记 {begin} … {END}", f"{page} has no marks {begin} … {END}"
+        )
+    return f"{before}{begin}\n\n{part}\n\n{END}{after}"
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

@@ -186,5 +186,9 @@ def _reached(target: Target, figures: Mapping[str, float | str]) -> str:
     parts = [" ".join(parts) + target.unit]
     parts += [f"`{cell}`"] if cell else []
     if target.tail is not None and target.tail[0] in figures:
-        parts.append(f"{float(figures[target.tail[0]]):.6g} {target.tail[1]}")
+        parts.append(f"{_plain(float(figures[target.tail[0]]))} {target.tail[1]}")
     return "; ".join(parts)
+
+
+def _plain(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
