@@ -106,7 +106,7 @@ TEXTS: dict[str, Text] = {
     "proof.id": Text("记录标识", "Record id"),
     "proof.certificate": Text("检定证书", "Calibration certificate"),
     "proof.certificate.none": Text("无（使用标称灵敏度）", "none (nominal sensitivity)"),
-    "proof.dynamics": Text("动态参数", "Dynamics of the lane"),
+    "proof.dynamics": Text("动态参数", "Dynamics"),
     "proof.software": Text("软件", "Software"),
     "proof.configuration": Text("站点文件", "Station file"),
     "proof.clock": Text("时间误差不超过", "Time is good to"),

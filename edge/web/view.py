@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from edge.config import LaneSection, StationConfig
 from edge.errors import ConfigError
+from edge.frozen import Known, known_dynamics
 from edge.health import Health
 from edge.rules.pack import RulePack
 from edge.store.store import Store
@@ -46,6 +47,11 @@ class StationView:
     def lane(self, lane_id: str) -> LaneSection | None:
         """A lane of the station file; None for a lane that an older file named."""
         return next((lane for lane in self.config.model.lane if lane.id == lane_id), None)
+
+    @property
+    def dynamics(self) -> dict[str, Known]:
+        """What each lane weighs with."""
+        return known_dynamics(self.config)
 
     def local(self, time_us: int) -> datetime:
         """A time of a record on the station's wall clock, exact to the microsecond."""
