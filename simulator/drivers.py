@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge.records import LaneLayout
+from simulator.kinds import Span
 from simulator.motion import Shift, Stop
-from simulator.traffic import Plan
+from simulator.traffic import APPROACH_M, Plan
 
 LANE_M = 3.5
 """Lanes of a condition lie side by side, this far apart."""
+_BRAKE_MPS2 = 5.0
+"""What the service brakes of lorries must reach (GB 12676, UN R13)."""
+_ENGINE_MPS2 = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,23 @@ def backs_off(
 
 
 def changes_speed(low: float, high: float) -> Driver:
-    """A driver whose speed changes evenly by a part between two bounds, from first to last."""
+    """A driver whose speed changes evenly by a part between two bounds, from first to last.
+
+    Brakes and engines set a limit to it: who is fast cannot change by as much on the same way.
+    """
 
     def driver(
         plan: Plan, lane: LaneLayout, neighbour: Neighbour, chance: np.random.Generator
     ) -> Plan:
-        return replace(plan, change_rel=float(chance.uniform(low, high)))
+        way_m = 2 * APPROACH_M + lane.rows[-1].position_m + plan.vehicle.length_m
+        least, most = _change_within(plan.speed_mps, way_m)
+        return replace(plan, change_rel=float(np.clip(chance.uniform(low, high), least, most)))
 
     return driver
+
+
+def _change_within(speed_mps: float, way_m: float) -> Span:
+    """Bounds of an even change, part of the mean speed, with ``a = v^2 c / ((1 + c / 2) way)``."""
+    square = speed_mps**2
+    most = _ENGINE_MPS2 * way_m / max(square - _ENGINE_MPS2 * way_m / 2, 1e-9)
+    return -_BRAKE_MPS2 * way_m / (square + _BRAKE_MPS2 * way_m / 2), most

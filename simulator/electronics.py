@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.records import ADC_FULL_SCALE, Floats, Int32s, read_only
+from simulator.measured import measured_table
 from simulator.noise import TableNoise, file_table, pink_table
 from simulator.scenario import ElectronicsSection, WeatherSection
 from simulator.seeds import stream
@@ -52,6 +53,9 @@ class Electronics:
         tables = []
         if section.pink_n:
             tables.append(TableNoise(pink_table(), channels, section.pink_n, chance))
+        if section.measured:
+            table = measured_table(section.measured, section.rate_hz)
+            tables.append(TableNoise(table, channels, section.measured_n, chance))
         if section.noise_file:
             table = file_table(Path(section.noise_file), section.rate_hz)
             tables.append(TableNoise(table, channels, section.noise_file_n, chance))

@@ -57,7 +57,7 @@ def pink_table() -> Table:
     phase = chance.uniform(0, 2 * np.pi, n)
     spectrum = np.zeros(n + 1, np.complex128)
     spectrum[1:] = np.exp(1j * phase) / np.sqrt(np.arange(1, n + 1))
-    return _unit(np.fft.irfft(spectrum))
+    return unit(np.fft.irfft(spectrum))
 
 
 @lru_cache(maxsize=4)
@@ -73,13 +73,9 @@ def file_table(path: Path, rate_hz: float) -> Table:
         Not readable, or no such rows.
     """
     try:
-        rows = [line.split(b",") for line in _content(path).splitlines()[1:] if line.strip()]
-        values = np.array([float(row[1]) for row in rows])
-        ends = np.array([_first_and_last(rows)], "datetime64[ms]").astype(np.int64)
-        file_hz = (len(values) - 1) / (float(np.ptp(ends)) / 1e3)
-        high = butter(4, _RESIDUAL_HZ, "highpass", fs=file_hz, output="sos")
-        residual = sosfiltfilt(high, values)
-        return _unit(np.asarray(resample(residual, round(len(values) * rate_hz / file_hz))))
+        values, file_hz = read_noise(path)
+        resampled = resample(residual(values, file_hz), round(len(values) * rate_hz / file_hz))
+        return unit(np.asarray(resampled))
     except (OSError, ValueError, IndexError, ZeroDivisionError, zipfile.BadZipFile) as error:
         raise InputError(
             f"噪声文件 {path} 不可用：{error}",
@@ -87,6 +83,20 @@ def file_table(path: Path, rate_hz: float) -> Table:
             next_zh="给出一个 CSV 文件（第一列时间，第二列数值），可以放在 zip 里",
             next_en="give a CSV file (first column a time, second a value), in a zip if you like",
         ) from error
+
+
+def read_noise(path: Path, column: int = 1) -> tuple[Floats, float]:
+    """Values of a column of a file as of ``file_table``, and their rate in hertz."""
+    rows = [line.split(b",") for line in _content(path).splitlines()[1:] if line.strip()]
+    ends = np.array([_first_and_last(rows)], "datetime64[ms]").astype(np.int64)
+    values = np.array([float(row[column]) for row in rows])
+    return values, (len(rows) - 1) * 1e3 / float(np.ptp(ends))
+
+
+def residual(values: Floats, rate_hz: float) -> Floats:
+    """What varies faster than a load would."""
+    high = butter(4, _RESIDUAL_HZ, "highpass", fs=rate_hz, output="sos")
+    return np.asarray(sosfiltfilt(high, values))
 
 
 def _first_and_last(rows: Sequence[Sequence[bytes]]) -> list[str]:
@@ -101,7 +111,8 @@ def _content(path: Path) -> bytes:
         return archive.read(archive.namelist()[0])
 
 
-def _unit(noise: Floats) -> Table:
+def unit(noise: Floats) -> Table:
+    """Noise about zero, with a variance of one."""
     spread = noise.std()
     if not spread > 0:
         raise ValueError("no noise in it")

@@ -88,6 +88,10 @@ class ElectronicsSection(_Section):
     """White noise."""
     pink_n: float = Field(ge=0, default=0.0)
     """Noise with a PSD of 1/f."""
+    measured: Literal["", "force-1", "force-2", "strain"] = ""
+    """Noise with the spectrum of a real sensor, as ``simulator.measured`` keeps it."""
+    measured_n: float = Field(ge=0, default=15.0)
+    """Standard deviation of it."""
     noise_file: str = ""
     """A recording of a real sensor at rest, CSV or CSV in a zip: its residual is added."""
     noise_file_n: float = Field(ge=0, default=15.0)

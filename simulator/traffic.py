@@ -16,7 +16,7 @@ from simulator.motion import Motion, Shift, Stop, drive
 from simulator.scenario import TrafficSection
 from simulator.seeds import stream
 
-_APPROACH_M = 30.0
+APPROACH_M = 30.0
 """Vehicles come into being this far before the first device and vanish as far behind the last."""
 _REFERENCE_GAP_S = 4.0
 _AFTER_BACKING_S = 3.0
@@ -120,12 +120,12 @@ class LaneTraffic:
 def place(plan: Plan, lane: LaneLayout, zone: Zone, ahead: Passing | None, gap_m: float) -> Passing:
     """Let a vehicle drive through the zone as early as it wants and the one ahead allows."""
     zone_m = zone.devices_m
-    from_m = zone_m[0] - _APPROACH_M - plan.vehicle.front_overhang_m
+    from_m = zone_m[0] - APPROACH_M - plan.vehicle.front_overhang_m
     motion = drive(
         plan.speed_mps,
         plan.change_rel,
         from_m,
-        zone_m[1] + _APPROACH_M + _tail_behind_m(plan.vehicle),
+        zone_m[1] + APPROACH_M + _tail_behind_m(plan.vehicle),
         plan.stops,
         from_m if plan.backs_off else None,
     )
