@@ -4,8 +4,9 @@ The dynamic part is taken as a stationary process of three modes: the body on so
 (1.5 to 4 Hz), the body on springs that are stiff for what it carries (4 to 6 Hz), and the axle on
 its tyres (8 to 15 Hz). The slope of a road is white noise (ISO 8608, w = 2), so each is a damped
 oscillator driven by white noise, and its variance grows as the speed. Frequencies differ from
-vehicle to vehicle. A light axle swings more, for its load, than a laden one. The road is met in turn by all axles, so what one axle shows at a place the next shows
-again: dynamic errors of one vehicle go together, the more so the faster it is.
+vehicle to vehicle. A light axle swings more, for its load, than a laden one. The road is met in
+turn by all axles, so what one axle shows at a place the next shows again: dynamic errors of one
+vehicle go together, the more so the faster it is.
 
 What a station has learned of its own lane (``edge.core.learn``) is a :class:`Dynamics` as well:
 frozen, with a hash, so that a record can be computed again.
