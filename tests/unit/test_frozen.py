@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,12 @@ from edge.frozen import Frozen, known_dynamics
 from edge.health import Health
 from edge.lanes import pipeline_of
 from edge.learning import freeze, from_station
+from edge.records import STANDARD_GRAVITY_MPS2
 from edge.replay import vehicle_rows
 from edge.sources.ports import DeviceHello
 from tests.unit.test_lessons import passages, station, taught
 
+WIRE = Path(__file__).parents[2] / "docs" / "wire.md"
 HELLO = DeviceHello("D1", "S", "M", "1", 4_000.0, newton_per_count=0.01, channels=6)
 
 
@@ -54,6 +58,24 @@ def test_a_frozen_file_reads_back_to_itself(tmp_path: Path) -> None:
     assert frozen.to_json() == raw
     assert (frozen.frozen_by, frozen.vehicles, frozen.lane) == ("张工", 30, "1")
     assert frozen.dynamics != PRIOR
+
+
+def test_the_file_is_as_the_wire_document_says(tmp_path: Path) -> None:
+    section = WIRE.read_text(encoding="utf-8").split("## 7. ")[1]
+    keys = [key for row in re.findall(r"^\| (`.*?`) \|", section, re.M) for key in row.split(", ")]
+    body = json.loads(frozen_file(tmp_path).read_bytes())
+    assert [key.strip("`") for key in keys] == list(body)
+    at_m = (0.0, 2.0, 4.0)
+    rows = [
+        {"kind": "strip", "left": 2 * i, "position_m": m, "right": 2 * i + 1, "width_m": 0.07}
+        for i, m in enumerate(at_m)
+    ]
+    gains = [[0.01] * 6, STANDARD_GRAVITY_MPS2]
+    hashed = [
+        hashlib.sha256(json.dumps(part, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+        for part in (["1", rows], gains, body["dynamics"])
+    ]
+    assert hashed == [body["layout_sha256"], body["gains_sha256"], body["sha256"]]
 
 
 def test_the_pipeline_weighs_with_what_the_record_names(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edge.evidence.envelope import Envelope, verify_envelope
 from edge.evidence.note import NoteVerifier
 from edge.evidence.receipt import Receipt
 from edge.uplink.topics import CHUNK_BYTES, Presence, Topics, parse_up, read_object
+from tests.unit.test_statement import statement, vehicle
 
 DOCUMENT: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "docs" / "asyncapi.json").read_text(encoding="utf-8")
@@ -117,3 +118,13 @@ def test_the_example_telemetry_is_an_object_of_its_schema() -> None:
 
 def test_the_size_of_a_piece_is_stated() -> None:
     assert str(CHUNK_BYTES) in MESSAGES["blob"]["summary"]
+
+
+def test_what_a_record_was_weighed_with_has_the_stated_form() -> None:
+    schema = DOCUMENT["components"]["schemas"]["dynamics"]
+    body = statement(vehicle()).body
+    named = body["dynamics"]
+    assert set(named) == set(schema["properties"]) == set(schema["required"])
+    assert re.fullmatch(schema["properties"]["sha256"]["pattern"], named["sha256"])
+    stated = DOCUMENT["components"]["schemas"]["statement"]["required"]
+    assert set(stated) - {"station", "index"} <= set(body)
