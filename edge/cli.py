@@ -512,12 +512,17 @@ def _bench_recording(recording: Path, station_file: Path | None) -> None:
     from edge.config import load_station
 
     if station_file is None:
-        raise InputError("--recording 需要 --station", "--recording needs --station")
+        raise InputError(
+            "--recording 需要 --station",
+            "--recording needs --station",
+            next_zh="给出录制时的站点文件",
+            next_en="give the station file with which it was recorded",
+        )
     with click.progressbar(length=1000, label="重算 / replay", file=sys.stderr) as bar:
-        lines = _lazy("simulator.bench.recorded", "run")(
+        lines, remarks = _lazy("simulator.bench.recorded", "run")(
             recording, load_station(station_file), _fraction(bar)
         )
-    click.echo(_lazy("simulator.bench.recorded", "text")(lines))
+    click.echo(_lazy("simulator.bench.recorded", "text")(lines, remarks))
 
 
 if __name__ == "__main__":

@@ -76,17 +76,24 @@ class Table(Generic[T]):
         """
         path = self.path(directory)
         try:
-            with path.open(encoding="utf-8", newline="") as file:
+            # Spreadsheets put a byte order mark before the heading.
+            with path.open(encoding="utf-8-sig", newline="") as file:
                 rows = list(csv.reader(file, strict=True))
         except OSError as error:
             raise RecordingError(f"{path}: {error.strerror}") from error
         except (ValueError, csv.Error) as error:
             raise RecordingError(f"{path}: is no table: {error}") from error
         if not rows or tuple(rows[0]) != self.columns:
-            raise RecordingError(f"{path}: the columns are not {','.join(self.columns)}")
+            found = ",".join(rows[0]) if rows else "no heading"
+            raise RecordingError(
+                f"{path}: the columns are not {','.join(self.columns)}, but {found}"
+            )
         return tuple(self._value(path, number, row) for number, row in enumerate(rows[1:], 2))
 
     def _value(self, path: Path, number: int, row: list[str]) -> T:
+        if len(row) != len(self.columns):
+            wanted = len(self.columns)
+            raise RecordingError(f"{path}, row {number}: {len(row)} fields instead of {wanted}")
         try:
             return self.value_of(row)
         except ValueError as error:
