@@ -16,6 +16,7 @@ import pytest
 from edge.errors import ConfigError, LinkDown, StoreError
 from edge.evidence.merkle import leaf_hash
 from edge.health import Level
+from edge.records import Draft
 from edge.web.app import create_app
 from edge.web.server import WebServer
 from tests.browser.sample_station import (
@@ -144,6 +145,26 @@ def test_foreign_names_and_foreign_pages_are_refused(tmp_path: Path) -> None:
             answer = await client.request(method, path, headers=headers)
             assert answer.status_code == 403, headers
         assert await sample.store.latest(kind="case") == []
+
+    visit(tmp_path, look)
+
+
+def test_a_record_says_what_it_was_weighed_with_and_an_older_one_is_shown_too(
+    tmp_path: Path,
+) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        record = await sample.seal(OVER_SEMI)
+        by_log = {"station", "index", "passage", "blobs", "dynamics"}
+        body = {key: value for key, value in record.body.items() if key not in by_log}
+        older = await sample.store.append(Draft("vehicle", body))
+        new_page, old_page = [
+            (await client.get(f"/vehicles/{r.index}")).raise_for_status().text
+            for r in (record, older)
+        ]
+        assert record.body["dynamics"]["sha256"][:12] in new_page
+        assert ("动态参数" in new_page, "动态参数" in old_page) == (True, False)
+        devices = (await client.get("/devices")).raise_for_status().text
+        assert record.body["dynamics"]["sha256"] in devices
 
     visit(tmp_path, look)
 
