@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Text(NamedTuple):
@@ -52,6 +52,10 @@ class SteelyardError(Exception):
         self.what = Text(zh, en)
         self.next_step = Text(next_zh, next_en)
         super().__init__(str(self.what))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An error of another process arrives whole."""
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
     def line(self) -> str:
         """The error as one plain line: what, then what to do."""
