@@ -61,8 +61,7 @@ def contradicting(
     off = np.where(known, load / middle[:, None] - 1, 0.0)
     n_axles = np.maximum(_by_vehicle(known, vehicle), 1)
     mean_off = _by_vehicle(off, vehicle) / n_axles
-    swings = (swing.bounce + swing.stiff + swing.hop + swing.lie)[:, None]
-    swings = swings * load_scale(middle)[:, None] ** 2
+    swings = (swing.variance.sum(axis=0) + swing.lie)[:, None] * load_scale(middle)[:, None] ** 2
     alike = swing.axle_correlation[:, None] + (1 - swing.axle_correlation[:, None]) / n_axles
     far = np.abs(mean_off) / np.sqrt(swings * alike)
     bad = far > _BAD_ROW_SIGMA

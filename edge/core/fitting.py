@@ -31,15 +31,10 @@ from edge.core.learn import (
     Variogram,
 )
 from edge.core.modes import (
-    BOUNCE_DAMPING,
     CENTRES_KMH,
-    HOP_DAMPING,
+    DAMPING,
     KINDS,
     PRIOR,
-    STIFF_DAMPING,
-    STIFF_HZ,
-    U_HOP_HZ,
-    U_STIFF_HZ,
     Cell,
     Dynamics,
     Kind,
@@ -164,11 +159,7 @@ def _design(evidence: _Evidence, kind: Kind) -> Floats:
     """Half mean squares (n_pairs, 4) and sill (last line) for unit variances of each part."""
     first, second = np.triu_indices(len(evidence.seen_s), 1)
     columns = []
-    for hz, u_hz, damping in (
-        (kind.bounce_hz, kind.u_bounce_hz, BOUNCE_DAMPING),
-        (STIFF_HZ, U_STIFF_HZ, STIFF_DAMPING),
-        (kind.hop_hz, U_HOP_HZ, HOP_DAMPING),
-    ):
+    for hz, u_hz, damping in zip(kind.hz, kind.u_hz, DAMPING.tolist(), strict=True):
         part = np.sinc(hz * evidence.seen_s)
         wave = oscillation(evidence.lag_s, hz, u_hz, damping)
         half = (part[first] ** 2 + part[second] ** 2) / 2 - part[first] * part[second] * wave

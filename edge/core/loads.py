@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.core.clip import Signals
+from edge.core.kernel import Observations
 from edge.core.motion import Motion
 from edge.core.quality import contact_m
 from edge.core.sight import Sight
-from edge.core.uncertainty import Observations
 from edge.records import Bools, Floats, Gains, Indices, LaneLayout
 
 __all__ = ["LEAST_SPEED_MPS", "RowLoads"]

@@ -26,6 +26,7 @@ from edge.records import Floats, Indices, read_only
 
 __all__ = [
     "CENTRES_KMH",
+    "DAMPING",
     "KINDS",
     "LOAD_EXPONENT",
     "PRIOR",
@@ -55,10 +56,10 @@ KINDS = 4
 _LADEN_KG = 5_000.0
 """A vehicle whose axles carry more than this on average is laden."""
 
-BOUNCE_DAMPING = 0.08
-STIFF_HZ, U_STIFF_HZ, STIFF_DAMPING = 4.7, 0.7, 0.12
-U_HOP_HZ, HOP_DAMPING = 1.0, 0.25
-"""Frequencies, their spread over vehicles, and parts of the critical damping."""
+STIFF_HZ, U_STIFF_HZ, U_HOP_HZ = 4.7, 0.7, 1.0
+"""Frequencies that are not learned, and their spread over vehicles."""
+DAMPING: Floats = read_only(np.array([0.08, 0.12, 0.25]))
+"""Parts of the critical damping of bounce, stiff body and hop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,16 @@ class Kind:
     bounce_hz: float
     u_bounce_hz: float
     hop_hz: float
+
+    @property
+    def hz(self) -> tuple[float, float, float]:
+        """Frequencies of bounce, stiff body and hop."""
+        return self.bounce_hz, STIFF_HZ, self.hop_hz
+
+    @property
+    def u_hz(self) -> tuple[float, float, float]:
+        """How far each spreads over vehicles."""
+        return self.u_bounce_hz, U_STIFF_HZ, U_HOP_HZ
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,10 @@ class Dynamics:
     kinds: tuple[Kind, ...]
     cells: tuple[tuple[Cell, ...], ...]
 
+    def __hash__(self) -> int:
+        """Quick, for it is looked up with every vehicle."""
+        return hash((self.version, self.kinds, self.cells[-1]))
+
     def to_json(self) -> str:
         """One line of JSON with sorted keys; floats as the shortest text that reads back."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
@@ -148,14 +163,15 @@ class Dynamics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Swing:
-    """A :class:`Dynamics` laid out for axles: every array is (n,), ``row_bias`` (n, n_rows)."""
+    """A :class:`Dynamics` laid out for axles.
 
-    bounce_hz: Floats
-    u_bounce_hz: Floats
-    hop_hz: Floats
-    bounce: Floats
-    stiff: Floats
-    hop: Floats
+    ``hz``, ``u_hz``, ``variance`` (3, n) of bounce, stiff body and hop, the variances at the
+    axles' speeds; ``row_bias`` (n, n_rows); all others (n,).
+    """
+
+    hz: Floats
+    u_hz: Floats
+    variance: Floats
     lie: Floats
     group_correlation: Floats
     axle_correlation: Floats
@@ -167,21 +183,21 @@ class Swing:
         """Look up the cell of each axle by its speed (n,) and its vehicle's kind (n,)."""
         table, bias = _table(dynamics, n_rows)
         cell = speed_bin(speed_mps) * KINDS + kind
-        lines = table[cell].T.copy()
-        lines[3:6] *= 3.6 * speed_mps
-        return cls(*(*lines, bias[cell]))
+        lines = table[:, cell]
+        variance = lines[6:9] * (3.6 * speed_mps)
+        lie, group, axle, weight = lines[9:]
+        return cls(lines[:3], lines[3:6], variance, lie, group, axle, weight, bias[cell])
 
 
 def _line(k: Kind, c: Cell) -> list[float]:
-    modes = [k.bounce_hz, k.u_bounce_hz, k.hop_hz]
-    alike = [c.group_correlation, c.axle_correlation]
-    return [*modes, c.bounce, c.stiff, c.hop, c.lie, *alike, c.weight]
+    modes = [*k.hz, *k.u_hz, c.bounce, c.stiff, c.hop, c.lie]
+    return [*modes, c.group_correlation, c.axle_correlation, c.weight]
 
 
 @lru_cache(maxsize=64)
 def _table(dynamics: Dynamics, n_rows: int) -> tuple[Floats, Floats]:
     pairs = [pair for row in dynamics.cells for pair in zip(dynamics.kinds, row, strict=True)]
-    table = np.array([_line(kind, cell) for kind, cell in pairs])
+    table = np.array([_line(kind, cell) for kind, cell in pairs]).T.copy()
     bias = np.zeros((len(pairs), n_rows))
     for i, (_, cell) in enumerate(pairs):
         if len(cell.row_bias) == n_rows:
@@ -205,7 +221,9 @@ def load_scale(load_kg: Floats) -> Floats:
     return np.asarray(part**-LOAD_EXPONENT)
 
 
-def oscillation(lag_s: Floats, hz: Floats | float, u_hz: Floats | float, damping: float) -> Floats:
+def oscillation(
+    lag_s: Floats, hz: Floats | float, u_hz: Floats | float, damping: Floats | float
+) -> Floats:
     """Correlation of a damped mode with itself after a time; positive definite for any times.
 
     The speed of an oscillator that white noise drives (Newland, Random Vibrations (1993), 7), the

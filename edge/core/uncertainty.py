@@ -19,21 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge.core.consensus import contradicting, mean_along, sum_along
-from edge.core.modes import (
-    BOUNCE_DAMPING,
-    HOP_DAMPING,
-    PRIOR,
-    STIFF_DAMPING,
-    STIFF_HZ,
-    U_HOP_HZ,
-    U_STIFF_HZ,
-    Dynamics,
-    Swing,
-    kind_of,
-    lie_correlation,
-    load_scale,
-    oscillation,
-)
+from edge.core.kernel import UNSEEN_KG, Observations, covariance_kg2, doubted_kg2, parts
+from edge.core.modes import PRIOR, Dynamics, Swing, kind_of, load_scale
 from edge.records import Bools, Floats, Indices
 
 __all__ = ["Fusion", "Observations", "fuse", "sum_variance"]
@@ -48,27 +35,7 @@ With it an interval of 1.96 u holds what it says (JCGM 100:2008, G.3)."""
 _DOUBTED_GAIN = 0.02
 """A gain in variance of which half is believed: so much may be lost by wrong frequencies."""
 
-_APART = 0.12
-"""Part of the variance that each reading has for itself."""
-_FEW_CYCLES = 0.55
-
-_UNSEEN_KG = 1e9
 _SLOWEST_MPS = 0.1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Observations:
-    """What the rows say of each axle; (n_axles, n_observations), NaN where unseen.
-
-    ``load_kg`` is a mean over ``length_s`` about ``time_s``; ``u_noise_kg`` its electrical noise;
-    ``row`` (n_observations,) tells the row.
-    """
-
-    load_kg: Floats
-    time_s: Floats
-    length_s: Floats
-    u_noise_kg: Floats
-    row: Indices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,8 +94,8 @@ def fuse(
     valid &= ~left_out
     load = np.where(valid, seen.load_kg, 0.0)
     rough = mean_along(seen.load_kg, valid)
-    system = _covariance_kg2(seen, valid, rough, swing, speed_mps)
-    doubted = _doubted(system, seen, valid, rough, swing)
+    system = covariance_kg2(seen, valid, rough, swing, speed_mps)
+    doubted = doubted_kg2(system, seen, valid, rough, swing)
     solved = np.linalg.solve(doubted, np.ones((*load.shape, 1)))[:, :, 0]
     information = np.where(valid, solved, 0.0)
     best = information / _or_nan(sum_along(information))[:, None]
@@ -159,7 +126,7 @@ def _variance(weight: Floats, system: Floats) -> Floats:
 
 def _plain(valid: Bools, row: Indices) -> Floats:
     """Weights of the plain mean of the rows that saw an axle, of each the mean of its parts."""
-    each = np.where(valid, 1 / np.maximum(_parts(valid, row), 1), 0.0)
+    each = np.where(valid, 1 / np.maximum(parts(valid, row), 1), 0.0)
     return np.asarray(each / _or_nan(sum_along(each))[:, None])
 
 
@@ -182,7 +149,7 @@ def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[
         mean = into / np.maximum(into.sum(axis=2, keepdims=True), 1)
         rows = mean @ system @ mean.transpose(0, 2, 1)
         i = np.arange(rows.shape[1])
-        rows[:, i, i] += np.where(seen, 0.0, _UNSEEN_KG**2)
+        rows[:, i, i] += np.where(seen, 0.0, UNSEEN_KG**2)
         load = np.asarray((mean @ load[:, :, None])[:, :, 0], np.float64)
     ones_and_load = np.stack([seen.astype(np.float64), load], axis=2)
     solved = np.asarray(np.linalg.solve(rows, ones_and_load), np.float64)
@@ -205,69 +172,6 @@ def _scale(scatter: Floats, freedom: Floats, swing: Swing, vehicle: Indices) -> 
     freedom = swing.weight + known
     scale = np.maximum((swing.weight + shown) / freedom, _LEAST_SCALE)
     return np.asarray(scale * (1 + _STUDENT / freedom) ** 2)
-
-
-def _covariance_kg2(
-    seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing, speed_mps: Floats
-) -> Floats:
-    """Covariance of an axle's observations about its static load: (n_axles, m, m)."""
-    time = np.where(valid, seen.time_s, 0.0)
-    length = np.where(valid, seen.length_s, 0.0)
-    lag = time[:, :, None] - time[:, None, :]
-    sill2 = load_scale(rough_kg) ** 2
-    relative = np.zeros_like(lag)
-    each = np.ones(len(lag))
-    for variance, hz, u_hz, damping in (
-        (swing.bounce, swing.bounce_hz, swing.u_bounce_hz, BOUNCE_DAMPING),
-        (swing.stiff, STIFF_HZ * each, U_STIFF_HZ * each, STIFF_DAMPING),
-        (swing.hop, swing.hop_hz, U_HOP_HZ * each, HOP_DAMPING),
-    ):
-        # A mean over a while sees less of a mode, the faster that is.
-        part = np.sinc(hz[:, None] * length)
-        wave = oscillation(lag, hz[:, None, None], u_hz[:, None, None], damping)
-        relative += (variance * sill2)[:, None, None] * part[:, :, None] * part[:, None, :] * wave
-    near = lie_correlation(lag * speed_mps[:, None, None])
-    relative += (swing.lie * sill2)[:, None, None] * near
-    both = valid[:, :, None] & valid[:, None, :]
-    system = np.where(both, relative, 0.0) * np.maximum(rough_kg, 1.0)[:, None, None] ** 2
-    # Twelve digits are the same on every processor; transcendental functions are to the last only.
-    system = np.round(system, 6)
-    i = np.arange(system.shape[1])
-    apart = _APART * _swings_kg2(rough_kg, swing)[:, None] * (_parts(valid, seen.row) == 1)
-    system[:, i, i] += np.where(valid, seen.u_noise_kg, _UNSEEN_KG) ** 2 + apart
-    return np.asarray(system)
-
-
-def _doubted(
-    system: Floats, seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing
-) -> Floats:
-    """The covariance by which parts of plateaus are weighed; strips are taken as they are.
-
-    A plateau that holds a small part of a bounce says little of the rest of it, and that little
-    hangs on the model: its parts are doubted the more, until they weigh as in a plain mean.
-    """
-    parts = _parts(valid, seen.row)
-    if parts.max(initial=1) == 1:
-        return system
-    cycles = swing.bounce_hz[:, None] * np.where(valid, seen.length_s, 1.0) * np.maximum(parts, 1)
-    doubt = _APART * (1 + (_FEW_CYCLES / np.maximum(cycles, 0.01)) ** 4) * (parts > 1)
-    i = np.arange(system.shape[1])
-    doubted = system.copy()
-    doubted[:, i, i] += doubt * _swings_kg2(rough_kg, swing)[:, None]
-    return doubted
-
-
-def _parts(valid: Bools, row: Indices) -> Indices:
-    """How many readings the row of each reading gave of that axle; 0 for one that is missing."""
-    same_row = (row[:, None] == row[None, :]).astype(np.int64)
-    return np.asarray((valid.astype(np.int64) @ same_row) * valid)
-
-
-def _swings_kg2(rough_kg: Floats, swing: Swing) -> Floats:
-    """Variance of the force of each axle."""
-    return np.asarray(
-        (swing.bounce + swing.stiff + swing.hop) * (load_scale(rough_kg) * rough_kg) ** 2
-    )
 
 
 def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indices) -> Floats:

@@ -1,0 +1,106 @@
+"""The covariance of the readings of a moving axle: modes over time, and the lie of the road."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.core.modes import DAMPING, Swing, lie_correlation, load_scale, oscillation
+from edge.records import Bools, Floats, Indices
+
+__all__ = ["UNSEEN_KG", "Observations", "covariance_kg2", "doubted_kg2", "parts"]
+
+UNSEEN_KG = 1e9
+"""Standard uncertainty of a reading that is missing."""
+
+_APART = 0.12
+"""Part of the variance that each reading has for itself."""
+_FEW_CYCLES = 0.55
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observations:
+    """What the rows say of each axle; (n_axles, n_observations), NaN where unseen.
+
+    ``load_kg`` is a mean over ``length_s`` about ``time_s``; ``u_noise_kg`` its electrical noise;
+    ``row`` (n_observations,) tells the row.
+    """
+
+    load_kg: Floats
+    time_s: Floats
+    length_s: Floats
+    u_noise_kg: Floats
+    row: Indices
+
+
+def covariance_kg2(
+    seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing, speed_mps: Floats
+) -> Floats:
+    """Covariance of an axle's observations about its static load.
+
+    Parameters
+    ----------
+    seen : Observations
+    valid : bool array (n_axles, m)
+        Which of the readings count.
+    rough_kg : float array (n_axles,)
+        The loads, about.
+    swing : Swing
+    speed_mps : float array (n_axles,)
+
+    Returns
+    -------
+    float array (n_axles, m, m)
+        Positive definite; a reading that does not count is apart, with ``UNSEEN_KG``.
+    """
+    time = np.where(valid, seen.time_s, 0.0)
+    length = np.where(valid, seen.length_s, 0.0)
+    lag = time[:, :, None] - time[:, None, :]
+    hz, u_hz, variance = (x[:, :, None, None] for x in (swing.hz, swing.u_hz, swing.variance))
+    # A mean over a while sees less of a mode, the faster that is.
+    part = np.sinc(hz[:, :, 0] * length)
+    waves = oscillation(lag, hz, u_hz, DAMPING[:, None, None, None])
+    modes = variance * part[:, :, :, None] * part[:, :, None, :] * waves
+    lie = swing.lie[:, None, None] * lie_correlation(lag * speed_mps[:, None, None])
+    kg = load_scale(rough_kg) * np.maximum(rough_kg, 1.0)
+    both = valid[:, :, None] & valid[:, None, :]
+    system = np.where(both, modes[0] + modes[1] + modes[2] + lie, 0.0) * kg[:, None, None] ** 2
+    # Twelve digits are the same on every processor; transcendental functions are to the last only.
+    system = np.round(system, 6)
+    i = np.arange(system.shape[1])
+    apart = _APART * _swings_kg2(rough_kg, swing)[:, None] * (parts(valid, seen.row) == 1)
+    system[:, i, i] += np.where(valid, seen.u_noise_kg, UNSEEN_KG) ** 2 + apart
+    return np.asarray(system)
+
+
+def doubted_kg2(
+    system: Floats, seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing
+) -> Floats:
+    """The covariance by which parts of plateaus are weighed; strips are taken as they are.
+
+    A plateau that holds a small part of a bounce says little of the rest of it, and that little
+    hangs on the model: its parts are doubted the more, until they weigh as in a plain mean.
+    """
+    in_row = parts(valid, seen.row)
+    if in_row.max(initial=1) == 1:
+        return system
+    bounce_s = np.where(valid, seen.length_s, 1.0) * np.maximum(in_row, 1)
+    cycles = np.maximum(swing.hz[0][:, None] * bounce_s, 0.01)
+    doubt = _APART * (1 + (_FEW_CYCLES / cycles) ** 4) * (in_row > 1)
+    i = np.arange(system.shape[1])
+    doubted = system.copy()
+    doubted[:, i, i] += doubt * _swings_kg2(rough_kg, swing)[:, None]
+    return doubted
+
+
+def parts(valid: Bools, row: Indices) -> Indices:
+    """How many readings the row of each reading gave of that axle; 0 for one that is missing."""
+    same_row = (row[:, None] == row[None, :]).astype(np.int64)
+    return np.asarray((valid.astype(np.int64) @ same_row) * valid)
+
+
+def _swings_kg2(rough_kg: Floats, swing: Swing) -> Floats:
+    """Variance of the force of each axle."""
+    modes = swing.variance[0] + swing.variance[1] + swing.variance[2]
+    return np.asarray(modes * (load_scale(rough_kg) * rough_kg) ** 2)
