@@ -82,18 +82,31 @@ def receptance(ends: WheelEnds, bodies: Bodies, frequency_hz: Floats) -> Recepta
     wheel by wheel: ``F = t (1 - t/D) h - (t k / D) P q`` and
     ``(P' k (1 - k/D) P + K - M w^2) q = P' (k t / D) h``.
     """
-    w: Complexes = 2 * np.pi * frequency_hz.astype(np.complex128)
-    k = ends.spring_npm.reshape(-1, 1) + 1j * w * ends.damper_nspm.reshape(-1, 1)
-    t = ends.tyre_npm.reshape(-1, 1) + 1j * w * ends.tyre_damping_nspm.reshape(-1, 1)
-    denominator = k + t - ends.unsprung_kg.reshape(-1, 1) * w**2
+    w = 2 * np.pi * frequency_hz
+    k = _stiffness(ends.spring_npm, ends.damper_nspm, w)
+    t = _stiffness(ends.tyre_npm, ends.tyre_damping_nspm, w)
+    denominator = k + t
+    denominator.real -= ends.unsprung_kg.reshape(-1, 1) * w**2
+    sunk = np.divide(t, denominator)
     n = int(np.searchsorted(frequency_hz, _BODY_BELOW_HZ))
-    sunk = t / denominator
-    carried = k[:, :n] * (1 - k[:, :n] / denominator[:, :n])
+    k = k[:, :n]
+    carried = k * (1 - k / denominator[:, :n])
     arms = np.einsum("wi,wj->wij", bodies.reach, bodies.reach)
     m = len(bodies.mass)
     stiffness = (carried.T @ arms.reshape(-1, m * m)).reshape(-1, m, m)
     stiffness += bodies.frame - bodies.mass * (w[:n] ** 2)[:, None, None]
-    return Receptance(t * (1 - sunk), sunk[:, :n] * k[:, :n], np.linalg.inv(stiffness), bodies)
+    lift = sunk[:, :n] * k
+    sunk *= -t
+    sunk += t
+    return Receptance(sunk, lift, np.linalg.inv(stiffness), bodies)
+
+
+def _stiffness(spring_npm: Floats, damper_nspm: Floats, w: Floats) -> Complexes:
+    """Of springs with dampers (w, f). Made in place: a vehicle's arrays are large, memory slow."""
+    found = np.empty((spring_npm.size, len(w)), np.complex128)
+    found.real = spring_npm.reshape(-1, 1)
+    np.multiply(damper_nspm.reshape(-1, 1), w, out=found.imag)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
