@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge.core.leaning import Pressed, beside
 from edge.records import Bools, Flag, FlagBits, Floats, Indices
 
 __all__ = ["doubts"]
@@ -22,23 +23,16 @@ _COASTING_MPS = 6.0
 """A slower vehicle may stop within the longest spacing: time no longer tells distance."""
 
 _OFF_SHARE = 0.15
-_DRIFT_SHARE = 0.15
-"""So much of the load never moves from side to side between two rows."""
+_DRIFT_SHARE, _DRIFT_OF_U = 0.15, 6.0
+"""So much of the load never moves from side to side between two rows; on a rough road it is more,
+by so many relative uncertainties of the axle loads."""
 
 _AXLE_SHARE = 0.30
 """Least part of an axle's load on one side that is believed."""
 
-_FRONT_ASKEW, _REAR_ASKEW = 0.055, 0.045
-"""How far the sides' shares of the first axle, and of the rear half, may lie from one half.
-
-A wheel that is partly beside its sensor loses load on that side while the other one may reach over
-the seam in the middle and make up for it; narrow steering tyres and wide twins do so at different
-places, so that either the first axle or the rear lies askew (by 0.05 at least, wherever it is).
-"""
-
 
 def doubts(
-    wheel_kg: Floats,
+    pressed: Pressed,
     spacing_m: Floats,
     vehicle: Indices,
     speed_mps: Floats,
@@ -49,8 +43,7 @@ def doubts(
 
     Parameters
     ----------
-    wheel_kg : float array (n_axles, n_rows, 2)
-        Left and right of every row, NaN where unseen; axles of all vehicles, one after the other.
+    pressed : Pressed
     spacing_m : float array (n_axles - 1,)
         Between axles that follow each other; between two vehicles it means nothing.
     vehicle : int array (n_axles,)
@@ -69,7 +62,8 @@ def doubts(
         Flag.AMBIGUOUS: (count == 1)
         | (fault & (speed_mps < _COASTING_MPS))
         | (alone & (_headless(spacing_m, first, count) | _two(spacing_m, vehicle, first))),
-        Flag.WHEEL_OFF: _one_sided(wheel_kg, vehicle, first),
+        Flag.WHEEL_OFF: _one_sided(pressed.wheel_kg, pressed.u_load_rel, first)
+        | beside(pressed, vehicle),
     }
     flags = np.zeros(len(first), np.uint32)
     for flag, found in checks.items():
@@ -94,33 +88,17 @@ def _two(spacing_m: Floats, vehicle: Indices, first: Indices) -> Bools:
     return found
 
 
-def _one_sided(wheel_kg: Floats, vehicle: Indices, first: Indices) -> Bools:
-    """Vehicles of which a side pressed too little, on a row, of an axle, or in all."""
+def _one_sided(wheel_kg: Floats, u_load_rel: Floats, first: Indices) -> Bools:
+    """Vehicles of which a side pressed too little, on a row, of an axle, or ever less."""
     lighter, heavier = np.fmin(*_sides(wheel_kg)), np.fmax(*_sides(wheel_kg))
     off = (lighter < _OFF_SHARE * heavier).any(axis=1)
     left, right = (np.nansum(side, axis=1) for side in _sides(wheel_kg))
     off |= np.minimum(left, right) < _AXLE_SHARE * (left + right)
     row_left, row_right = (np.add.reduceat(np.nan_to_num(s), first) for s in _sides(wheel_kg))
-    drifts = np.ptp(row_left / np.maximum(row_left + row_right, 1.0), axis=1) > _DRIFT_SHARE
-    return np.asarray(
-        np.logical_or.reduceat(off, first) | drifts | _askew(left, right, vehicle, first)
-    )
-
-
-def _askew(left_kg: Floats, right_kg: Floats, vehicle: Indices, first: Indices) -> Bools:
-    """Vehicles whose first axle and rear half lean to a side more than loads do."""
-    place = np.arange(len(vehicle)) - first[vehicle]
-    count = np.diff(np.append(first, len(vehicle)))
-    terms = (
-        (place == 0, _FRONT_ASKEW),
-        (place >= ((count + 1) // 2)[vehicle], _REAR_ASKEW),
-    )
-    far = np.zeros(len(first))
-    for part, most in terms:
-        whole_kg = np.add.reduceat(np.where(part, left_kg + right_kg, 0.0), first)
-        lean_kg = np.add.reduceat(np.where(part, left_kg - right_kg, 0.0), first)
-        far += (lean_kg / np.maximum(2 * whole_kg, 1.0) / most) ** 2
-    return np.asarray(far > 1)
+    drift = np.ptp(row_left / np.maximum(row_left + row_right, 1.0), axis=1)
+    u_mean = np.add.reduceat(u_load_rel, first) / np.diff(np.append(first, len(off)))
+    drifts = drift > np.maximum(_DRIFT_SHARE, _DRIFT_OF_U * u_mean)
+    return np.asarray(np.logical_or.reduceat(off, first) | drifts)
 
 
 def _sides(wheel_kg: Floats) -> tuple[Floats, Floats]:

@@ -20,6 +20,7 @@ from edge.core.axles import first_axles
 from edge.core.clip import Signals, condition
 from edge.core.conditioning import floor_counts
 from edge.core.doubt import doubts
+from edge.core.leaning import Pressed
 from edge.core.loads import LEAST_SPEED_MPS, RowLoads
 from edge.core.modes import PRIOR, Dynamics
 from edge.core.motion import Motion, follow
@@ -197,7 +198,10 @@ def _weighed(
     flags |= quality.vehicle_flags(lane, motion, speed_mps, change, durations_s)
     flags |= _torn(clips, first_s, last_s)
     apart = lane.separator is not None
-    flags |= doubts(wheel_kg, spacing_m, vehicle, speed_mps, flags, apart)
+    gross_kg = np.asarray(np.bincount(vehicle, load_kg), np.float64)
+    u_rel = u_axle / np.maximum(load_kg, 1.0), u_gross / np.maximum(gross_kg, 1.0)
+    pressed = Pressed(wheel_kg, contact_m, *u_rel)
+    flags |= doubts(pressed, spacing_m, vehicle, speed_mps, flags, apart)
     flags |= _straddling(clips, vehicle, flags, others, gains, begin_s, end_s)
     stopped = (flags[vehicle[1:]] & Flag.STOPPED) > 0
     at_sample = np.array([clip.first_sample for clip in clips], np.float64)
@@ -219,7 +223,7 @@ def _weighed(
         u_speed_mps=motion.u_speed_mps,
         speed_change=change,
         u_group_kg=u_group,
-        gross_kg=np.asarray(np.bincount(vehicle, load_kg), np.float64),
+        gross_kg=gross_kg,
         u_gross_kg=u_gross,
         flags=flags,
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edge.core.doubt import doubts
+from edge.core.leaning import Pressed
 from edge.records import Flag
 
 SEMITRAILER_M = (3.3, 1.35, 6.5, 1.31, 1.31)
@@ -20,16 +21,33 @@ def wheels(axle_kg: tuple[float, ...], left: float | tuple[float, ...] = 0.5) ->
     return np.repeat(sides[:, None, :], 4, axis=1)
 
 
+def patches(axle_kg: np.ndarray, tyres: np.ndarray) -> np.ndarray:
+    """Lengths of the patches (n_axles,) of tyres of 0.875 MN/m with a radius of half a metre."""
+    tyre_n = 9.81 * axle_kg / 2 / tyres
+    return np.asarray(0.65 * 2 * np.sqrt(2 * 0.5 * tyre_n / 0.875e6))
+
+
+def pressing(wheel_kg: np.ndarray, patch_m: np.ndarray | None, vehicles: int) -> Pressed:
+    """With patches as the loads ask for: steering tyres in front, pairs behind."""
+    if patch_m is None:
+        axle_kg = np.nanmean(wheel_kg.sum(axis=2), axis=1)
+        patch_m = patches(axle_kg, np.where(np.arange(len(axle_kg)) == 0, 1, 2))
+    contact_m = np.repeat(patch_m[:, None], wheel_kg.shape[1], axis=1)
+    return Pressed(wheel_kg, contact_m, np.full(len(wheel_kg), 0.015), np.full(vehicles, 0.01))
+
+
 def doubt(
     wheel_kg: np.ndarray,
     spacing_m: tuple[float, ...],
     speed_mps: float = 15.0,
     known: Flag = Flag.NONE,
     apart: bool = True,
+    patch_m: np.ndarray | None = None,
 ) -> Flag:
     vehicle = np.zeros(len(wheel_kg), np.int64)
     bits = np.array([int(known)], np.uint32)
-    found = doubts(wheel_kg, np.array(spacing_m), vehicle, np.array([speed_mps]), bits, apart)
+    pressed = pressing(wheel_kg, patch_m, 1)
+    found = doubts(pressed, np.array(spacing_m), vehicle, np.array([speed_mps]), bits, apart)
     return Flag(int(found[0]))
 
 
@@ -62,21 +80,46 @@ def test_two_vehicles_that_look_like_one_are_doubted_without_a_separator(
     assert not doubt(loads, spacing_m)
 
 
-@pytest.mark.parametrize("aside_m", np.arange(0.66, 1.5, 0.04).round(2))
-def test_wheels_partly_beside_the_sensors_are_seen_wherever_they_are(aside_m: float) -> None:
-    # Sensors reach 1.75 m to either side and meet in the middle; the track is 1.9 m wide.
-    def share(middle_m: float, width_m: float, low_m: float, high_m: float) -> float:
-        covered = min(middle_m + width_m / 2, high_m) - max(middle_m - width_m / 2, low_m)
-        return max(covered, 0.0) / width_m
+def seen_aside(aside_m: float, axle_kg: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(n_axles, 4 rows, 2) of a lorry beside the middle of its lane.
 
-    rows = []
-    for load_kg, width_m in ((6_500.0, 0.3), (9_000.0, 0.6), (8_500.0, 0.6)):
-        sides = [
-            sum(share(aside_m + x, width_m, low, low + 1.75) for x in (-0.95, 0.95)) * load_kg / 2
-            for low in (-1.75, 0.0)
-        ]
-        rows.append(np.repeat([sides], 4, axis=0))
-    assert doubt(np.stack(rows), (3.8, 1.35)) == Flag.WHEEL_OFF
+    Sensors reach 1.75 m to either side and meet in the middle; the track is 1.9 m wide.
+    """
+    seen = np.zeros((len(axle_kg), 2))
+    for axle, (load_kg, pair) in enumerate(zip(axle_kg, pairs, strict=True)):
+        tyres_m = [x + d for x in (-0.95, 0.95) for d in ((-0.17, 0.17) if pair else (0.0,))]
+        half_m = 0.12 if pair else 0.15
+        for tyre_m in tyres_m:
+            low_m, high_m = aside_m + tyre_m - half_m, aside_m + tyre_m + half_m
+            for side, (from_m, to_m) in enumerate(((-1.75, 0.0), (0.0, 1.75))):
+                share = max(min(high_m, to_m) - max(low_m, from_m), 0.0) / (2 * half_m)
+                seen[axle, side] += share * load_kg / len(tyres_m)
+    return np.repeat(seen[:, None, :], 4, axis=1)
+
+
+@pytest.mark.parametrize("aside_m", np.arange(-1.5, 1.51, 0.06).round(2))
+@pytest.mark.parametrize("pairs", [(False, True), (False, True, True), (False, False, True, True)])
+def test_wheels_partly_beside_the_sensors_are_seen_wherever_they_are(
+    aside_m: float, pairs: tuple[bool, ...]
+) -> None:
+    axle_kg = np.array([6_500.0, 8_000.0, 8_500.0, 8_400.0][: len(pairs)])
+    wheel_kg = seen_aside(aside_m, axle_kg, np.array(pairs))
+    patch_m = patches(axle_kg, np.where(pairs, 2, 1))
+    lost = 1 - wheel_kg[:, 0].sum() / axle_kg.sum()
+    found = doubt(wheel_kg, (4.0, 1.35, 1.35)[: len(pairs) - 1], patch_m=patch_m)
+    if lost > 0.07:
+        assert found == Flag.WHEEL_OFF
+    if abs(aside_m) < 0.45:
+        assert not found
+
+
+def test_a_load_that_lies_to_one_side_is_no_wheel_beside() -> None:
+    assert not doubt(wheels(SEMITRAILER_KG, 0.52), SEMITRAILER_M)
+    # Half of the wheels on the right stand beside: the same lean, but patches know the load.
+    lost = wheels(SEMITRAILER_KG)
+    lost[1:, :, 1] *= 0.83
+    whole_m = patches(np.array(SEMITRAILER_KG), np.array([1, 2, 2, 2, 2, 2]))
+    assert doubt(lost, SEMITRAILER_M, patch_m=whole_m) == Flag.WHEEL_OFF
 
 
 def test_a_side_that_one_row_misses_or_that_changes_over_the_rows_is_doubted() -> None:
@@ -93,11 +136,12 @@ def test_a_side_that_one_row_misses_or_that_changes_over_the_rows_is_doubted() -
 
 def test_vehicles_of_a_batch_are_doubted_each_by_itself() -> None:
     lone, whole = wheels((7_000.0,)), wheels(SEMITRAILER_KG)
-    leaning = wheels(SEMITRAILER_KG, 0.62)
+    leaning = wheels(SEMITRAILER_KG, 0.64)
     vehicle = np.repeat([0, 1, 2], [1, 6, 6])
     spacing_m = np.array([4.0, *SEMITRAILER_M, 3.0, *SEMITRAILER_M])
+    loads = [pressing(one, None, 1) for one in (lone, whole, leaning)]
     found = doubts(
-        np.concatenate([lone, whole, leaning]),
+        Pressed(*(np.concatenate(parts) for parts in zip(*loads, strict=True))),
         spacing_m,
         vehicle,
         np.full(3, 15.0),

@@ -1,0 +1,184 @@
+"""Wheels partly beside their sensors: two explanations of how a vehicle presses are compared.
+
+Either it drove in its lane: then its sides differ by how it is laden, by roll and by the road, and
+every tyre's patch is as long as its load asks for. Or it drove beside it: then the outer wheels
+lose load over the edge, the inner ones reach over the seam in the middle, wide pairs and narrow
+steering tyres at different places, and patches are longer than what is left of their load. It is
+doubted where the second explanation is clearly the better one (a ratio of likelihoods, Neyman and
+Pearson 1933), and would hide more of its mass than its uncertainty owns to.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from edge.records import STANDARD_GRAVITY_MPS2, Bools, Floats, Indices
+
+__all__ = ["Pressed", "beside"]
+
+_SENSOR_M = 1.75
+"""Length of a sensor across the lane: from the seam in the middle to its outer end."""
+
+_TRACK_M = 1.9
+_SINGLE_TYRE_M = 0.30
+_PAIR_TYRE_M, _PAIR_APART_M = 0.24, 0.34
+"""Treads of lorries, and the middles of a pair of tyres (295/80 R 22.5 and the like)."""
+
+_ASIDE_M = np.concatenate([np.arange(0.56, 1.0, 0.02), np.arange(1.0, 1.56, 0.05)])
+
+_U_LADEN, _U_LADEN_VEHICLE = 0.016, 0.005
+"""How far an axle's right side is from half its load, and what all axles of a vehicle share."""
+
+_ROLL, _ROLL_VEHICLE = 0.35, 0.4
+"""The same of a moving vehicle, against the relative uncertainty of its axle loads: whatever makes
+the loads swing makes the sides swing."""
+
+_TYRE_N_PER_M2 = 550e3
+"""Load over the square of the patch's length, of one tyre: stiffness 0.875 MN/m, radius 0.5 m, a
+patch of 0.65 of the chord (Cebon 1999, as in the facts of vehicle dynamics)."""
+
+_U_TYRE, _U_TYRE_VEHICLE = 0.05, 0.12
+"""Relative: tyres of one vehicle are alike, those of two differ by pressure and make."""
+
+_LIGHT_KG = 1_500.0
+"""Vehicles with lighter axles roll on other tyres, about which nothing is taken as known."""
+
+_LEAST_LOSS, _LOSS_OF_U = 0.06, 2.5
+"""Part of the mass, and multiple of its uncertainty, below which it does not matter."""
+
+_DOUBTED = 5.0
+"""Twice the logarithm of the ratio that is believed."""
+
+
+def _seen_aside(tread_m: float, apart_m: float) -> tuple[Floats, Floats]:
+    """Lean to the right of what sensors see of an axle, and the part that they see, by place."""
+    wheel_m = np.stack([_ASIDE_M - _TRACK_M / 2, _ASIDE_M + _TRACK_M / 2])
+    tyre_m = np.stack([wheel_m - apart_m / 2, wheel_m + apart_m / 2])
+    edges_m = np.array([-_SENSOR_M, 0.0, _SENSOR_M])[:, None, None, None]
+    below = np.clip((edges_m - tyre_m) / tread_m + 0.5, 0.0, 1.0)
+    left, right = np.diff(below, axis=0).sum(axis=(1, 2)) / 4
+    return (right - left) / (right + left) / 2, right + left
+
+
+_SINGLE, _PAIR = _seen_aside(_SINGLE_TYRE_M, 0.0), _seen_aside(_PAIR_TYRE_M, _PAIR_APART_M)
+
+
+class Pressed(NamedTuple):
+    """How vehicles pressed; axles of all of them, one after the other.
+
+    Attributes
+    ----------
+    wheel_kg : float array (n_axles, n_rows, 2)
+        Left and right of every row, NaN where unseen.
+    contact_m : float array (n_axles, n_rows)
+        Lengths of the tyres' patches, NaN where unseen.
+    u_load_rel, u_gross_rel : float arrays (n_axles,), (n_vehicles,)
+        Relative standard uncertainties.
+    """
+
+    wheel_kg: Floats
+    contact_m: Floats
+    u_load_rel: Floats
+    u_gross_rel: Floats
+
+
+def beside(pressed: Pressed, vehicle: Indices) -> Bools:
+    """Vehicles whose wheels may well have been partly beside the sensors: (n_vehicles,).
+
+    Parameters
+    ----------
+    pressed : Pressed
+    vehicle : int array (n_axles,)
+        Number of each axle's vehicle, rising from 0 without a hole.
+    """
+    wheel_kg, contact_m, u_load_rel, u_gross_rel = pressed
+    first = np.flatnonzero(np.diff(vehicle, prepend=-1))
+    count = np.diff(np.append(first, len(vehicle)))
+    rows = np.maximum((~np.isnan(wheel_kg[:, :, 0])).sum(axis=1), 1)
+    left_kg, right_kg = np.nansum(wheel_kg, axis=1).T / rows
+    load_kg = np.maximum(left_kg + right_kg, 1.0)
+    lean = (right_kg - left_kg) / load_kg / 2
+    patch = _patch_log(load_kg, contact_m)
+    of_lean = 1 / (_U_LADEN**2 + (_ROLL * u_load_rel) ** 2)
+    of_patch = 1 / (_U_TYRE**2 + u_load_rel**2)
+    terms = np.stack(
+        [
+            *(of_lean, of_lean * lean, of_lean * lean**2),
+            *(of_patch, of_patch * patch, of_patch * patch**2),
+            load_kg,
+        ],
+        axis=1,
+    )
+    total = np.add.reduceat(terms, first, axis=0)
+    two = np.add.reduceat(terms * ((np.arange(len(vehicle)) - first[vehicle]) < 2)[:, None], first)
+    single = np.stack([terms[first], two, total], axis=1)
+    u_mean = np.add.reduceat(u_load_rel, first) / count
+    common_lean = _U_LADEN_VEHICLE**2 + (_ROLL_VEHICLE * u_mean) ** 2
+    light = total[:, -1] < _LIGHT_KG * count
+    common_patch = np.where(light, 1.0, _U_TYRE_VEHICLE**2)
+    within, aside = _misfits(single, total[:, None] - single, common_lean, common_patch)
+    least = np.maximum(_LEAST_LOSS, _LOSS_OF_U * u_gross_rel)[:, None, None]
+    aside = np.where(_loss(single, total[:, None] - single) >= least, aside, np.inf)
+    return np.asarray(within.min(axis=1) - aside.min(axis=(1, 2)) > _DOUBTED)
+
+
+def _patch_log(load_kg: Floats, contact_m: Floats) -> Floats:
+    """Load of a wheel against what one tyre with its patch would carry, as a logarithm."""
+    seen = np.nan_to_num(contact_m)
+    mean_m = seen.sum(axis=1) / np.maximum((seen > 0).sum(axis=1), 1)
+    tyre_n = _TYRE_N_PER_M2 * np.maximum(mean_m, 0.01) ** 2
+    return np.asarray(np.log(load_kg * STANDARD_GRAVITY_MPS2 / 2 / tyre_n))
+
+
+def _misfits(
+    single: Floats, pair: Floats, common_lean: Floats, common_patch: Floats
+) -> tuple[Floats, Floats]:
+    """Squares of what each explanation leaves over, for each guess of which axles have pairs.
+
+    Errors are those of the axles and one that all axles of a vehicle share; the inverse of such a
+    covariance is a diagonal less one product (Sherman and Morrison 1950).
+
+    Parameters
+    ----------
+    single, pair : float arrays (n_vehicles, n_guesses, 7)
+        Sums over the axles with single tyres and with pairs: weight, weight times lean, times its
+        square; the same of patches; load.
+    common_lean, common_patch : float arrays (n_vehicles,)
+        Variances of the shared errors.
+
+    Returns
+    -------
+    within : float array (n_vehicles, n_guesses)
+        In the lane.
+    aside : float array (n_vehicles, n_guesses, n_places)
+        Beside it, to the likelier side.
+    """
+    two = np.log(2.0)
+    one, both = np.moveaxis(single, 2, 0)[..., None], np.moveaxis(pair, 2, 0)[..., None]
+    lean_weight, lean, lean_square = one[0] + both[0], one[1] + both[1], one[2] + both[2]
+    patch_pair = both[4] - two * both[3]
+    patch_weight, patch = one[3] + both[3], one[4] + patch_pair
+    patch_square = one[5] + both[5] - 2 * two * both[4] + two**2 * both[3]
+    k_lean, k_patch = (
+        common[:, None, None] / (1 + common[:, None, None] * weight)
+        for common, weight in ((common_lean, lean_weight), (common_patch, patch_weight))
+    )
+    within = lean_square - k_lean * lean**2 + patch_square - k_patch * patch**2
+    (m_one, seen_one), (m_pair, seen_pair) = _SINGLE, _PAIR
+    c_one, c_pair = np.log(seen_one), np.log(seen_pair)
+    shift = one[0] * m_one + both[0] * m_pair
+    leaned = one[0] * m_one**2 + both[0] * m_pair**2 - k_lean * shift**2
+    leaned = leaned - 2 * np.abs(one[1] * m_one + both[1] * m_pair - k_lean * lean * shift)
+    short = one[3] * c_one + both[3] * c_pair
+    shortened = one[3] * c_one**2 + both[3] * c_pair**2 - k_patch * short**2
+    shortened = shortened - 2 * (one[4] * c_one + patch_pair * c_pair - k_patch * patch * short)
+    return within[..., 0], np.asarray(within + leaned + shortened)
+
+
+def _loss(single: Floats, pair: Floats) -> Floats:
+    """Part of the mass that a vehicle would have beside the sensors, for each place."""
+    one_kg, both_kg = single[..., -1:], pair[..., -1:]
+    whole_kg = one_kg / _SINGLE[1] + both_kg / _PAIR[1]
+    return np.asarray(1 - (one_kg + both_kg) / whole_kg)
