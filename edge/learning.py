@@ -23,7 +23,7 @@ from edge.core.learn import VEHICLES, Variogram
 from edge.core.modes import CENTRES_KMH, KINDS, PRIOR, SPEED_EDGES_KMH, Dynamics
 from edge.errors import InputError, Text
 from edge.frozen import Basis, Frozen
-from edge.lessons import gathered
+from edge.lessons import APART, CHANGED, gathered
 from edge.records import Floats, LaneLayout, Vehicle
 from edge.replay import replay_vehicles
 from firmware_bridge.recording import Recording, RecordingError, Truth, find_recordings
@@ -47,10 +47,9 @@ class Lesson:
     seen: Variogram
     dynamics: Dynamics
 
-    @property
-    def rows_apart(self) -> list[int]:
-        """Rows that read apart from their fellows, counted from 1 as people do."""
-        return [row + 1 for row in self.seen.rows_off()]
+    def rows_apart(self, limit_rel: float) -> str:
+        """Rows that read apart from their fellows, counted from 1 as people do; empty if none."""
+        return ", ".join(str(row + 1) for row in self.seen.rows_off(limit_rel))
 
 
 def from_station(config: StationConfig, lanes: Sequence[str]) -> list[Lesson]:
@@ -153,9 +152,11 @@ def table(lesson: Lesson) -> str:
     ]
     lines += [line for kind in range(KINDS) for line in _kind_lines(lesson, kind)]
     lines.append("单排、6 t 轴的预期散布 / expected scatter of one row, an axle of 6 t")
-    if lesson.rows_apart:
-        rows = ", ".join(map(str, lesson.rows_apart))
-        lines.append(f"第 {rows} 排读数偏离其他各排 / row {rows} reads apart from the others")
+    if rows := lesson.rows_apart(CHANGED):
+        lines.append(
+            f"第 {rows} 排读数偏离其他各排，可能是传感器，也可能是路面 / "
+            f"row {rows} reads apart from the others: the sensor, or the road"
+        )
     return "\n".join(lines)
 
 
@@ -195,11 +196,11 @@ def freeze(
     Raises
     ------
     InputError
-        A row reads apart from its fellows, or the disk refuses.
+        A row reads so far apart from its fellows that it is no road, or the disk refuses.
     """
     for lesson in lessons:
-        if lesson.rows_apart:
-            raise _rows_first(lesson)
+        if rows := lesson.rows_apart(APART):
+            raise _rows_first(lesson.layout.lane, rows)
     return [_freeze(config, lesson, who, now_ns()) for lesson in lessons]
 
 
@@ -236,8 +237,7 @@ def _last_version(directory: Path, lane: str) -> int:
     return max([PRIOR.version, *(int(match[1]) for match in found if match)])
 
 
-def _rows_first(lesson: Lesson) -> InputError:
-    lane, rows = lesson.layout.lane, ", ".join(map(str, lesson.rows_apart))
+def _rows_first(lane: str, rows: str) -> InputError:
     return InputError(
         f"车道 {lane} 第 {rows} 排读数偏离其他各排，不能冻结",
         f"row {rows} of lane {lane} reads apart from the others: this cannot be frozen",

@@ -9,32 +9,32 @@ two calibrations never mix; one that cannot be read is set aside, kept, and coun
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edge.config import StationConfig
-from edge.core.learn import Variogram
-from edge.core.modes import PRIOR
+from edge.core.learn import VEHICLES, Variogram
 from edge.errors import Text
-from edge.frozen import Basis
 from edge.health import Health, Level
+from edge.lesson_files import lesson_files, read_lesson, to_json, write_all
 from edge.records import LEGAL_BARRIERS, Flag, LaneLayout, Passage
-from edge.store.blobs import sync_directory
 
-__all__ = ["SAVE_PERIOD_S", "WINDOW", "Lessons", "gathered"]
+__all__ = ["APART", "CHANGED", "SAVE_PERIOD_S", "WINDOW", "Lessons", "gathered"]
 
-SCHEMA = "steelyard-lessons/1"
 SAVE_PERIOD_S = 600.0
 WINDOW = 50
 """Vehicles after which the rows are compared. A mean difference of 10 % of their loads is then
 some seven times what swinging axles leave in it."""
+
+CHANGED = 0.1
+"""A row that differs by this from what it showed before, at the same speeds of the same kinds, part
+of an axle of reference load: the road has not changed, so the row has."""
+APART = 0.25
+"""A row that differs by this from the others is no road, whatever it showed before. On a rough road
+(ISO 8608 class B) at one speed the fixed profile alone can make a tenth."""
+_KNOWN_VEHICLES = 10
 
 
 class _Lane:
@@ -65,11 +65,12 @@ class _Lane:
 
     def all(self) -> Variogram:
         """Everything gathered; of a window under way only if no row reads apart in it."""
-        return self.kept if self.fresh.rows_off() else self.kept + self.fresh
+        return self.kept if self._off() else self.kept + self.fresh
 
     def _note_missing(self, passage: Passage) -> None:
         """A passage in which nothing is wrong but a row: the row that is silent, or far off."""
-        if passage.flags & LEGAL_BARRIERS != Flag.ROW_MISSING:
+        doubts = passage.flags & LEGAL_BARRIERS
+        if not doubts & Flag.ROW_MISSING or doubts & ~(Flag.ROW_MISSING | Flag.WHEEL_OFF):
             return
         rows_kg = passage.axles.row_load_kg
         load_kg = np.maximum(passage.axles.load_kg, 1.0)[:, None]
@@ -80,7 +81,22 @@ class _Lane:
     def _apart(self) -> tuple[int, ...]:
         seen = self.fresh.vehicles + self._unheard
         silent = np.flatnonzero(2 * self._silent > seen).tolist()
-        return tuple(sorted({*silent, *self.fresh.rows_off()}))
+        return tuple(sorted({*silent, *self._off()}))
+
+    def _off(self) -> tuple[int, ...]:
+        """Rows that read apart in the window: by themselves, or from what they showed before."""
+        beyond = _beyond(self.fresh, self.kept)
+        known = 2 * beyond.vehicles > self.fresh.vehicles
+        return self.fresh.rows_off(APART) or (beyond.rows_off(CHANGED) if known else ())
+
+
+def _beyond(fresh: Variogram, kept: Variogram) -> Variogram:
+    """What was seen, less what the same speeds of the same kinds have shown before."""
+    known = kept.whole[:, VEHICLES] >= _KNOWN_VEHICLES
+    pairs, whole = fresh.pairs * known[:, None, None], fresh.whole * known[:, None]
+    count, difference = kept.pairs[:, :, 0], kept.pairs[:, :, 1]
+    pairs[:, :, 1] -= np.rint(pairs[:, :, 0] * (difference / np.maximum(count, 1))).astype(np.int64)
+    return Variogram(fresh.lane, pairs, whole)
 
 
 class Lessons:
@@ -97,12 +113,11 @@ class Lessons:
     """
 
     def __init__(self, config: StationConfig, health: Health, *, window: int = WINDOW) -> None:
-        self._directory = _directory(config)
         self._health = health
         self._window = window
         self._paths: dict[str, Path] = {}
         self._lanes: dict[str, _Lane] = {}
-        for layout, path in _files(config):
+        for layout, path in lesson_files(config):
             self._paths[layout.lane] = path
             self._lanes[layout.lane] = self._opened(layout, path)
         self._written: dict[Path, bytes] = {}
@@ -124,13 +139,13 @@ class Lessons:
     async def save(self) -> None:
         """Bring what was gathered to the disk; a disk that refuses is told and tried again."""
         files = {
-            path: _to_json(self._lanes[name], path)
+            path: to_json(path, self._lanes[name].kept, self._lanes[name].fresh)
             for name, path in self._paths.items()
             if self._lanes[name].vehicles
         }
         fresh = {path: data for path, data in files.items() if self._written.get(path) != data}
         try:
-            await asyncio.to_thread(_write_all, self._directory, fresh)
+            await asyncio.to_thread(write_all, fresh)
         except OSError as error:
             self._health.count("lessons.refused")
             self._health.state(
@@ -145,7 +160,7 @@ class Lessons:
 
     def _opened(self, layout: LaneLayout, path: Path) -> _Lane:
         try:
-            return _read(layout, path)
+            return _Lane(layout, *read_lesson(layout, path))
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
@@ -202,87 +217,7 @@ def gathered(config: StationConfig) -> dict[str, Variogram]:
         A file can't be read, or is not one of these.
     """
     found = {}
-    for layout, path in _files(config):
+    for layout, path in lesson_files(config):
         if path.exists():
-            found[layout.lane] = _read(layout, path).all()
+            found[layout.lane] = _Lane(layout, *read_lesson(layout, path)).all()
     return found
-
-
-def _directory(config: StationConfig) -> Path:
-    return config.data_dir / "lessons"
-
-
-def _files(config: StationConfig) -> list[tuple[LaneLayout, Path]]:
-    """Layout and file of each lane."""
-    found = []
-    for section in config.model.digitiser:
-        gains = config.gains_of(section.id, 1.0)
-        for layout in config.lanes_of(section.id):
-            key = _key(layout, Basis.of(layout, gains))
-            found.append((layout, _directory(config) / f"{layout.lane}-{key[:16]}.json"))
-    return found
-
-
-def _key(layout: LaneLayout, basis: Basis) -> str:
-    """Hash of all that must be the same for two sums to be added."""
-    form = {name: sums.shape for name, sums in _sums(Variogram.empty(layout)).items()}
-    text = json.dumps([dataclasses.asdict(basis), form, PRIOR.version], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _sums(variogram: Variogram) -> dict[str, Any]:
-    """Arrays of a variogram by their names: all that it holds but the lane."""
-    names = [field.name for field in dataclasses.fields(variogram) if field.name != "lane"]
-    return {name: getattr(variogram, name) for name in names}
-
-
-def _to_json(lane: _Lane, path: Path) -> bytes:
-    body: dict[str, Any] = {"schema": SCHEMA, "file": path.name}
-    for name, variogram in (("kept", lane.kept), ("fresh", lane.fresh)):
-        body[name] = {key: sums.tolist() for key, sums in _sums(variogram).items()}
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return json.dumps([hashlib.sha256(text.encode()).hexdigest(), body]).encode()
-
-
-def _read(layout: LaneLayout, path: Path) -> _Lane:
-    """What was gathered of a lane.
-
-    Raises
-    ------
-    OSError
-        It can't be read.
-    ValueError
-        It is damaged, or of another lane, layout or calibration.
-    """
-    try:
-        sha256, body = json.loads(path.read_bytes())
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        if hashlib.sha256(text.encode()).hexdigest() != sha256:
-            raise ValueError("damaged: its checksum is wrong")
-        if (body["schema"], body["file"]) != (SCHEMA, path.name):
-            raise ValueError(f"foreign: {body['schema']} {body['file']}")
-        return _Lane(layout, _variogram(layout, body["kept"]), _variogram(layout, body["fresh"]))
-    except (KeyError, TypeError, OverflowError, UnicodeDecodeError) as error:
-        raise ValueError(f"damaged: {error!r}") from error
-
-
-def _variogram(layout: LaneLayout, body: dict[str, Any]) -> Variogram:
-    sums = {
-        name: np.array(body[name], np.int64).reshape(empty.shape)
-        for name, empty in _sums(Variogram.empty(layout)).items()
-    }
-    return Variogram(layout, **sums)
-
-
-def _write_all(directory: Path, files: dict[Path, bytes]) -> None:
-    """Write files whole, each under its name only when it is on the disk."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for path, data in files.items():
-        draft = path.with_suffix(".tmp")
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    if files:
-        sync_directory(directory)

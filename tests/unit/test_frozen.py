@@ -15,17 +15,14 @@ from edge.cli import main
 from edge.config import load_station
 from edge.core.modes import PRIOR
 from edge.errors import ConfigError, InputError
-from edge.frozen import Frozen, known_dynamics
+from edge.frozen import Frozen, known_dynamics, of_device
 from edge.health import Health
-from edge.lanes import pipeline_of
 from edge.learning import freeze, from_station
 from edge.records import STANDARD_GRAVITY_MPS2
 from edge.replay import vehicle_rows
-from edge.sources.ports import DeviceHello
 from tests.unit.test_lessons import passages, station, taught
 
 WIRE = Path(__file__).parents[2] / "docs" / "wire.md"
-HELLO = DeviceHello("D1", "S", "M", "1", 4_000.0, newton_per_count=0.01, channels=6)
 
 
 def frozen_file(directory: Path, n: int = 30, row_off: float = 0.0) -> Path:
@@ -78,15 +75,15 @@ def test_the_file_is_as_the_wire_document_says(tmp_path: Path) -> None:
     assert hashed == [body["layout_sha256"], body["gains_sha256"], body["sha256"]]
 
 
-def test_the_pipeline_weighs_with_what_the_record_names(tmp_path: Path) -> None:
+def test_the_lane_weighs_with_what_the_record_names(tmp_path: Path) -> None:
     path = frozen_file(tmp_path)
     named_in_station_file(tmp_path, path)
     config = load_station(tmp_path / "station.toml")
     frozen = Frozen.parse(path.read_bytes())
     name = known_dynamics(config)["1"].name
     assert name == {"version": frozen.version, "sha256": frozen.dynamics.sha256}
-    assert pipeline_of(config, HELLO)._dynamics == [frozen.dynamics]
-    assert pipeline_of(config.without_dynamics(), HELLO)._dynamics == [PRIOR]
+    assert of_device(config, "D1") == {"1": frozen.dynamics}
+    assert of_device(config.without_dynamics(), "D1") == {"1": PRIOR}
     assert config.without_certificate().model.lane[0].dynamics is None
     assert list(vehicle_rows([], config)) == []
 

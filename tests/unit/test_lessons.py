@@ -69,7 +69,7 @@ def passages(
         load_kg = rows_kg.mean(axis=1)
         if missing:
             rows_kg[1, 2] = np.nan
-        made.append(_passage(load_kg, rows_kg, Flag.ROW_MISSING if missing else Flag.NONE))
+        made.append(_passage(load_kg, rows_kg, Flag.ROW_MISSING | Flag.WHEEL_OFF if missing else Flag.NONE))
     return made
 
 
@@ -197,6 +197,18 @@ def test_a_row_that_reads_apart_is_a_finding_and_teaches_nothing(
         lessons.take(passage)
     assert health.snapshot().states["rows.1"].level is Level.OK
     assert health.snapshot().counters.get("lane.1.windows_apart", 0) == named
+
+
+def test_a_row_that_changes_is_found_and_one_that_never_changed_is_the_road(
+    tmp_path: Path,
+) -> None:
+    config, health = station(tmp_path), Health(lambda: 0)
+    lessons = taught(config, health, passages(3 * WINDOW, row_off=0.12))
+    assert health.snapshot().states["rows.1"].level is Level.OK
+    for passage in passages(WINDOW, seed=3, row_off=0.3):
+        lessons.take(passage)
+    assert health.snapshot().states["rows.1"].level is Level.WARNING
+    assert gathered(config)["1"].vehicles == 3 * WINDOW
 
 
 def test_the_finding_stands_on_the_page_in_both_languages(tmp_path: Path) -> None:
