@@ -270,8 +270,17 @@ class StationConfig:
         """Layouts of the lanes on one digitiser, channels as numbers."""
         channels = next(d.channels for d in self.model.digitiser if d.id == digitiser)
         return tuple(
-            _layout(lane, channels) for lane in self.model.lane if lane.digitiser == digitiser
+            _layout(lane, channels, self._beside(lane.id))
+            for lane in self.model.lane
+            if lane.digitiser == digitiser
         )
+
+    def _beside(self, lane: str) -> tuple[str, ...]:
+        """Lanes directly beside one: those of a direction stand in the file as on the road."""
+        own = next(section for section in self.model.lane if section.id == lane)
+        row = [section.id for section in self.model.lane if section.direction == own.direction]
+        at = row.index(lane)
+        return tuple(row[max(at - 1, 0) : at] + row[at + 1 : at + 2])
 
     def without_certificate(self) -> StationConfig:
         """The same station before its calibration, and before it learned with one."""
@@ -343,7 +352,7 @@ class StationConfig:
             ) from error
 
 
-def _layout(lane: LaneSection, channels: list[str]) -> LaneLayout:
+def _layout(lane: LaneSection, channels: list[str], beside: tuple[str, ...]) -> LaneLayout:
     return LaneLayout(
         lane=lane.id,
         rows=tuple(
@@ -357,6 +366,7 @@ def _layout(lane: LaneSection, channels: list[str]) -> LaneLayout:
         speed_max_mps=lane.speed_kmh[1] / 3.6,
         speed_change_max=lane.speed_change_max,
         grade=lane.grade,
+        beside=beside,
         axle_min_kg=lane.axle_kg[0],
         axle_max_kg=lane.axle_kg[1],
     )

@@ -269,6 +269,8 @@ class LaneLayout:
     axle_max_kg: float = 30_000.0
     grade: float = 0.0
     """Rise of the lane over its length where the array lies, positive uphill."""
+    beside: tuple[str, ...] = ()
+    """Lanes that lie directly beside it: a vehicle may press on the sensors of both."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -390,6 +392,15 @@ class Passage:
     u_gross_kg: float
     flags: Flag
     clip: RawClip
+    astride: tuple[str, ...] = ()
+    """The two lanes, left to right, that a vehicle over their line pressed on; weighed as one."""
+    perhaps_with: str = ""
+    """Lane of which another passage may be the other half of this vehicle."""
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """All lanes that bore the vehicle."""
+        return self.astride or (self.lane,)
 
     @property
     def wheelbase_m(self) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S
 from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts
 from edge.core.history import History
+from edge.core.joining import Joiner
 from edge.core.modes import PRIOR, Dynamics
 from edge.core.pulses import Touch, TouchFinder
 from edge.core.vehicles import LaneTracker, Window
@@ -81,7 +82,7 @@ class Pipeline:
             raise ValueError(f"a row of {device} names a channel beyond its {channels}")
         self.device, self.rate_hz, self.channels = device, rate_hz, channels
         self.lanes, self.gains = lanes, gains
-        self._dynamics = [(dynamics or {}).get(lane.lane, PRIOR) for lane in lanes]
+        self._dynamics = {lane.lane: (dynamics or {}).get(lane.lane, PRIOR) for lane in lanes}
         self._polarity = np.where(gains.newton_per_count < 0, -1.0, 1.0)
         self._falling = np.flatnonzero(self._polarity < 0)
         self._floor = floor_counts(lanes, gains)
@@ -111,6 +112,7 @@ class Pipeline:
         self._recent: list[InputEdge] = []
         self._gaps: list[tuple[int, int]] = []
         self._windows: list[tuple[Window, int]] = []
+        self._joiner = Joiner(self.lanes, self.gains, self._dynamics)
 
     def resume(self, begun_sample: int, first_sample: int) -> None:
         """Enter a stream that began at ``begun_sample``; the next block begins at ``first_sample``.
@@ -153,7 +155,7 @@ class Pipeline:
             self._begin(block.first_sample)
             self._started = True
         elif lost:
-            self._bridge(lost)
+            self._gaps.append((self._history.end_sample, lost))
             passages += self._take(self._filled(lost))
         self._edges += edges
         return passages + self._take(block.counts)
@@ -162,16 +164,14 @@ class Pipeline:
         """The data end: vehicles on the array close as incomplete. The next block begins anew."""
         end = self._history.end_sample
         late = [(window, i) for i, t in enumerate(self._trackers) for window in t.close(end)]
-        passages = self._cut(sorted(self._windows + late), end)
+        passages = self._joiner.step(self._cut(sorted(self._windows + late), end), end)
+        passages += self._joiner.flush()
         stray = self.stray
         self._begin(end)
         self._stray = stray
         return passages
 
     # ------------------------------------------------------------------------------------------
-
-    def _bridge(self, lost: int) -> None:
-        self._gaps.append((self._history.end_sample, lost))
 
     def _filled(self, lost: int) -> Int32s:
         """The last sample again for each lost one."""
@@ -215,7 +215,8 @@ class Pipeline:
         self._follow(touches)
         ready = [w for w in self._windows if self._ready(w[0]) <= self._done]
         self._windows = [w for w in self._windows if self._ready(w[0]) > self._done]
-        return self._cut(sorted(ready, key=lambda w: (self._ready(w[0]), w)), self._done)
+        ready.sort(key=lambda w: (self._ready(w[0]), w))
+        return self._joiner.step(self._cut(ready, self._done), self._done)
 
     def _follow(self, touches: Sequence[Sequence[Touch]]) -> None:
         """Hand touches and edges to their lanes."""
@@ -236,11 +237,11 @@ class Pipeline:
         found: list[Passage | None] = [None] * len(windows)
         for i, lane in enumerate(self.lanes):
             own = [k for k, (_, number) in enumerate(windows) if number == i]
-            others = tuple(other for k, other in enumerate(self.lanes) if k != i)
+            others = tuple(other for other in self.lanes if other.lane in lane.beside)
             for part in self._batches(own, [window for window, _ in windows]):
                 cuts = [self._one(windows[k][0], end_sample) for k in part]
                 weighed = weigh_all(
-                    cuts, lane, self.gains, others=others, dynamics=self._dynamics[i]
+                    cuts, lane, self.gains, others=others, dynamics=self._dynamics[lane.lane]
                 )
                 for k, passage in zip(part, weighed, strict=True):
                     found[k] = passage

@@ -251,20 +251,6 @@ def test_row_that_contradicts_all_others_is_left_out_and_told() -> None:
     assert Flag.ROW_MISSING in passage.flags
 
 
-def test_straddling_is_seen_on_both_lanes() -> None:
-    near, far = strip_lane(name="1"), strip_lane(name="2", first_channel=8)
-    half = replace(FAST, one_sided=(0, 1, 2, 3, 4))
-    one = Scene(near, (half,), 4.0, channels=16)
-    two = Scene(far, (half,), 4.0, channels=16, noise_n=0.0, offset_n=0.0)
-    counts = one.counts() + two.counts()
-    pipeline = Pipeline("D1", RATE_HZ, 16, (near, far), gains(16))
-    block = SampleBlock("D1", 0, read_only(counts), RATE_HZ)
-    edges = sorted([*one.edges, *two.edges], key=lambda e: e.sample)
-    passages = pipeline.step(block, edges) + pipeline.flush()
-    assert sorted(p.lane for p in passages) == ["1", "2"]
-    assert all(Flag.STRADDLING in p.flags for p in passages)
-
-
 def test_gain_uncertainty_reaches_the_gross(plain: Passage) -> None:
     certain = replace(gains(8), u_rel=read_only(np.zeros(8)), u_rel_common=0.0)
     common = replace(gains(8), u_rel=read_only(np.full(8, 0.02)), u_rel_common=0.02)
