@@ -35,7 +35,6 @@ _RELEASE_S = 0.02
 _WARM_S = 60.0
 _WARM_PART = 3.0
 _MIDDLE_S = 5.0
-_TAIL_S = 2.0
 _TOP = 8
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -152,7 +151,7 @@ def _watched(
 ) -> tuple[_Seen, dict[str, int]]:
     seen = _Seen(min(_WARM_S, seconds / _WARM_PART))
     health = Health(time.monotonic_ns)
-    with sending(seconds + _TAIL_S, block_s, seed) as urls:
+    with sending(block_s, seed) as urls:
         asyncio.run(_station(seconds, urls, health, seen, progress, trace=trace))
     return seen, dict(health.snapshot().counters)
 

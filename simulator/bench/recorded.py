@@ -141,7 +141,8 @@ def compare(truth: Sequence[Truth], vehicles: Sequence[Vehicle]) -> tuple[list[L
     every = [pair for own in pairs.values() for pair in own]
     _check_found(every, len(vehicles))
     lines = [_line(lane, axles, own) for (lane, axles), own in sorted(pairs.items())]
-    return lines, _remarks(every, shift_ns, sum(map(len, left.values())))
+    whole = [v for own in left.values() for v in own if not v.flags & Flag.INCOMPLETE]
+    return lines, _remarks(every, shift_ns, len(whole))
 
 
 _Pair = tuple[Truth, Vehicle | None]

@@ -43,8 +43,8 @@ def station(urls: dict[str, str] | None = None) -> StationConfig:
 
 
 @contextmanager
-def sending(seconds: float, block_s: float, seed: int) -> Iterator[dict[str, str]]:
-    """Addresses of the digitisers, which begin when they are heard and speak for ``seconds``.
+def sending(block_s: float, seed: int) -> Iterator[dict[str, str]]:
+    """Addresses of the digitisers, which begin when they are heard and speak until the end.
 
     Raises
     ------
@@ -53,9 +53,7 @@ def sending(seconds: float, block_s: float, seed: int) -> Iterator[dict[str, str
     """
     fresh = multiprocessing.get_context("spawn")
     here, there = fresh.Pipe()
-    process = fresh.Process(
-        target=_play, args=(there, seconds, block_s, seed), name="sender", daemon=True
-    )
+    process = fresh.Process(target=_play, args=(there, block_s, seed), name="sender", daemon=True)
     process.start()
     there.close()
     try:
@@ -76,16 +74,16 @@ def _addresses(here: Connection) -> dict[str, str]:
     raise LinkDown("模拟数采没有启动", "the simulated digitisers did not start")
 
 
-def _play(there: Connection, seconds: float, block_s: float, seed: int) -> None:
+def _play(there: Connection, block_s: float, seed: int) -> None:
     die_with_parent()
-    asyncio.run(_devices(there, seconds, block_s, seed))
+    asyncio.run(_devices(there, block_s, seed))
 
 
-async def _devices(there: Connection, seconds: float, block_s: float, seed: int) -> None:
+async def _devices(there: Connection, block_s: float, seed: int) -> None:
     scenario = Scenario(
         lane=(_DENSE,), electronics=ElectronicsSection(rate_hz=RATE_HZ), lead_in_s=1.0
     )
     world = World(station(), scenario, seed)
-    async with DeviceBench(world, until_s=seconds, block_s=block_s) as bench:
+    async with DeviceBench(world, block_s=block_s) as bench:
         there.send(bench.urls)
         await bench.wait(asyncio.Event())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from multiprocessing import resource_tracker
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,13 +12,26 @@ import pytest
 from edge.errors import InputError
 from edge.records import Flag
 from simulator.bench import adversarial
-from simulator.bench.accuracy import Report, row_of
+from simulator.bench.accuracy import CELLS, FULL, SPACED, Report
 from simulator.bench.adversarial import Outcome
 from simulator.bench.bound import Readings, fused, plate_readings, strip_readings
 from simulator.bench.cells import Cell, Sample
 from simulator.bench.drive import flag_names
+from simulator.bench.figures import ANCHOR, figures_of
+from simulator.bench.free_flow import Counted
+from simulator.bench.jobs import Job, together
 from simulator.bench.plots import Curve, plot
-from simulator.bench.report import BEGIN, END, markdown, pictures, write_page
+from simulator.bench.report import (
+    BEGIN,
+    END,
+    markdown,
+    parts_of,
+    pictures,
+    read_figures,
+    write_page,
+)
+from simulator.bench.rows import Row, row_of
+from simulator.bench.targets import TARGETS, target_lines
 from simulator.fleet import reference_vehicle
 
 CELL = Cell("strips_4", "A", 60.0)
@@ -86,6 +100,34 @@ def test_a_row_tells_scatter_coverage_ratio_and_class() -> None:
     assert row_of(CELL, sample(0.007, 0.005)).mass_class == "5"
 
 
+def test_standard_errors_are_those_of_the_sampling() -> None:
+    """Cells drawn anew scatter as the bootstrap of each of them says; axles come in vehicles."""
+    chance = np.random.default_rng(3)
+    rows = [row_of(CELL, clustered(chance)) for _ in range(150)]
+    for field in ("axle_sd", "coverage", "mean_ratio"):
+        seen = np.std([getattr(row, field) for row in rows])
+        told = np.mean([row.se[field] for row in rows])
+        assert told == pytest.approx(seen, rel=0.2), field
+    # As if axles were independent the standard error would be half of that.
+    alone = rows[0].axle_sd / np.sqrt(2 * 60 * 4)
+    assert rows[0].se["axle_sd"] > 1.5 * alone
+
+
+def clustered(chance: np.random.Generator) -> Sample:
+    """Sixty vehicles whose four axles share their error."""
+    vehicle = np.repeat(np.arange(60), 4)
+    error = np.repeat(chance.normal(0, 0.02, 60), 4)
+    true_kg = np.full(240, 8_000.0)
+    load_kg = true_kg * (1 + error)
+    mean_kg = load_kg + chance.normal(0, 100.0, 240)
+    u_kg = np.full(240, 8_000.0 * 0.02)
+    gross = np.full(60, 32_000.0)
+    return Sample(
+        vehicle, true_kg, load_kg, u_kg, mean_kg, mean_kg, mean_kg, mean_kg, u_kg, u_kg,
+        gross, gross * 0.02, gross * 0.02, 60, 0, 0,
+    )  # fmt: skip
+
+
 def outcome(kind: str, number: int = 1) -> Outcome:
     return Outcome("straddle", 3, number, "1", kind, False, "detail")
 
@@ -98,25 +140,123 @@ def test_the_adversarial_table_counts_vehicles_not_ghosts() -> None:
     assert flag_names(Flag.GAP | Flag.REVERSED) == "GAP REVERSED"
 
 
-def test_pages_keep_their_text_and_pictures_are_well_formed(tmp_path: Path) -> None:
+def report() -> Report:
     rows = tuple(row_of(Cell("strips_4", "A", kmh), sample(0.01, 0.006)) for kmh in (20.0, 79.0))
-    report = Report(rows, (outcome("wrong"),), {"accuracy.x": 1.5})
+    spaced = tuple(row_of(cell, sample(0.01, 0.006)) for cell in SPACED)
+    told = (outcome("wrong"), *(outcome("right", n) for n in range(2, 41)))
+    free = Counted(vehicles=2_000, right=1_999, wrong=1)
+    return Report(rows, told, figures_of(rows, spaced, told, free, (3, 100)), spaced)
+
+
+def test_figures_name_the_cell_and_the_standard_error_of_their_largest() -> None:
+    rows: list[Row] = [
+        row_of(Cell("strips_4", "A", 20.0), sample(0.01, 0.006)),
+        row_of(ANCHOR, clustered(np.random.default_rng(1))),
+    ]
+    free = Counted(vehicles=2_000, right=1_999, missed=1)
+    found = figures_of(rows, (), [outcome("right")], free, (3, 100))
+    worst = max(rows, key=lambda r: r.mean_ratio)
+    assert found["accuracy.strip_sd_over_mean_max"] == pytest.approx(worst.mean_ratio, abs=1e-4)
+    assert found["accuracy.strip_sd_over_mean_max_cell"] == worst.cell.name
+    assert found["accuracy.axle_count_right_pct"] == pytest.approx(99.95)
+    assert found["accuracy.false_over_at_limit_pct"] == 3.0
+    gain = found["accuracy.gain_over_mean_4rows_79kmh_pct"]
+    assert gain == pytest.approx(100 * (1 - rows[1].mean_ratio), abs=1e-3)
+    # Nothing wrong among one is no proof: its standard error is not zero.
+    assert found["accuracy.adversarial_wrong_unflagged_max_se"] == 100.0
+
+
+def test_targets_tell_what_is_met_missed_and_missed_by_chance() -> None:
+    figures: dict[str, float | str] = {
+        "accuracy.axle_count_right_pct": 99.96,
+        "accuracy.gain_over_mean_4rows_79kmh_pct": 3.0,
+        "accuracy.gain_over_mean_4rows_79kmh_se": 1.0,
+        "accuracy.strip_sd_over_mean_max": 1.01,
+        "accuracy.strip_sd_over_mean_max_se": 0.008,
+        "accuracy.strip_sd_over_mean_max_cell": "strips_4 B 70",
+    }
+    told = {t.figure: line for t, line in zip(TARGETS, target_lines(figures), strict=True)}
+    assert told["accuracy.axle_count_right_pct"][-1] == "达到 / met"
+    assert "**" in told["accuracy.gain_over_mean_4rows_79kmh_pct"][-1]
+    assert "within chance" in told["accuracy.strip_sd_over_mean_max"][-1]
+    assert "`strips_4 B 70`" in told["accuracy.strip_sd_over_mean_max"][-2]
+    assert told["live.step_ms_p99"][-1] == "未测 / not measured"
+    # A report without plates tells all figures that are aimed at but theirs.
+    wanted = {t.figure for t in TARGETS if t.figure.startswith("accuracy.")}
+    assert {name for name in wanted - set(report().figures) if "plate" not in name} == set()
+
+
+def test_pages_keep_their_text_and_pictures_are_well_formed(tmp_path: Path) -> None:
+    done = report()
+    figures = {**done.figures, "speed.ratio": 0.07, "speed.machine": "a machine"}
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nobsolete\n{END}\nafter\n")
-    write_page(report, page)
+    page.write_text(
+        f"before\n{BEGIN.format('summary')}\nobsolete\n{END}\nreasons\n"
+        f"{BEGIN.format('details')}\n{END}\nafter\n"
+    )
+    for _ in range(2):
+        write_page(done, figures, page)
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
+    assert "reasons" in text
     assert "obsolete" not in text
-    assert markdown(report) in text
+    assert all(part in text for part in parts_of(done, figures).values())
     assert "straddle, seed 3, vehicle 1" in text
-    drawn = pictures(report)
-    assert "accuracy-strips_4-A.svg" in drawn
+    assert "a machine" in text
+    assert text.count("#### strips_4") == 1
+    drawn = pictures(done)
+    assert {"accuracy-strips_4-A.svg", "accuracy-spacing.svg"} <= set(drawn)
+    assert all(f"images/{name}" in text for name in drawn)
     for picture in drawn.values():
         ElementTree.fromstring(picture)
     (tmp_path / "bare.md").write_text("no marks")
     with pytest.raises(InputError):
-        write_page(report, tmp_path / "bare.md")
+        write_page(done, figures, tmp_path / "bare.md")
+
+
+def test_the_text_on_distances_follows_the_figures() -> None:
+    """The bounds of this sample are half as wrong as the mean, which Steelyard takes."""
+    text = markdown(report(), {})
+    assert "Steelyard: nowhere" in text
+    assert "the joint bound: 0.5, 0.75, 1, 1.5, 2, 2.78, 3.5, 4 m." in text
+    assert "gains 50.0 %" in text
+    assert "physics allows it" in text
+
+
+def test_other_benches_bring_flat_figures(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text('{"live.x": 1.5, "live.machine": "m"}')
+    assert read_figures([good]) == {"live.x": 1.5, "live.machine": "m"}
+    for content in ('{"a": [1]}', "nonsense", "[1]"):
+        bad.write_text(content)
+        with pytest.raises(InputError):
+            read_figures([good, bad])
+    with pytest.raises(InputError):
+        read_figures([tmp_path / "none.json"])
+
+
+def test_the_full_table_has_every_cell_once_and_enough_of_each() -> None:
+    assert len(set(CELLS)) == len(CELLS) == 144
+    assert min(FULL.vehicles_of(cell) for cell in CELLS) >= 100
+    spacings = {cell.spacing_m: cell.station().lanes_of("D1")[0].rows for cell in SPACED}
+    for spacing_m, rows in spacings.items():
+        apart = np.diff([row.position_m for row in rows])
+        np.testing.assert_allclose(apart, spacing_m, atol=2e-3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tracker() -> None:
+    """Python's own helper of spawned processes stays until the end: it is no leak of a test."""
+    resource_tracker.ensure_running()
+
+
+def test_jobs_come_back_in_order_and_progress_counts_their_cost() -> None:
+    told: list[float] = []
+    jobs = [Job(divmod, (7, n), cost) for n, cost in ((1, 1.0), (2, 8.0), (3, 1.0))]
+    assert together(jobs, told.append) == [(7, 0), (3, 1), (2, 1)]
+    assert told[-1] == 1.0
+    assert sorted(np.diff([0.0, *told]).round(6)) == [0.1, 0.1, 0.8]
 
 
 def test_a_plot_leaves_out_what_is_no_number_and_escapes_names() -> None:
