@@ -34,19 +34,18 @@ class TableNoise:
     """
 
     def __init__(self, table: Table, channels: int, size: float, chance: np.random.Generator):
-        self._table, self._size = table, np.float32(size)
+        self._table = table * np.float32(size)
         self._place = chance.integers(0, len(table), channels)
 
     def at(self, first: int, n: int) -> Table:
         """Samples (n, channels) from ``first`` on."""
-        out = np.empty((n, len(self._place)), np.float32)
-        for channel, place in enumerate(self._place.tolist()):
+        out = np.empty((len(self._place), n), np.float32)
+        for own, place in zip(out, self._place.tolist(), strict=True):
             begin = (place + first) % len(self._table)
             part = self._table[begin : begin + n]
-            out[: len(part), channel] = part
-            out[len(part) :, channel] = self._table[: n - len(part)]
-        out *= self._size
-        return out
+            own[: len(part)] = part
+            own[len(part) :] = self._table[: n - len(part)]
+        return out.T
 
 
 @lru_cache(maxsize=1)

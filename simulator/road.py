@@ -35,6 +35,10 @@ GD_N0_M3 = {"A": 16e-6, "B": 64e-6, "C": 256e-6, "D": 1024e-6, "E": 4096e-6}
 _BAND_PER_M = (0.011, 2.83)
 WAVE_PER_M: Floats = np.arange(GRID // 2 + 1) / LENGTH_M
 """Spatial frequencies of every spectrum, cycles/m."""
+_IN_BAND = slice(
+    int(np.searchsorted(WAVE_PER_M, _BAND_PER_M[0])),
+    int(np.searchsorted(WAVE_PER_M, _BAND_PER_M[1], "right")),
+)
 
 
 def roughness(road_class: str) -> float:
@@ -44,25 +48,26 @@ def roughness(road_class: str) -> float:
 
 def random_profile(gd_n0_m3: float, chance: np.random.Generator) -> Spectrum:
     """A profile with the PSD ``gd_n0 (n / 0.1)^-2`` in the band of ISO 8608, random phases."""
-    low, high = _BAND_PER_M
-    inside = (low <= WAVE_PER_M) & (high >= WAVE_PER_M)
     spectrum = np.zeros(len(WAVE_PER_M), np.complex128)
-    psd_m3 = gd_n0_m3 * (WAVE_PER_M[inside] / 0.1) ** -2
-    phase = chance.uniform(0, 2 * np.pi, np.count_nonzero(inside))
-    spectrum[inside] = np.sqrt(2 * psd_m3 / LENGTH_M) * np.exp(1j * phase)
+    psd_m3 = gd_n0_m3 * (WAVE_PER_M[_IN_BAND] / 0.1) ** -2
+    phase = chance.uniform(0, 2 * np.pi, len(psd_m3))
+    spectrum[_IN_BAND] = np.sqrt(2 * psd_m3 / LENGTH_M) * np.exp(1j * phase)
     return spectrum
 
 
-def coherence(distance_m: float) -> Floats:
-    """Coherence of two lines along an isotropic surface of slope -2, at each of ``WAVE_PER_M``."""
-    z = 2 * np.pi * WAVE_PER_M * abs(distance_m)
+def coherence(distance_m: float, wave_per_m: Floats = WAVE_PER_M) -> Floats:
+    """Coherence of two lines along an isotropic surface of slope -2, at each wave."""
+    z = 2 * np.pi * wave_per_m * abs(distance_m)
     return np.where(z > 1e-6, z * k1(np.maximum(z, 1e-6)), 1.0)
 
 
 def beside(profile: Spectrum, other: Spectrum, distance_m: float) -> Spectrum:
     """A line ``distance_m`` beside ``profile``; ``other`` gives what the two do not share."""
-    shared = coherence(distance_m)
-    return shared * profile + np.sqrt(np.maximum(1 - shared**2, 0)) * other
+    shared = coherence(distance_m, WAVE_PER_M[_IN_BAND])
+    found = np.zeros_like(profile)
+    found[..., _IN_BAND] = shared * profile[..., _IN_BAND]
+    found[..., _IN_BAND] += np.sqrt(np.maximum(1 - shared**2, 0)) * other[..., _IN_BAND]
+    return found
 
 
 def along(spectra: Spectrum) -> Floats:
