@@ -69,7 +69,9 @@ def passages(
         load_kg = rows_kg.mean(axis=1)
         if missing:
             rows_kg[1, 2] = np.nan
-        made.append(_passage(load_kg, rows_kg, Flag.ROW_MISSING | Flag.WHEEL_OFF if missing else Flag.NONE))
+        made.append(
+            _passage(load_kg, rows_kg, Flag.ROW_MISSING | Flag.WHEEL_OFF if missing else Flag.NONE)
+        )
     return made
 
 
