@@ -25,6 +25,9 @@ _THRESHOLD_S = 0.03
 
 _LEAST_SPEED_MPS = 0.05
 
+_BLOW_SHARE = 0.5
+"""A touch of less than this part of the shortest wheel's time on a row is no wheel."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sight:
@@ -165,4 +168,7 @@ def _wheels(sight: Sight, rolling: Bools, alone: Bools, lane: LaneLayout) -> Boo
     speed = motion.speed_of(at_s, np.zeros(at_s.shape, np.int64))
     duration_s = (sight.leave_s - sight.enter_s)[alone]
     patch = contact_m(width_m, duration_s, np.maximum(np.abs(speed), _LEAST_SPEED_MPS))
-    return np.asarray(plausible_wheel(patch).any(axis=1))
+    # One that reversed rolled at another speed than those that two rows saw: blows are short.
+    shortest_s = np.fmin.reduce((sight.leave_s - sight.enter_s)[rolling], axis=0)
+    rolled = plausible_wheel(patch) | (duration_s > _BLOW_SHARE * shortest_s)
+    return np.asarray(rolled.any(axis=1))
