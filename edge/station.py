@@ -37,7 +37,7 @@ from edge.sources.pictures import sweep_pictures
 from edge.sources.ports import DeviceHello, SourceItem
 from edge.sources.recorder import Recorder
 from edge.store.store import Store
-from edge.supervise import OutageLog, SystemdNotifier, supervise
+from edge.supervise import OutageLog, notify_systemd, supervise
 from edge.uplink.uplink import Uplink
 from edge.web.app import create_app
 from edge.web.feed import Feed
@@ -46,7 +46,6 @@ from edge.web.view import StationView
 
 RELEASE_PERIOD_S = 0.02
 """How often the desk looks whether a vehicle has its plate or has waited long enough."""
-
 
 PICTURE_AGE_S = 3_600.0
 """Pictures older than this are swept from the cameras' directories."""
@@ -133,7 +132,7 @@ class Station:
             tasks = [
                 self._supervised(tail, "web", lambda: self._serve(view)),
                 self._supervised(tail, "uplink", self._uplink(store, signer).run),
-                tail.create_task(self._notify_systemd(), name="systemd"),
+                tail.create_task(notify_systemd(), name="systemd"),
                 tail.create_task(self._lessons.run(), name="lessons"),
             ]
             async with asyncio.TaskGroup() as middle:
@@ -299,8 +298,3 @@ class Station:
             "gauges": {k: round(v, 3) for k, v in snapshot.gauges.items()},
             "states": {part: s.level.value for part, s in snapshot.states.items()},
         }
-
-    async def _notify_systemd(self) -> None:
-        notifier = SystemdNotifier()
-        notifier.send("READY=1")
-        await notifier.feed_watchdog()

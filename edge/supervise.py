@@ -110,3 +110,10 @@ class SystemdNotifier:
         while self.interval_s:
             self.send("WATCHDOG=1")
             await asyncio.sleep(self.interval_s)
+
+
+async def notify_systemd() -> None:
+    """Tell systemd that the station runs, then feed its watchdog until cancelled."""
+    notifier = SystemdNotifier()
+    notifier.send("READY=1")
+    await notifier.feed_watchdog()
