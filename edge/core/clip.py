@@ -26,6 +26,7 @@ ROOM_AFTER_S = 0.1
 """A clip ends this long after its vehicle's last release; weighing relies on it."""
 
 _PART = 16
+_INTO_PART = np.arange(_PART)
 _BLOCK_S = 0.016
 _MOST_PARTS = 12
 """More would let the sum of a block of 24-bit counts pass 32 bits."""
@@ -106,13 +107,16 @@ class Signals:
         """Sum of the clip's counts before a sample."""
         origin = self.first_block[clip] * (self.block // _PART)
         part = origin + sample // _PART
-        laid = self.pairs.reshape(len(self.pairs) // _PART, _PART, -1)
-        inside = np.arange(_PART) < (sample % _PART)[..., None]
-        rest = _apart(np.where(inside, laid[part, :, row], 0))
-        sums = self.before[row, part] - self.before[row, origin]
-        for side in (0, 1):
-            sums[..., side] += rest[..., side].sum(axis=-1, dtype=np.int64)
-        return np.asarray(sums)
+        n_rows = self.pairs.shape[1]
+        place = (part * (_PART * n_rows) + row)[..., None] + _INTO_PART * n_rows
+        rest = self.pairs.reshape(-1)[place]
+        rest *= (sample % _PART)[..., None] > _INTO_PART
+        halves = rest.view(np.int32)
+        # The first half of the pairs onto the second, until one is left: left and right.
+        while halves.shape[-1] > 2:
+            middle = halves.shape[-1] // 2
+            halves = halves[..., :middle] + halves[..., middle:]
+        return np.asarray(self.before[row, part] - self.before[row, origin] + halves)
 
     def saturated(self, clip: Indices, row: Indices, start: Indices, end: Indices) -> Bools:
         """Whether a converter stood at its end in ``start <= sample < end``, on either side."""

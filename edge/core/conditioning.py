@@ -250,8 +250,8 @@ class Baseline:
             count = np.maximum(seen, 1)
             top = np.add.reduce(high * quiet, axis=0, dtype=np.int32)
             bottom = np.add.reduce(low * quiet, axis=0, dtype=np.int32)
-            levels = _followed(self.level, (top / 2 + bottom / 2) / count, self._weight)
-            spreads = _followed(self._spread, (top - bottom) / count, self._weight)
+            centre, spread = (top / 2 + bottom / 2) / count, (top - bottom) / count
+            levels, spreads = self._followed(centre, spread)
             releases = self._release(spreads[:-1])
             after, levels = levels, levels[:-1]
         enough = seen[taken - 1] * 8 >= self._tile
@@ -263,6 +263,21 @@ class Baseline:
             last = (high[:, taken - 1] - after[taken - 1], low[:, taken - 1] - after[taken - 1])
             self._recover(*last, enough)
         return levels[:taken], releases[:taken]
+
+    def _followed(self, centre: Floats, spread: Floats) -> tuple[Floats, Floats]:
+        """Level and spread following what is seen, before each tile and after the last.
+
+        One tile after the other, both at once: the same to the last bit in however many calls.
+        """
+        seen = np.concatenate([centre, spread], axis=1)
+        values = np.empty((len(seen) + 1, seen.shape[1]))
+        values[0] = np.concatenate([self.level, self._spread])
+        lines = list(values)
+        for value, new, after in zip(lines[:-1], seen, lines[1:], strict=True):
+            np.subtract(new, value, out=after)
+            after *= self._weight
+            after += value
+        return values[:, : centre.shape[1]], values[:, centre.shape[1] :]
 
     def _by_tile(self, extreme: Int32s) -> Int32s:
         """Chunks of a tile, tiles, channels."""
@@ -287,18 +302,3 @@ class Baseline:
 def _whole(bound: Floats) -> Int32s:
     """A whole bound as counts; beyond what 24 bits hold, none is passed."""
     return np.clip(bound, -_BEYOND, _BEYOND).astype(np.int32)
-
-
-def _followed(start: Floats, seen: Floats, weight: float) -> Floats:
-    """A value that follows what is seen, before each tile and after the last: (n_tiles + 1, n).
-
-    Plain floats in turn: the same to the last bit in however many calls.
-    """
-    columns = []
-    for value, column in zip(start.tolist(), seen.T.tolist(), strict=True):
-        values = [value]
-        for new in column:
-            value += weight * (new - value)
-            values.append(value)
-        columns.append(values)
-    return np.array(columns).T

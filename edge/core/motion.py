@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
@@ -17,6 +16,13 @@ _POSITION_U_M = 0.002
 _TERMS = 3
 _CUBIC_FREEDOM = 6
 """Degrees of freedom from which a change of acceleration is fitted as well."""
+
+_NUMBERS = np.arange(_TERMS)
+_ONE = np.array([0, 1, 1, 2, 2, 2, 0, 1, 2])
+_OTHER = np.array([0, 0, 1, 0, 1, 2, 3, 3, 3])
+"""Products of columns that are summed: the lower half of the normal matrix, and the right side."""
+_NORMAL = np.array([[0, 1, 3], [1, 2, 4], [3, 4, 5]])
+_DIAGONAL = np.array([0, 2, 5])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +100,7 @@ def follow(centre_s: Floats, position_m: Floats, u_time_s: float, vehicle: Indic
     ValueError
         No axle of a vehicle was seen by two rows: there is no speed in the data.
     """
-    first = np.flatnonzero(np.diff(vehicle, prepend=-1))
+    first = _firsts(vehicle)
     seen = ~np.isnan(centre_s)
     per_axle = seen.sum(axis=1)
     freedom = np.add.reduceat(np.maximum(per_axle - 1, 0), first)
@@ -105,64 +111,64 @@ def follow(centre_s: Floats, position_m: Floats, u_time_s: float, vehicle: Indic
     t0_s = np.add.reduceat(_across(np.where(seen, centre_s, 0.0)), first)
     t0_s /= np.add.reduceat(per_axle, first)
     t = np.where(seen, centre_s - t0_s[vehicle][:, None], 0.0)
-    powers = [t, t * t, t * t * t]
-    means = np.stack([_across(p) / number for p in powers])
-    mean_x = _across(np.where(seen, position_m, 0.0)) / number
-    design = [np.where(seen, p - m[:, None], 0.0) for p, m in zip(powers, means, strict=True)]
-    y = np.where(seen, position_m - mean_x[:, None], 0.0)
-    inverse, coefficients = _solved(design, y, first, terms)
+    # Powers of time and, last, the rows' positions: (n_axles, n_rows) each.
+    squares = t * t
+    columns = np.array([t, squares, squares * t, np.where(seen, position_m, 0.0)])
+    means = _across(columns) / number
+    columns = np.where(seen, columns - means[:, :, None], 0.0)
+    inverse, coefficients = _solved(columns, first, terms)
     of_axle = coefficients[vehicle].T
-    left_m = y - sum(d * c[:, None] for d, c in zip(design, of_axle, strict=True))
+    parts_m = columns[:_TERMS] * of_axle[:, :, None]
+    left_m = columns[_TERMS] - (parts_m[0] + parts_m[1] + parts_m[2])
     floor_m = np.hypot(_POSITION_U_M, coefficients[:, 0] * u_time_s)
     spare = freedom - terms
     scatter_m2 = np.add.reduceat(_across(left_m * left_m), first)
     residual_m = np.where(spare > 0, np.sqrt(scatter_m2 / np.maximum(spare, 1)), 0.0)
     residual_m = np.maximum(residual_m, floor_m)
+    way_m = means[:_TERMS] * of_axle
     return Motion(
         vehicle,
         t0_s,
         coefficients,
-        inverse * (residual_m**2)[:, None, None],
-        np.asarray(sum(m * c for m, c in zip(means, of_axle, strict=True)) - mean_x),
-        _u_spacing(means, inverse, per_axle, residual_m, vehicle),
+        inverse * (residual_m * residual_m)[:, None, None],
+        way_m[0] + way_m[1] + way_m[2] - means[_TERMS],
+        _u_spacing(means[:_TERMS], inverse, per_axle, residual_m, vehicle),
         residual_m,
     )
 
 
+def _firsts(vehicle: Indices) -> Indices:
+    """Where each vehicle's axles begin."""
+    begins = np.ones(len(vehicle), np.bool_)
+    np.not_equal(vehicle[1:], vehicle[:-1], out=begins[1:])
+    return np.flatnonzero(begins)
+
+
 def _across(values: Floats) -> Floats:
     """Sum over the rows from the first to the last: the same bits for any number of axles."""
-    return reduce(np.add, values.T)
+    return np.asarray(np.add.accumulate(values, axis=-1)[..., -1])
 
 
-def _solved(
-    design: list[Floats], y: Floats, first: Indices, terms: Indices
-) -> tuple[Floats, Floats]:
+def _solved(columns: Floats, first: Indices, terms: Indices) -> tuple[Floats, Floats]:
     """Inverse of the normal matrix and coefficients of each vehicle; unused terms are zero."""
-    n = len(first)
-    normal, right = np.empty((n, _TERMS, _TERMS)), np.empty((n, _TERMS))
-    for k in range(_TERMS):
-        right[:, k] = np.add.reduceat(_across(design[k] * y), first)
-        for j in range(k + 1):
-            normal[:, k, j] = np.add.reduceat(_across(design[k] * design[j]), first)
-            normal[:, j, k] = normal[:, k, j]
-    used = np.arange(_TERMS) < terms[:, None]
+    products = np.add.reduceat(_across(columns[_ONE] * columns[_OTHER]), first, axis=1)
+    normal, right = products[_NORMAL].transpose(2, 0, 1), products[len(_ONE) - _TERMS :].T
+    used = terms[:, None] > _NUMBERS
     both = used[:, :, None] & used[:, None, :]
-    scale = np.where(used, np.sqrt(normal[:, range(_TERMS), range(_TERMS)]), 1.0)
+    scale = np.where(used, np.sqrt(products[_DIAGONAL].T), 1.0)
     outer = scale[:, :, None] * scale[:, None, :]
     inverse = np.linalg.inv(np.where(both, normal / outer, np.eye(_TERMS)))
     inverse = np.where(both, inverse / outer, 0.0)
-    return inverse, np.stack([_across(inverse[:, k] * right) for k in range(_TERMS)], axis=1)
+    return inverse, _across(inverse * right[:, None, :])
 
 
 def _u_spacing(
     means: Floats, inverse: Floats, per_axle: Indices, residual_m: Floats, vehicle: Indices
 ) -> Floats:
     """Spacing is a difference of means of the way: from the motion, and from each axle's times."""
-    step, own = np.diff(means, axis=1), inverse[vehicle[1:]]
-    motion = np.zeros(len(vehicle) - 1)
-    for k in range(_TERMS):
-        for j in range(_TERMS):
-            motion += step[k] * own[:, k, j] * step[j]
+    step, own = means[:, 1:] - means[:, :-1], inverse[vehicle[1:]]
+    outer = step[:, None] * own.transpose(1, 2, 0) * step[None]
+    motion = _across(outer.reshape(_TERMS * _TERMS, -1).T)
     each = 1 / np.maximum(per_axle, 1)
     # Rounding may leave a hair less than nothing of a spacing that is hardly known to the motion.
     u2 = np.maximum(motion, 0.0) + each[1:] + each[:-1]

@@ -280,6 +280,8 @@ class Pipeline:
             gaps.append((end - trail, trail))
         if lead or trail:
             counts = np.pad(counts, ((lead, trail), (0, 0)), mode="edge")
+        if counts.base is not None:  # a view would keep the whole block alive as long as the clip
+            counts = counts.copy()
         a, b = (bisect_left(self._recent, s, key=attrgetter("sample")) for s in (first, end))
         edges = tuple(self._recent[a:b])
         return RawClip(self.device, first, self.rate_hz, read_only(counts), edges, tuple(gaps))

@@ -89,8 +89,9 @@ class TouchFinder:
     """
 
     def __init__(self, rows: Sequence[Row], polarity: Floats) -> None:
-        self._rows = rows
-        self._falling = polarity < 0
+        self._sides = np.array([(row.left, row.right) for row in rows], np.int64).T
+        self._falling = polarity[self._sides] < 0
+        self._any_falling = bool(self._falling.any())
         self._open: dict[int, _Open] = {}
 
     @property
@@ -112,67 +113,67 @@ class TouchFinder:
             Chunks in which a channel passes its threshold.
         level, release : float arrays (n_chunks, n_channels)
         """
-        chunks = counts.reshape(-1, CHUNK, counts.shape[1])
-        found = []
-        for number, row in enumerate(self._rows):
-            where = np.flatnonzero(pressed[:, row.left] | pressed[:, row.right])
-            if len(where) or number in self._open:
-                over = self._over(row, chunks, where, level, release)
-                found.append(self._row(number, first_sample, len(chunks), where, *over))
-        if not found:
+        left, right = self._sides
+        row, where = np.nonzero((pressed[:, left] | pressed[:, right]).T)
+        if not len(row) and not self._open:
             return []
-        events = np.concatenate(found)
+        low, high = self._over(
+            row, where, counts.reshape(-1, CHUNK, counts.shape[1]), level, release
+        )
+        joined = np.zeros(len(row), np.bool_)
+        joined[1:] = (where[1:] - where[:-1] == 1) & (row[1:] == row[:-1])
+        events = self._events(first_sample, len(counts), row, where, runs(low, high, joined))
         events = events[np.lexsort(events.T[::-1])]
         return list(map(_TOUCH, events.tolist()))
 
     def _over(
-        self, row: Row, chunks: Int32s, where: Indices, level: Floats, release: Floats
+        self, row: Indices, where: Indices, chunks: Int32s, level: Floats, release: Floats
     ) -> tuple[Bools, Bools]:
-        """Where either channel passes the lower, and the upper threshold: (n_where, CHUNK)."""
-        low = np.zeros((len(where), CHUNK), np.bool_)
+        """Where either channel of a row passes the lower, and the upper threshold: (n, CHUNK)."""
+        low = np.zeros((len(row), CHUNK), np.bool_)
         high = np.zeros_like(low)
-        for channel in (row.left, row.right):
+        for channels, falling in zip(self._sides, self._falling, strict=True):
+            channel = channels[row]
             samples = chunks[where, :, channel]
-            if self._falling[channel]:
-                samples = -samples
+            if self._any_falling:
+                samples[falling[row]] *= -1
             base, step = level[where, channel], release[where, channel]
             low |= samples > np.floor(base + step).astype(np.int32)[:, None]
             high |= samples > np.floor(base + step * HYSTERESIS).astype(np.int32)[:, None]
         return low, high
 
-    def _row(
-        self,
-        number: int,
-        first_sample: int,
-        n_chunks: int,
-        where: Indices,
-        low: Bools,
-        high: Bools,
+    def _events(
+        self, first_sample: int, n_samples: int, piece_row: Indices, where: Indices, found: Runs
     ) -> Indices:
-        """Events of one row as rows of ``Touch``; a run at the very end stays open."""
-        start, sure, end = runs(low, high, np.diff(where, prepend=-2) == 1)
+        """Runs as rows of ``Touch``; one at the very end stays open."""
+        start, sure, end = found
         at = first_sample + where * CHUNK
+        row = piece_row[start // CHUNK]
         enter = at[start // CHUNK] + start % CHUNK
         known = at[sure // CHUNK] + sure % CHUNK
         leave = at[(end - 1) // CHUNK] + (end - 1) % CHUNK + 1
         certain, fresh = sure >= 0, sure >= 0
-        events: list[Indices] = []
-        was_open = self._open.pop(number, None)
-        if was_open is not None:
-            goes_on = len(enter) > 0 and enter[0] == first_sample
-            if goes_on:
-                enter[0] = was_open.enter_sample
-                fresh[:1] &= not was_open.sure
-                certain = certain | (was_open.sure & (np.arange(len(certain)) == 0))
-            elif was_open.sure:
-                events.append(
-                    np.array([[first_sample, number, was_open.enter_sample, first_sample]])
-                )
+        events = self._go_on(first_sample, row, enter, certain, fresh)
         ended = certain.copy()
-        if len(leave) and leave[-1] == first_sample + n_chunks * CHUNK:
-            self._open[number] = _Open(int(enter[-1]), bool(certain[-1]))
-            ended[-1] = False
-        row = np.full(len(enter), number)
-        events.append(np.stack([known, row, enter, np.full(len(enter), -1)], axis=1)[fresh])
-        events.append(np.stack([leave, row, enter, leave], axis=1)[ended])
-        return np.concatenate(events)
+        for i in np.flatnonzero(leave == first_sample + n_samples).tolist():
+            self._open[int(row[i])] = _Open(int(enter[i]), bool(certain[i]))
+            ended[i] = False
+        begun = np.stack([known, row, enter, np.full(len(enter), -1)], axis=1)[fresh]
+        gone = np.stack([leave, row, enter, leave], axis=1)[ended]
+        return np.concatenate([begun, gone, events])
+
+    def _go_on(
+        self, first_sample: int, row: Indices, enter: Indices, certain: Bools, fresh: Bools
+    ) -> Indices:
+        """Let the runs that were open go on, or end where the samples before ended."""
+        events = []
+        for number, run in self._open.items():
+            i = int(np.searchsorted(row, number))
+            if i < len(row) and row[i] == number and enter[i] == first_sample:
+                enter[i] = run.enter_sample
+                fresh[i] &= not run.sure
+                certain[i] |= run.sure
+            elif run.sure:
+                events.append((first_sample, number, run.enter_sample, first_sample))
+        self._open.clear()
+        return np.array(events, np.int64).reshape(-1, len(Touch._fields))

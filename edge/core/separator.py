@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from edge.records import InputEdge, Separator
 
@@ -80,14 +81,12 @@ class Beam:
 
     def nearest(self, crossing_sample: float) -> tuple[int, float]:
         """Number of the interval nearest to a crossing, and how many samples that lies outside."""
-        away = [
-            max(
-                interval.start_sample - crossing_sample,
-                0.0
-                if interval.end_sample is None
-                else max(crossing_sample - interval.end_sample, 0.0),
-            )
-            for interval in self.intervals
-        ]
-        least = min(away)
-        return away.index(least), least
+        nearest, least = 0, inf
+        for number, interval in enumerate(self.intervals):
+            away = interval.start_sample - crossing_sample
+            if away < 0.0:
+                end_sample = interval.end_sample
+                away = 0.0 if end_sample is None else max(crossing_sample - end_sample, 0.0)
+            if away < least:
+                nearest, least = number, away
+        return nearest, least

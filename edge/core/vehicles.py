@@ -129,26 +129,27 @@ class LaneTracker:
             self._quiet_until = -np.inf
 
     def _roll(self, touches: Sequence[Touch]) -> list[Window]:
-        """Touches between two edges; the only work that is done for every one."""
+        """Touches between two edges: all work that is done for each of them."""
         windows: list[Window] = []
+        on, speeds, count = self._on, self._speeds, self._count
         for touch in touches:
             sample, row, enter_sample, leave_sample = touch
             if sample > self._quiet_until:
                 windows += self._due(sample)
+                count = self._count
             if leave_sample < 0:
-                if sample > self._clear_sample and self._touches and not self._on:
+                if sample > self._clear_sample and self._touches and not on:
                     windows += self._pause(sample)
-                self._on[row] = enter_sample
+                    count = self._count
+                on[row] = enter_sample
                 continue
-            self._on.pop(row, None)
+            on.pop(row, None)
             self._touches.append(touch)
-            self._count[row] += 1
-            speeds = self._speeds
+            count[row] += 1
             speeds.append(self._reach[row] / (leave_sample - enter_sample or 1))
-            if len(speeds) > _SPEEDS:
-                del speeds[0]
-            self._speed_mps = sorted(speeds)[len(speeds) // 2]
-            clear_sample = leave_sample + self._samples(self._way_m[row])
+            del speeds[:-_SPEEDS]
+            self._speed_mps = speed_mps = sorted(speeds)[len(speeds) // 2]
+            clear_sample = leave_sample + self._way_m[row] / (_CAUTION * speed_mps) * self._rate_hz
             if clear_sample > self._clear_sample:
                 self._clear_sample = clear_sample
         return windows
@@ -259,7 +260,8 @@ class LaneTracker:
         claimed = {id(touch) for axle in chain(mine, missed) for touch in axle.touches}
         beam.intervals.pop(0)
         windows = self._split(mine, now, self._believed(mine))
-        windows += self._split(missed, now, Flag.SEPARATOR_FAULT)
+        if missed:
+            windows += self._split(missed, now, Flag.SEPARATOR_FAULT)
         self._keep([touch for touch in self._touches if id(touch) not in claimed])
         return sorted(windows)
 
@@ -337,8 +339,10 @@ class LaneTracker:
         return (Flag.AMBIGUOUS if far else Flag.NONE) | (Flag.INCOMPLETE if cut else Flag.NONE)
 
     def _keep(self, kept: Sequence[Touch]) -> None:
-        self._touches = sorted(kept, key=attrgetter("leave_sample"))
-        self._count = [sum(t.row == row for t in kept) for row in range(len(self._lane.rows))]
+        self._touches = sorted(kept, key=itemgetter(3))
+        self._count = [0] * len(self._lane.rows)
+        for touch in kept:
+            self._count[touch.row] += 1
         if not kept:
             self._pauses = 0
             self._renew_trust()
