@@ -32,14 +32,18 @@ def together(jobs: Sequence[Job], progress: Progress) -> list[Any]:
     total = sum(job.cost for job in jobs)
     done = 0.0
     fresh = multiprocessing.get_context("spawn")
+    results: dict[int, Any] = {}
     with ProcessPoolExecutor(os.cpu_count(), mp_context=fresh) as pool:
         running = {pool.submit(jobs[n].call, *jobs[n].arguments): n for n in order}
-        results: dict[int, Any] = {}
-        for future in as_completed(running):
-            number = running[future]
-            results[number] = future.result()
-            done += jobs[number].cost
-            progress(done / total)
+        try:
+            for future in as_completed(running):
+                number = running[future]
+                results[number] = future.result()
+                done += jobs[number].cost
+                progress(done / total)
+        except BaseException:  # nobody waits half an hour for what failed or was stopped
+            pool.shutdown(cancel_futures=True)
+            raise
     return [results[number] for number in range(len(jobs))]
 
 

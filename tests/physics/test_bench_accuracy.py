@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from multiprocessing import resource_tracker
 from pathlib import Path
 from xml.etree import ElementTree
@@ -257,6 +258,14 @@ def test_jobs_come_back_in_order_and_progress_counts_their_cost() -> None:
     assert together(jobs, told.append) == [(7, 0), (3, 1), (2, 1)]
     assert told[-1] == 1.0
     assert sorted(np.diff([0.0, *told]).round(6)) == [0.1, 0.1, 0.8]
+
+
+def test_a_job_that_fails_stops_the_rest() -> None:
+    jobs = [Job(divmod, (1, 0), 9.0), *(Job(time.sleep, (0.3,)) for _ in range(100))]
+    begin_s = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        together(jobs, lambda _: None)
+    assert time.monotonic() - begin_s < 20.0
 
 
 def test_a_plot_leaves_out_what_is_no_number_and_escapes_names() -> None:
