@@ -6,178 +6,28 @@ replay of a recording are the same code, so they give the same kilograms.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from edge.config import CameraSection, StationConfig
 from edge.core.pipeline import Pipeline
-from edge.core.plates import Expected, join
+from edge.desk import Desk
 from edge.errors import Text
 from edge.frozen import of_device
 from edge.health import Health, Level
 from edge.records import (
     ClockReading,
-    Flag,
     Gains,
     InputEdge,
-    JoinKind,
-    LaneLayout,
     Passage,
     PlateDoubt,
-    PlateJoin,
     PlateRead,
     SampleBlock,
     Vehicle,
 )
 from edge.sources.ports import DeviceHello, SourceItem
-
-FRONT_OVERHANG_M = 1.3
-"""From bumper to first axle: the camera fires on the bumper, the sensors on the axle. Trucks of
-GB 1589 lie between 0.8 m and 1.6 m (own estimate); the spread goes into ``u_time_ns``."""
-U_FRONT_OVERHANG_M = 0.4
-SETTLE_NS = 250_000_000
-"""A fitting plate waits this long for a second one, which would make it ambiguous."""
-MEMORY_NS = 10_000_000_000
-"""Plates and vehicles older than this can no longer belong to a new one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrival:
-    """A passage at the desk, waiting for its plate."""
-
-    passage: Passage
-    clock: ClockReading
-    time_ns: int
-    expected: Expected
-    closed_mono_ns: int
-    wait_ns: int
-    expired: bool
-    """The certificate was out of date when the vehicle passed."""
-
-    def is_due(self, found: PlateJoin, mono_ns: int) -> bool:
-        waited = mono_ns - self.closed_mono_ns
-        settled = found.kind is JoinKind.READ and waited >= SETTLE_NS
-        return settled or waited >= self.wait_ns
-
-
-@dataclass(slots=True)
-class _Released:
-    """A passage that left the desk; with a plate, that plate may still come into doubt."""
-
-    arrival: _Arrival
-    had_plate: bool
-
-
-class Desk:
-    """Joins plates to the passages of one lane, in order, and releases vehicles.
-
-    A released passage is remembered for a while. When its plate turns out to fit the next vehicle
-    too, the next one is ambiguous at once, and the earlier one gets a doubt: a statement that
-    follows its record.
-    """
-
-    def __init__(self, station: str, lane: LaneLayout, camera: CameraSection | None) -> None:
-        self._station = station
-        self._lane = lane
-        self._camera = camera
-        self._waiting: list[_Arrival] = []
-        self._released: list[_Released] = []
-        self._reads: list[PlateRead] = []
-        self._joins: list[PlateJoin] = []
-        self._doubts: list[PlateDoubt] = []
-
-    def arrive(self, passage: Passage, gains: Gains, clock: ClockReading, mono_ns: int) -> None:
-        """A passage was weighed with these gains."""
-        wait_s = self._camera.wait_s if self._camera else 0.0
-        time_ns = clock.utc_ns(passage.last_wheel_sample)
-        self._waiting.append(
-            _Arrival(
-                passage,
-                clock,
-                time_ns,
-                self._expect(passage, clock),
-                mono_ns,
-                round(wait_s * 1e9),
-                gains.expired(time_ns),
-            )
-        )
-        self._join()
-
-    def read(self, plate: PlateRead) -> None:
-        """A camera read a plate in this lane."""
-        self._reads.append(plate)
-        self._join()
-
-    def release(self, mono_ns: int, *, all_of_them: bool = False) -> list[Vehicle]:
-        """Vehicles that have their plate, or have waited long enough for it."""
-        vehicles = []
-        while self._waiting and (all_of_them or self._waiting[0].is_due(self._joins[0], mono_ns)):
-            arrival, found = self._waiting.pop(0), self._joins.pop(0)
-            self._released.append(_Released(arrival, found.kind is JoinKind.READ))
-            vehicles.append(self._vehicle(arrival, found))
-        if vehicles:
-            self._forget(vehicles[-1].time_ns - MEMORY_NS)
-        return vehicles
-
-    def doubts(self) -> list[PlateDoubt]:
-        """Released plates that came into doubt since the last call."""
-        doubts, self._doubts = self._doubts, []
-        return doubts
-
-    def _join(self) -> None:
-        """Join anew: something came that may fit what is waiting, or what has left."""
-        if self._camera is None:
-            missing = PlateJoin(JoinKind.MISSING, None, reason="no-camera")
-            self._joins = [missing for _ in self._waiting]
-            return
-        expected = [r.arrival.expected for r in self._released]
-        expected += [arrival.expected for arrival in self._waiting]
-        joins = join(expected, self._reads, round(self._camera.tolerance_s * 1e9))
-        self._joins = joins[len(self._released) :]
-        for released, found in zip(self._released, joins, strict=False):
-            if released.had_plate and found.kind is JoinKind.AMBIGUOUS:
-                released.had_plate = False
-                arrival = released.arrival
-                self._doubts.append(PlateDoubt(arrival.time_ns, arrival.passage, found))
-
-    def _expect(self, passage: Passage, clock: ClockReading) -> Expected:
-        """When the bumper should have stood before the camera."""
-        first_ns = clock.utc_ns(passage.first_wheel_sample)
-        camera_m = self._camera.position_m if self._camera else 0.0
-        way_m = camera_m - self._lane.rows[0].position_m - FRONT_OVERHANG_M
-        speed = passage.speed_mps
-        if not (math.isfinite(speed) and speed > 0):
-            return Expected(self._lane.lane, first_ns, clock.bound_ns)
-        u_way_ns = math.hypot(U_FRONT_OVERHANG_M, way_m * passage.u_speed_mps / speed) / speed * 1e9
-        return Expected(
-            self._lane.lane,
-            first_ns + round(way_m / speed * 1e9),
-            round(math.hypot(u_way_ns, clock.bound_ns / 2)),
-        )
-
-    def _vehicle(self, arrival: _Arrival, found: PlateJoin) -> Vehicle:
-        clock = arrival.clock
-        flags = arrival.passage.flags
-        if clock.stepped or not clock.settled:
-            flags |= Flag.CLOCK_UNSURE
-        if arrival.expired:
-            flags |= Flag.UNCALIBRATED
-        return Vehicle(
-            self._station,
-            arrival.time_ns,
-            clock,
-            arrival.passage,
-            found,
-            flags,
-        )
-
-    def _forget(self, before_ns: int) -> None:
-        self._released = [r for r in self._released if r.arrival.time_ns >= before_ns]
-        self._reads = [r for r in self._reads if r.time_ns >= before_ns]
 
 
 class Weigher(Protocol):
@@ -227,6 +77,9 @@ class Lanes:
             for section in model.digitiser
             for lane in config.lanes_of(section.id)
         }
+        for section in model.lane:
+            abroad = [self._desks[o.id] for o in model.lane if o.digitiser != section.digitiser]
+            self._desks[section.id].stand_beside(list(self._desks.values()), abroad)
 
     def take(self, item: SourceItem, clock: Callable[[], ClockReading], mono_ns: int) -> None:
         """One item of a digitiser, in the order in which it spoke."""

@@ -111,6 +111,8 @@ def vehicle_rows(vehicles: Iterable[Vehicle], config: StationConfig) -> Iterator
         yield {
             "number": number,
             "lane": passage.lane,
+            "lanes": "+".join(passage.lanes),
+            "perhaps_with": passage.perhaps_with,
             "time_us": vehicle.time_ns // 1000,
             "plate": vehicle.plate,
             "plate_join": vehicle.join.kind.value,

@@ -12,12 +12,12 @@ __all__ = ["Expected", "join"]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A vehicle of a lane and when it should have been before the camera.
+    """A vehicle, of two lanes where it drove over their line, and when it should have been seen.
 
     ``u_time_ns`` is the standard uncertainty of that moment (speed, position of the camera).
     """
 
-    lane: str
+    lanes: tuple[str, ...]
     time_ns: int
     u_time_ns: int
 
@@ -51,7 +51,7 @@ def join(
 
 def _fits(vehicle: Expected, read: PlateRead, tolerance_ns: int) -> bool:
     reach_ns = tolerance_ns + 2 * vehicle.u_time_ns
-    return read.lane == vehicle.lane and abs(read.time_ns - vehicle.time_ns) <= reach_ns
+    return read.lane in vehicle.lanes and abs(read.time_ns - vehicle.time_ns) <= reach_ns
 
 
 def _contested(i: int, fits: Sequence[Sequence[PlateRead]]) -> set[int]:

@@ -70,6 +70,8 @@ def vehicle_draft(
         "schema": "steelyard/vehicle/1",
         "kind": "vehicle",
         "lane": passage.lane,
+        "lanes": list(passage.lanes),
+        "perhaps_with": passage.perhaps_with or None,
         "time_us": vehicle.time_ns // 1000,
         "clock": _clock(vehicle),
         **_motion(passage),

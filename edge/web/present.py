@@ -68,11 +68,10 @@ def vehicle_view(
 ) -> VehicleView:
     """A vehicle record in words."""
     verdict = body["verdict"]
-    lane = station.lane(body["lane"])
     return VehicleView(
         body=body,
         record_id=record_id,
-        lane_name=lane.title(t.lang) if lane else body["lane"],
+        lane_name=" + ".join(_title(name, station, t) for name in lanes_of(body)),
         time=station.local(body["time_us"]),
         plate=plate_text(body["plate"], t),
         plate_colour=plate_colour(body["plate"]),
@@ -85,13 +84,30 @@ def vehicle_view(
             for key, value in verdict["information"]
         ),
         reasons=tuple(t.pick(reason_text(key, station)) for key in verdict["reasons"]),
-        flags=tuple(t.pick(flag_text(name)) for name in body["flags"]),
+        flags=tuple(t.pick(flag_text(name)) for name in body["flags"])
+        + _other_half(body, station, t),
         speed_kmh=_times(body["speed_mm_s"], 0.0036),
         U_kg=_times(body["u_gross_kg"], 2),
         bar=_bar(verdict),
         drawing=draw(body),
         case=_case_text(case, t),
     )
+
+
+def lanes_of(body: Mapping[str, Any]) -> list[str]:
+    """All lanes that bore the vehicle; records of older programs name one."""
+    return list(body.get("lanes", [body["lane"]]))
+
+
+def _title(name: str, station: StationView, t: Speaker) -> str:
+    lane = station.lane(name)
+    return lane.title(t.lang) if lane else name
+
+
+def _other_half(body: Mapping[str, Any], station: StationView, t: Speaker) -> tuple[str, ...]:
+    """Where the other half of the vehicle may have a record of its own."""
+    name = body.get("perhaps_with")
+    return (t("flags.perhaps_with", lane=_title(name, station, t)),) if name else ()
 
 
 def plate_text(plate: Mapping[str, Any], t: Speaker) -> str:

@@ -87,6 +87,11 @@ TEXTS: dict[str, Text] = {
         "Weighing in motion selects; a penalty rests on the precise scale.",
     ),
     "flags.title": Text("需要注意", "Please note"),
+    "flags.perhaps_with": Text(
+        "可能与 {lane} 同一时刻的另一条记录是同一辆车：不要重复计数，到精检秤整车称重",
+        "may be one vehicle with the record of {lane} of the same moment: do not count it twice, "
+        "weigh it as a whole on the precise scale",
+    ),
     "flags.none": Text("测量没有异常。", "Nothing unusual about the measurement."),
     "wave.title": Text("传感器波形", "Sensor waveforms"),
     "wave.hint": Text(

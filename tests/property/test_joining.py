@@ -37,7 +37,7 @@ def taken(pieces: list[SampleBlock], edges: list[InputEdge]) -> list[object]:
     return [told, bits(passages)]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(sizes=st.lists(st.integers(40, 4_000), max_size=12))
 def test_block_size_never_matters_astride(sizes: list[int]) -> None:
     block, edges, whole = scene()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge.config import CameraSection
-from edge.lanes import MEMORY_NS, SETTLE_NS, Desk
+from edge.desk import HALF_WAIT_NS, MEMORY_NS, SETTLE_NS, Desk
 from edge.records import (
     ClockReading,
     Flag,
@@ -18,6 +19,7 @@ from edge.records import (
     PlateRead,
     Row,
 )
+from tests.unit.test_joining import halves
 
 S = 1_000_000_000
 CAMERA = CameraSection(id="C1", url="x", lanes=["1"], position_m=1.3, wait_s=0.8, tolerance_s=0.4)
@@ -36,9 +38,10 @@ class Crossing:
     speed_mps: float = 15.0
     u_speed_mps: float = 0.1
     flags: Flag = Flag.NONE
+    lanes: tuple[str, ...] = ("1",)
 
 
-def crossing(first_ms: float, **fields: float) -> Crossing:
+def crossing(first_ms: float, **fields: Any) -> Crossing:
     return Crossing(first_ms, first_ms + 800, **fields)
 
 
@@ -145,3 +148,69 @@ def test_an_expired_certificate_takes_away_the_legal_result(first_ms: float, exp
     desk.arrive(crossing(first_ms), GAINS, CLOCK, 0)
     (vehicle,) = desk.release(0)
     assert (Flag.UNCALIBRATED in vehicle.flags) == expired
+
+
+def beside(number: int, camera: CameraSection | None = None) -> Desk:
+    """A desk of one of two lanes side by side."""
+    lane = replace(LANE, lane=str(number), beside=(str(3 - number),))
+    return Desk("ST", lane, camera)
+
+
+def two_desks(camera: CameraSection | None, *, abroad: bool = False) -> list[Desk]:
+    desks = [beside(1, camera), beside(2, camera)]
+    for desk in desks:
+        desk.stand_beside(desks, desks if abroad else [])
+    return desks
+
+
+def test_a_vehicle_astride_takes_the_plate_that_was_read_in_either_lane() -> None:
+    left, right = two_desks(CAMERA)
+    left.arrive(crossing(1_000, lanes=("1", "2")), GAINS, CLOCK, 2 * S)
+    right.read(replace(plate("京A12345", 1_020), lane="2"))
+    (vehicle,) = left.release(2 * S + SETTLE_NS)
+    assert vehicle.plate == "京A12345"
+    assert right.release(4 * S) == []
+
+
+def test_a_plate_that_fits_one_astride_and_one_beside_it_goes_to_neither() -> None:
+    left, right = two_desks(CAMERA)
+    right.read(replace(plate("京A12345", 1_020), lane="2"))
+    right.arrive(crossing(1_040, lanes=("2",)), GAINS, CLOCK, 2 * S)
+    left.arrive(crossing(1_000, lanes=("1", "2")), GAINS, CLOCK, 2 * S)
+    found = [*left.release(3 * S), *right.release(3 * S)]
+    assert [v.join.kind for v in found] == [JoinKind.AMBIGUOUS] * 2
+
+
+def test_plates_of_the_next_lane_are_no_business_of_other_vehicles() -> None:
+    left, right = two_desks(CAMERA)
+    left.arrive(crossing(1_000), GAINS, CLOCK, 2 * S)
+    right.read(replace(plate("京A12345", 1_020), lane="2"))
+    (vehicle,) = left.release(3 * S)
+    assert vehicle.join.kind is JoinKind.MISSING
+
+
+def test_halves_of_two_digitisers_name_each_other() -> None:
+    clock = ClockReading(0, 0, 5e5, 2_000_000, 0.0, settled=True)
+    one, other = (replace(p, flags=Flag.WHEEL_OFF) for p in halves())
+    far = replace(other, device="D2", closed_sample=other.closed_sample + 300)
+    left, right = two_desks(None, abroad=True)
+    left.arrive(one, GAINS, clock, 5 * S)
+    assert left.release(5 * S) == []
+    right.arrive(far, GAINS, clock, 6 * S)
+    found = [
+        *left.release(5 * S + HALF_WAIT_NS),
+        *right.release(6 * S + HALF_WAIT_NS),
+    ]
+    assert [v.passage.perhaps_with for v in found] == ["2", "1"]
+    assert all(Flag.STRADDLING in v.flags for v in found)
+
+
+def test_half_a_vehicle_goes_alone_when_the_other_half_is_another_one() -> None:
+    clock = ClockReading(0, 0, 5e5, 2_000_000, 0.0, settled=True)
+    one, other = (replace(p, flags=Flag.WHEEL_OFF) for p in halves())
+    faster = replace(other, device="D2", speed_mps=1.2 * other.speed_mps)
+    left, right = two_desks(None, abroad=True)
+    left.arrive(one, GAINS, clock, 5 * S)
+    right.arrive(faster, GAINS, clock, 5 * S)
+    found = [*left.release(9 * S), *right.release(9 * S)]
+    assert [(v.passage.perhaps_with, v.flags) for v in found] == [("", Flag.WHEEL_OFF)] * 2

@@ -18,7 +18,7 @@ def read(at_ms: int, text: str = "冀A12345", lane: str = "1", confidence: float
 
 
 def expected(at_ms: int, lane: str = "1", u_ms: int = 0) -> Expected:
-    return Expected(lane, at_ms * MS, u_ms * MS)
+    return Expected((lane,), at_ms * MS, u_ms * MS)
 
 
 def test_one_plate_one_vehicle() -> None:
