@@ -115,7 +115,12 @@ class Condition:
 _HARD: dict[str, dict[str, Any]] = {
     "road": {"road_class": "A", "receptor_step_mm": 0.2},
     "sensor": {"skew_sd_m": 0.005},
-    "electronics": {"pink_n": 8.0, "cross_talk_rel": 0.0005},
+    "electronics": {
+        "pink_n": 8.0,
+        "measured": "force-1",
+        "measured_n": 15.0,
+        "cross_talk_rel": 0.0005,
+    },
 }
 """What no real site is without."""
 
