@@ -9,15 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from edge.core.leaning import Pressed, beside
+from edge.core.parting import LEAST_BETWEEN_M, LEAST_STEER_M
 from edge.records import Bools, Flag, FlagBits, Floats, Indices
 
 __all__ = ["doubts"]
-
-_LEAST_STEER_M = 1.6
-"""Twin steering axles stand farther apart than this, axles of a bogie nearer (GB 1589 types)."""
-
-_LEAST_BETWEEN_M = 3.0
-"""Last axle to the next vehicle's first: two overhangs and some clear road."""
 
 _COASTING_MPS = 6.0
 """A slower vehicle may stop within the longest spacing: time no longer tells distance."""
@@ -74,7 +69,7 @@ def doubts(
 def _headless(spacing_m: Floats, first: Indices, count: Indices) -> Bools:
     """Vehicles that begin with a bogie: the front of a vehicle is missing."""
     padded = np.append(spacing_m, np.inf)
-    return np.asarray((count > 1) & (padded[first] < _LEAST_STEER_M))
+    return np.asarray((count > 1) & (padded[first] < LEAST_STEER_M))
 
 
 def _two(spacing_m: Floats, vehicle: Indices, first: Indices) -> Bools:
@@ -83,7 +78,7 @@ def _two(spacing_m: Floats, vehicle: Indices, first: Indices) -> Bools:
     found = np.zeros(len(first), np.bool_)
     i = np.arange(2, n - 1)
     same = (vehicle[i - 2] == vehicle[i]) & (vehicle[i + 1] == vehicle[i])
-    begins = (spacing_m[i - 1] > _LEAST_BETWEEN_M) & (spacing_m[i] > _LEAST_STEER_M)
+    begins = (spacing_m[i - 1] > LEAST_BETWEEN_M) & (spacing_m[i] > LEAST_STEER_M)
     found[vehicle[i[same & begins]]] = True
     return found
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge.core.conditioning import TYPICAL_CONTACT_M
 from edge.core.lineup import Axle, in_rows, line_up, plain_axles, step_m
+from edge.core.parting import by_distance, by_speed
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam, Interval
@@ -320,7 +321,8 @@ class LaneTracker:
     def _split(self, axles: Sequence[Axle], now: int, flags: Flag) -> list[Window]:
         by_beam = self._beam is not None and Flag.SEPARATOR_FAULT not in flags
         windows = []
-        for part in _parts(axles, np.inf if Flag.STOPPED in flags else MAX_SPACING_M):
+        parts = by_distance(axles, np.inf if Flag.STOPPED in flags else MAX_SPACING_M)
+        for part in parts if by_beam else chain.from_iterable(map(by_speed, parts)):
             if all(len(axle.touches) < 2 for axle in part):
                 self.stray += sum(len(axle.touches) for axle in part)
                 continue
@@ -350,14 +352,3 @@ class LaneTracker:
     def _renew_trust(self) -> None:
         if self._beam is not None and not self._touches and not self._on:
             self._beam.renew_trust()
-
-
-def _parts(axles: Sequence[Axle], longest_m: float) -> list[list[Axle]]:
-    """Axles parted where they are farther apart than that."""
-    parts: list[list[Axle]] = []
-    for axle in axles:
-        if parts and step_m(parts[-1][-1], axle) <= longest_m:
-            parts[-1].append(axle)
-        else:
-            parts.append([axle])
-    return parts

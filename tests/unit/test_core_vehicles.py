@@ -30,6 +30,11 @@ def fed(scene: Scene, edit: Callable[[list[InputEdge]], list[InputEdge]]) -> lis
     return pipeline.step(block, edit(scene.edges)) + pipeline.flush()
 
 
+def fed_without(scene: Scene) -> list[Passage]:
+    """Passages of a scene whose lane has no separator."""
+    return replace(scene, lane=replace(scene.lane, separator=None)).passages()
+
+
 def counts(passages: list[Passage]) -> list[int]:
     return [len(p.axles) for p in passages]
 
@@ -77,6 +82,24 @@ def test_tail_gating_without_separator_is_doubtful() -> None:
     passages = Scene(strip_lane(False), [FAST, close], 5.0).passages()
     assert counts(passages) == [10]
     assert Flag.AMBIGUOUS in passages[0].flags
+
+
+@pytest.mark.parametrize("separator", [True, False])
+def test_a_close_follower_without_separator_is_parted_by_its_speed(separator: bool) -> None:
+    first = Lorry(1.0, 15.0, (5_500.0, 10_100.0), (3.86,))
+    second = replace(FAST, start_s=1.0 + (3.86 + 5.0) / 15, speed_mps=15.9)
+    scene = Scene(strip_lane(), [first, second], 5.0)
+    passages = fed(scene, lambda _: []) if separator else fed_without(scene)
+    assert counts(passages) == [2, 5]
+    assert [p.gross_kg for p in passages] == pytest.approx([15_600, 40_000], rel=5e-3)
+    assert not any(Flag.AMBIGUOUS in p.flags for p in passages)
+
+
+def test_axles_that_move_together_are_not_parted() -> None:
+    train = Lorry(1.0, 15.0, (6_000.0, 9_000.0, 7_000.0, 7_000.0), (4.2, 4.6, 4.5))
+    passages = fed_without(Scene(strip_lane(), [train], 5.0))
+    assert counts(passages) == [4]
+    assert passages[0].flags == Flag.AMBIGUOUS
 
 
 def test_closes_as_soon_as_it_is_complete() -> None:
