@@ -30,7 +30,7 @@ CHUNK = 64
 _SLAB_SAMPLES = 1 << 13
 """Samples that are looked at together: they stay in the cache."""
 
-_TILES_AT_ONCE = 64
+_TILES_AT_ONCE = 128
 _BEYOND = 1 << 30
 
 TYPICAL_CONTACT_M = 0.25

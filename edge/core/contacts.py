@@ -13,6 +13,10 @@ from edge.records import Bools, Floats, Indices
 __all__ = ["Contacts", "centres", "find_contacts"]
 
 
+_OUTWARD = np.array([[-1], [1]])
+"""The sample beyond a run's first, and beyond its last."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Contacts:
     """Touches in order of clip, row and time, (n_touches,) each; samples from the clip's first.
@@ -53,15 +57,15 @@ def find_contacts(signals: Signals) -> Contacts:
     pressed = signals.highest > low
     block, row = np.nonzero(pressed[:, :, 0] | pressed[:, :, 1])
     clip = of_clip[block]
-    order = np.lexsort((block, row, clip))
+    order = np.argsort(clip * low.shape[1] + row, kind="stable")
     block, row, clip = block[order], row[order], clip[order]
     left, right = signals.blocks(block, row)
     over, surely = (
         (left > bound[:, :1]) | (right > bound[:, 1:])
         for bound in (low[block, row], high[block, row])
     )
-    joined = (np.diff(block, prepend=-2) == 1) & (np.diff(row, prepend=-1) == 0)
-    joined[1:] &= clip[1:] == clip[:-1]
+    joined = np.zeros(len(block), np.bool_)
+    joined[1:] = (block[1:] - block[:-1] == 1) & (row[1:] == row[:-1]) & (clip[1:] == clip[:-1])
     found = runs(over, surely, joined)
     sure = found.sure >= 0
     start, last = found.start[sure], found.end[sure] - 1
@@ -70,22 +74,25 @@ def find_contacts(signals: Signals) -> Contacts:
     first = (block - signals.first_block[of_clip[block]]) * signals.block
     start = first[piece] + start % signals.block
     end = first[last // signals.block] + last % signals.block + 1
-    enter = _crossing(signals, clip, row, start, -1)
-    leave = _crossing(signals, clip, row, end - 1, 1)
+    enter, leave = _crossings(signals, clip, row, start, end)
     return Contacts(clip, row, enter, leave, *_bounds(signals, clip, row, start, end))
 
 
-def _crossing(signals: Signals, clip: Indices, row: Indices, inside: Indices, step: int) -> Floats:
-    """Where the stronger side crossed its threshold, between ``inside`` and the sample beyond."""
-    outside = np.clip(inside + step, 0, signals.n_samples[clip] - 1)
+def _crossings(
+    signals: Signals, clip: Indices, row: Indices, start: Indices, end: Indices
+) -> Floats:
+    """Where the stronger side crossed its threshold, into the run and out of it: (2, n_runs)."""
+    inside = np.array([start, end - 1])
+    beyond = np.maximum(inside + _OUTWARD, 0)
+    outside = np.minimum(beyond, signals.n_samples[clip] - 1)
     block = signals.first_block[clip] + inside // signals.block
     bound = signals.ground.base[block, row] + signals.release(clip, row)
     above = signals.at(clip, row, inside) - bound
     below = np.minimum(signals.at(clip, row, outside) - bound, 0.0)
-    side = above[:, 1] > above[:, 0]
-    top = np.where(side, above[:, 1], above[:, 0])
-    rise = top - np.where(side, below[:, 1], below[:, 0])
-    return np.asarray(inside + step * top / np.maximum(rise, 1e-9))
+    side = above[..., 1] > above[..., 0]
+    top = np.where(side, above[..., 1], above[..., 0])
+    rise = top - np.where(side, below[..., 1], below[..., 0])
+    return np.asarray(inside + _OUTWARD * top / np.maximum(rise, 1e-9))
 
 
 def _bounds(
