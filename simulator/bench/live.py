@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.errors import LinkDown
 from edge.health import Health
 from edge.lanes import Lanes
 from edge.records import Flag, Floats, SampleBlock
@@ -31,6 +32,7 @@ __all__ = ["BLOCK_S", "run", "traced"]
 BLOCK_S = 0.1
 _BLOCK = round(BLOCK_S * RATE_HZ)
 _WATCH_S = 0.1
+_HEARD_S = 60.0
 _RELEASE_S = 0.02
 _WARM_S = 60.0
 _WARM_PART = 3.0
@@ -204,7 +206,11 @@ async def _station(
 
 async def _watch(seconds: float, seen: _Seen, progress: Progress, *, trace: bool) -> None:
     """Note memory and processor time every 100 ms from the first samples on."""
-    await seen.began.wait()
+    try:
+        async with asyncio.timeout(_HEARD_S):
+            await seen.began.wait()
+    except TimeoutError:
+        raise LinkDown("模拟数采没有送来采样", "the simulated digitisers sent no samples") from None
     if trace:
         tracemalloc.start()
     begin_s, begin_cpu_s = time.monotonic(), time.process_time()
