@@ -14,9 +14,6 @@ from edge.records import Bools, Flag, FlagBits, Floats, Indices
 
 __all__ = ["doubts"]
 
-_COASTING_MPS = 6.0
-"""A slower vehicle may stop within the longest spacing: time no longer tells distance."""
-
 _OFF_SHARE = 0.15
 _DRIFT_SHARE, _DRIFT_OF_U = 0.15, 6.0
 """So much of the load never moves from side to side between two rows; on a rough road it is more,
@@ -30,7 +27,6 @@ def doubts(
     pressed: Pressed,
     spacing_m: Floats,
     vehicle: Indices,
-    speed_mps: Floats,
     known: FlagBits,
     apart: bool,
 ) -> FlagBits:
@@ -43,7 +39,6 @@ def doubts(
         Between axles that follow each other; between two vehicles it means nothing.
     vehicle : int array (n_axles,)
         Number of each axle's vehicle, rising from 0 without a hole.
-    speed_mps : float array (n_vehicles,)
     known : uint32 array (n_vehicles,)
         What is known already; with ``SEPARATOR_FAULT`` only distance parted the vehicle.
     apart : bool
@@ -55,7 +50,6 @@ def doubts(
     alone = fault | (not apart)
     checks = {
         Flag.AMBIGUOUS: (count == 1)
-        | (fault & (speed_mps < _COASTING_MPS))
         | (alone & (_headless(spacing_m, first, count) | _two(spacing_m, vehicle, first))),
         Flag.WHEEL_OFF: _one_sided(pressed.wheel_kg, pressed.u_load_rel, first)
         | beside(pressed, vehicle),

@@ -8,7 +8,15 @@ from edge.core.axles import first_axles, rolling_speeds
 from edge.core.motion import Motion
 from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout
 
-__all__ = ["STOP_SHARE", "axle_flags", "contact_m", "plausible_wheel", "united", "vehicle_flags"]
+__all__ = [
+    "STOP_SHARE",
+    "axle_flags",
+    "contact_m",
+    "plausible_wheel",
+    "restless",
+    "united",
+    "vehicle_flags",
+]
 
 _WHEEL_OFF_SHARE = 0.15
 _LEAST_CONTACT_M, _LONGEST_CONTACT_M = 0.04, 0.60
@@ -20,6 +28,10 @@ STOP_SHARE = 0.4
 
 _DOUBLE_M = 0.8
 """A touch whose tyre patch would be longer than this was two axles at once."""
+
+
+_RESTLESS, _RESTLESS_KG = 8.0, 15.0
+"""Noise of a channel against its fellows', and the least that matters."""
 
 
 def contact_m(width_m: Floats, duration_s: Floats, speed_mps: Floats) -> Floats:
@@ -66,6 +78,22 @@ def axle_flags(
     return _bits(checks, len(load_kg))
 
 
+def restless(noise_kg: Floats) -> Bools:
+    """Clips in which a channel at rest is far noisier than its fellows: (n_clips,).
+
+    What it says under a wheel can be right and is supported by nothing: the sensor or its cable is
+    failing, and a stronger disturbance would look like a load.
+
+    Parameters
+    ----------
+    noise_kg : float array (n_clips, n_rows, 2)
+        Standard deviation of a sample of the idle road.
+    """
+    flat = noise_kg.reshape(len(noise_kg), -1)
+    usual_kg = np.sort(flat, axis=1)[:, flat.shape[1] // 2]
+    return np.asarray(flat.max(axis=1) > np.maximum(_RESTLESS_KG, _RESTLESS * usual_kg))
+
+
 def vehicle_flags(
     lane: LaneLayout, motion: Motion, speed_mps: Floats, change: Floats, durations_s: Floats
 ) -> FlagBits:
@@ -76,6 +104,7 @@ def vehicle_flags(
     lane : LaneLayout
     motion : Motion
     speed_mps, change : float arrays (n_vehicles,)
+        ``change`` is relative, from the first wheel on the array to the last one off.
     durations_s : float array (n_axles, n_rows)
         NaN where unseen.
     """

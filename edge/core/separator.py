@@ -12,6 +12,9 @@ __all__ = ["Beam", "Interval"]
 _DEBOUNCE_S = 0.03
 """A shorter free moment is bouncing: no vehicle follows another so closely."""
 
+_VEHICLES_UNHEARD = 3
+"""A vehicle that stops and goes on may look like as many, while the separator stays active."""
+
 
 @dataclass(slots=True)
 class Interval:
@@ -36,6 +39,16 @@ class Beam:
         self.intervals: list[Interval] = []
         self.trusted = True
         self._stuck = False
+        self._unheard = 0
+
+    @property
+    def out_of_order(self) -> bool:
+        """Whether so many vehicles passed since it last changed that no halt explains it."""
+        return self._unheard > _VEHICLES_UNHEARD
+
+    def missed(self, vehicles: int) -> None:
+        """So many vehicles passed that it did not see."""
+        self._unheard += vehicles
 
     @property
     def stays_active(self) -> bool:
@@ -44,6 +57,7 @@ class Beam:
 
     def change(self, edge: InputEdge) -> None:
         """Take an edge; repeated states change nothing, short free moments are mended."""
+        self._unheard = 0
         last = self.intervals[-1] if self.intervals else None
         is_open = last is not None and last.end_sample is None
         if edge.active and not is_open:

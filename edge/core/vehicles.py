@@ -44,6 +44,9 @@ _BUMPER_M = 1.5
 
 _BRAKE_MPS2 = 4.0
 
+_COASTING_MPS = 6.0
+"""A slower vehicle may stop within the longest spacing: time no longer tells distance."""
+
 
 class Window(NamedTuple):
     """First contact, last release (exclusive) and the sample at which the vehicle was closed."""
@@ -330,6 +333,8 @@ class LaneTracker:
             first = min(axle.first_sample for axle in part)
             end = max(axle.end_sample for axle in part)
             windows.append(Window(round(first), round(end), now, flags | doubt))
+        if self._beam is not None and not by_beam:
+            self._beam.missed(len(windows))
         return windows
 
     def _doubt(self, part: Sequence[Axle]) -> Flag:
@@ -338,7 +343,10 @@ class LaneTracker:
         first = min(axle.first_sample for axle in part)
         since_s = (first - self._begin_sample) / self._rate_hz
         cut = since_s * abs(part[0].speed_mps) < MAX_SPACING_M
-        return (Flag.AMBIGUOUS if far else Flag.NONE) | (Flag.INCOMPLETE if cut else Flag.NONE)
+        fresh = self._beam is not None and not self._beam.out_of_order
+        halting = fresh and min(abs(axle.speed_mps) for axle in part) < _COASTING_MPS
+        doubt = Flag.AMBIGUOUS if far or halting else Flag.NONE
+        return doubt | (Flag.INCOMPLETE if cut else Flag.NONE)
 
     def _keep(self, kept: Sequence[Touch]) -> None:
         self._touches = sorted(kept, key=itemgetter(3))

@@ -39,7 +39,6 @@ def pressing(wheel_kg: np.ndarray, patch_m: np.ndarray | None, vehicles: int) ->
 def doubt(
     wheel_kg: np.ndarray,
     spacing_m: tuple[float, ...],
-    speed_mps: float = 15.0,
     known: Flag = Flag.NONE,
     apart: bool = True,
     patch_m: np.ndarray | None = None,
@@ -47,7 +46,7 @@ def doubt(
     vehicle = np.zeros(len(wheel_kg), np.int64)
     bits = np.array([int(known)], np.uint32)
     pressed = pressing(wheel_kg, patch_m, 1)
-    found = doubts(pressed, np.array(spacing_m), vehicle, np.array([speed_mps]), bits, apart)
+    found = doubts(pressed, np.array(spacing_m), vehicle, bits, apart)
     return Flag(int(found[0]))
 
 
@@ -62,12 +61,6 @@ def test_half_a_vehicle_is_doubted() -> None:
     tridem = wheels((7_500.0,) * 3), (1.31, 1.31)
     assert doubt(*tridem, known=FAULT) == Flag.AMBIGUOUS
     assert not doubt(*tridem)
-
-
-def test_slow_axles_that_only_distance_parted_are_doubted() -> None:
-    assert not doubt(wheels(SEMITRAILER_KG), SEMITRAILER_M, 12.0, FAULT)
-    assert doubt(wheels(SEMITRAILER_KG), SEMITRAILER_M, 2.0, FAULT) == Flag.AMBIGUOUS
-    assert not doubt(wheels(SEMITRAILER_KG), SEMITRAILER_M, 2.0)
 
 
 @pytest.mark.parametrize("second_m", [(4.2,), (3.3, 1.35, 6.5), (1.9, 3.0, 1.35)])
@@ -144,7 +137,6 @@ def test_vehicles_of_a_batch_are_doubted_each_by_itself() -> None:
         Pressed(*(np.concatenate(parts) for parts in zip(*loads, strict=True))),
         spacing_m,
         vehicle,
-        np.full(3, 15.0),
         np.zeros(3, np.uint32),
         True,
     )

@@ -113,6 +113,29 @@ def test_dead_separator() -> None:
     assert all(Flag.SEPARATOR_FAULT in p.flags for p in passages)
 
 
+def test_slow_vehicles_are_believed_once_the_separator_is_known_to_be_out_of_order() -> None:
+    lorries = [Lorry(1.0 + 8.0 * k, 4.0, (6_000.0, 9_000.0), (4.0,)) for k in range(6)]
+    passages = fed(Scene(strip_lane(), lorries, 52.0, rate_hz=1_000.0), lambda _: [])
+    assert counts(passages) == [2] * 6
+    doubted = [Flag.AMBIGUOUS in p.flags for p in passages]
+    assert doubted == [True] * 4 + [False] * 2
+    assert all(Flag.SEPARATOR_FAULT in p.flags for p in passages)
+
+
+def test_a_noisy_channel_is_doubted() -> None:
+    scene = Scene(strip_lane(), [FAST], 4.0)
+    counts_ = scene.counts()
+    chance = np.random.default_rng(1)
+    counts_[:, 2] += np.rint(chance.normal(0, 800 / NEWTON_PER_COUNT, len(counts_))).astype(
+        np.int32
+    )
+    block = SampleBlock("D1", 0, read_only(counts_), RATE_HZ)
+    pipeline = scene.pipeline()
+    passages = pipeline.step(block, scene.edges) + pipeline.flush()
+    assert counts(passages) == [5]
+    assert Flag.ROW_MISSING in passages[0].flags
+
+
 def test_stuck_separator_parts_by_distance_and_is_believed_again() -> None:
     lorries = [Lorry(1.0 + 3.0 * k, 15.0) for k in range(4)]
 
