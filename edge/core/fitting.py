@@ -48,15 +48,18 @@ __all__ = ["fit"]
 _PATCH_M = 0.22
 _ENOUGH = 20.0
 """So many vehicles of a kind at a speed outweigh the prior."""
+_HOLD = 6.0
+"""Vehicles against which the prior's variances, scaled to this road, are worth as much."""
 _STIFFNESS = 0.02
-"""What the prior's variances are worth against any number of data."""
+"""What they are worth against any number of data: rows whose lags fall on whole swings of a mode
+do not see it, whatever passes."""
 _MOST_WEIGHT = 6.0
 _MOST_ALIKE = 0.95
 
 _BOUNCE_HZ = (1.6, 1.9, 2.2, 2.6, 3.0, 3.5)
 _U_BOUNCE_HZ = (0.1, 0.3, 0.6)
 _HOP_HZ = (9.0, 11.0, 13.0)
-_U_LOG_BOUNCE, _U_LOG_FADE, _U_LOG_HOP = 0.25, 0.5, 0.15
+_U_LOG_BOUNCE, _U_LOG_FADE, _U_LOG_HOP = 0.12, 0.25, 0.1
 """How far a fleet's frequencies may be expected to be from the prior's."""
 
 
@@ -181,7 +184,7 @@ def _solve(evidence: _Evidence, kind: Kind, cell: Cell) -> tuple[Floats, float]:
     known = ~np.isnan(target)
     design, target = design[known], target[known]
     each = 1 / (unit * np.sqrt(len(target)))
-    hold = np.sqrt(_STIFFNESS + _ENOUGH / evidence.vehicles / 10) / np.maximum(expected, 1e-9)
+    hold = np.sqrt(_STIFFNESS + _HOLD / evidence.vehicles) / np.maximum(expected, 1e-9)
     hold *= grows * expected / unit
     system = np.concatenate([design * each, np.diag(hold)])
     right = np.concatenate([target * each, hold * expected])
