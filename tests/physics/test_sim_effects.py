@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -271,3 +272,22 @@ def test_a_wheel_weighs_a_little_more_or_less_along_its_sensor() -> None:
         [[electronics.lateral_gain(c, m) for m in np.arange(-0.4, 0.4, 0.05)] for c in range(8)]
     )
     assert np.ptp(gains, axis=1) == pytest.approx([2 * 0.003] * 8, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "gap_m"), [("dense_4m_gaps", 4.0), ("tailgate_1_5m", 1.5), ("stop_and_go", 1.5)]
+)
+def test_followers_come_as_near_as_promised_and_no_nearer(name: str, gap_m: float) -> None:
+    """From tail to nose at every moment at which both are about the sensors."""
+    world = CONDITIONS[name].world(strips(4), 7, 40)
+    passings = world.left_between(0.0, np.inf)
+    least_m = []
+    for ahead, behind in pairwise(passings):
+        time_s = np.arange(ahead.first_wheel_s, behind.last_wheel_s, 0.05)
+        body_m = ahead.vehicle.wheelbase_m + ahead.vehicle.rear_overhang_m
+        tail_m = ahead.motion.position_m(time_s) - body_m
+        nose_m = behind.motion.position_m(time_s) + behind.vehicle.front_overhang_m
+        here = (nose_m > 0.0) & (tail_m < 8.0)
+        least_m += (tail_m - nose_m)[here].tolist()
+    assert min(least_m) > gap_m - 0.05
+    assert min(least_m) < gap_m + 0.8
