@@ -35,6 +35,12 @@ def frozen_file(directory: Path, n: int = 30, row_off: float = 0.0) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def frozen_raw(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What such a file says, made once: fitting takes a while."""
+    return frozen_file(tmp_path_factory.mktemp("frozen")).read_bytes()
+
+
 def named_in_station_file(directory: Path, path: Path) -> None:
     file = directory / "station.toml"
     file.write_text(file.read_text().replace('id = "1"', f'id = "1"\ndynamics = "{path.name}"'))
@@ -121,9 +127,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_file_is_refused_with_what_to_do(tmp_path: Path, wrong: str) -> None:
+def test_a_wrong_file_is_refused_with_what_to_do(
+    tmp_path: Path, frozen_raw: bytes, wrong: str
+) -> None:
     change, said = WRONG[wrong]
-    path = frozen_file(tmp_path)
+    station(tmp_path)
+    path = tmp_path / "1-v9.dynamics.json"
+    path.write_bytes(frozen_raw)
     named_in_station_file(tmp_path, path)
     if change is None:
         path.unlink()
@@ -139,10 +149,11 @@ def test_a_wrong_file_is_refused_with_what_to_do(tmp_path: Path, wrong: str) -> 
     [({"second_m": 2.5}, "other rows"), ({"newton_per_count": 0.02}, "another calibration")],
 )
 def test_other_rows_or_gains_refuse_what_was_learned(
-    tmp_path: Path, changed: dict[str, float], said: str
+    tmp_path: Path, frozen_raw: bytes, changed: dict[str, float], said: str
 ) -> None:
-    path = frozen_file(tmp_path)
     station(tmp_path, **changed)
+    path = tmp_path / "1-v9.dynamics.json"
+    path.write_bytes(frozen_raw)
     named_in_station_file(tmp_path, path)
     with pytest.raises(ConfigError, match=said):
         known_dynamics(load_station(tmp_path / "station.toml"))
