@@ -71,10 +71,13 @@ def contradicting(
 
 
 def _median(values: Floats, known: Bools) -> Floats:
-    """Lower median over the known values of each line: half the rows would have to be wrong."""
+    """Lower median over the known values of each line: half the rows would have to be wrong.
+
+    A line without a known value has the median 0.
+    """
     ranked = np.sort(np.where(known, values, np.inf), axis=1)
     middle = np.maximum(known.sum(axis=1) - 1, 0) // 2
-    return np.asarray(ranked[np.arange(len(values)), middle])
+    return np.where(known.any(axis=1), ranked[np.arange(len(values)), middle], 0.0)
 
 
 def _by_vehicle(values: Floats | Bools, vehicle: Indices) -> Floats:

@@ -33,10 +33,11 @@ _UNLIKE = 1.25
 than the normal law of the same variance. Squared, Student's factor for some ten degrees of freedom
 less that of his variance (JCGM 100:2008, G.3), so that an interval of 1.96 u holds 95 %."""
 
-_DOUBTED_GAIN = 0.02
+_DOUBTED_GAIN = 0.01
 """A gain in variance of which half is believed: so much may be lost by wrong frequencies."""
 
 _SLOWEST_MPS = 0.1
+_TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,10 +155,10 @@ def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[
         load = np.asarray((mean @ load[:, :, None])[:, :, 0], np.float64)
     ones_and_load = np.stack([seen.astype(np.float64), load], axis=2)
     solved = np.asarray(np.linalg.solve(rows, ones_and_load), np.float64)
-    best = sum_along(solved[:, :, 0] * load) / _or_nan(sum_along(solved[:, :, 0] * seen))
+    best = sum_along(solved[:, :, 0] * load) / np.maximum(sum_along(solved[:, :, 0] * seen), _TINY)
     left = np.where(seen, load - best[:, None], 0.0)
     whitened = np.asarray(solved[:, :, 1] - solved[:, :, 0] * best[:, None], np.float64)
-    return sum_along(left * whitened), seen.sum(axis=1) - 1.0
+    return sum_along(left * whitened), np.maximum(seen.sum(axis=1) - 1.0, 0.0)
 
 
 def _scale(scatter: Floats, freedom: Floats, swing: Swing, vehicle: Indices) -> Floats:

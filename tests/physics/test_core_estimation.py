@@ -259,6 +259,30 @@ def test_learned_weights_stand_near_the_bound_and_below_the_mean(rows: int, mps:
     assert weight @ one @ weight < 1.01 * one.mean()
 
 
+@pytest.mark.parametrize("rows", [3, 4, 8])
+@pytest.mark.parametrize("mps", [5.0, 14.0, 22.0])
+def test_weights_for_the_expected_modes_cost_little_where_any_may_be(rows: int, mps: float) -> None:
+    lorries = Lorries(rows, mps, 18)
+    weight = lorries.fused(lorries.seen(1)).weight[1]
+    lag_s = lorries.time_s[1][:, None] - lorries.time_s[1]
+    forces = [fading(lag_s, hz, 0.3) for hz in np.geomspace(1.0, 12.0, 60).tolist()]
+    ours, plain = (sum(w @ f @ w for f in forces) for w in (weight, np.full(rows, 1 / rows)))
+    assert ours < 1.02**2 * plain
+
+
+def test_an_axle_that_no_row_can_speak_for_spoils_no_other() -> None:
+    lorries = Lorries(4, 18.0, 19)
+    seen = lorries.seen(2)
+    seen.load_kg[2] = np.nan
+    fusion = lorries.fused(seen)
+    others = np.arange(10) != 2
+    assert np.isnan([fusion.load_kg[2], fusion.u_kg[2]]).all()
+    assert np.isfinite(fusion.load_kg[others]).all()
+    assert (fusion.u_kg[others] > 0).all()
+    u_kg = np.sqrt(sum_variance(fusion, np.zeros((10, 1)), np.arange(10), lorries.vehicle(2)))
+    assert np.array_equal(np.isnan(u_kg), [True, False])
+
+
 def test_known_loads_tell_what_all_rows_share() -> None:
     lorries = Lorries(3, 22.0, 14, sd=0.1, hz=0.4)
     blind, told = Variogram.empty(lane(3)), Variogram.empty(lane(3))
