@@ -172,7 +172,9 @@ def _standard_errors(sums: _Sums, cell: Cell) -> dict[str, float]:
         return {}
     chance = np.random.default_rng(n)
     drawn = chance.multinomial(n, np.full(n, 1.0 / n), _DRAWS).astype(np.float64)
-    return {name: float(np.std(values)) for name, values in _figures(sums, drawn, cell).items()}
+    se = {name: float(np.std(values)) for name, values in _figures(sums, drawn, cell).items()}
+    # Where all are covered, or none, no draw differs; a share of n is not known to better than 1/n.
+    return se | {name: se[name] or 100.0 / n for name in ("coverage", "gross_coverage")}
 
 
 def _mass_class(error_pct: Floats) -> str:
