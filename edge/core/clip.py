@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.core.conditioning import side_by_side
+from edge.core.extremes import side_by_side
 from edge.core.ground import Ground, find_ground
 from edge.records import ADC_FULL_SCALE, Bools, Floats, Gains, Indices, Int32s, RawClip, Row
 

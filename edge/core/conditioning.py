@@ -1,4 +1,4 @@
-"""Where the idle road lies: extremes of fixed chunks, and a baseline that follows the drift.
+"""Where the idle road lies: a baseline that follows the drift, from the extremes of chunks.
 
 Everything is decided on the highest and lowest count of chunks of ``CHUNK`` samples, counted from
 the stream's first sample, so that no result depends on how the samples were cut into blocks. The
@@ -8,27 +8,19 @@ of integer comparison and no float work on samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from edge.core.extremes import CHUNK
 from edge.records import Bools, Floats, Gains, Indices, Int32s, LaneLayout
 
 __all__ = [
-    "CHUNK",
     "Baseline",
-    "extremes",
     "floor_counts",
     "range_per_sigma",
     "renewal_samples",
-    "side_by_side",
 ]
-
-CHUNK = 64
-"""Samples in a chunk."""
-
-_SLAB_SAMPLES = 1 << 13
-"""Samples that are looked at together: they stay in the cache."""
 
 _TILES_AT_ONCE = 128
 _BEYOND = 1 << 30
@@ -57,58 +49,6 @@ def range_per_sigma(samples: int) -> float:
     return float(
         np.interp(np.log2(samples), [3, 4, 5, 6, 7, 8], [2.85, 3.53, 4.14, 4.69, 5.19, 5.65])
     )
-
-
-def side_by_side(counts: Int32s, chunk: int) -> Iterator[tuple[slice, Int32s]]:
-    """Slabs of chunks: their first samples beside each other, then all second ones, and so on.
-
-    Reductions over a chunk then run along long rows, at several times the speed of short ones.
-
-    Parameters
-    ----------
-    counts : int32 array (n_chunks * chunk, n_channels)
-        Each sample's channels adjacent in memory.
-    chunk : int
-
-    Yields
-    ------
-    chunks : slice
-    laid : int32 array (chunk, n_chunks of the slab * n_channels)
-        Valid until the next one is asked for.
-    """
-    n_chunks, n_channels = len(counts) // chunk, counts.shape[1]
-    sample = np.dtype((np.void, counts.itemsize * n_channels))
-    samples = counts.view(sample).reshape(n_chunks, chunk)
-    step = max(1, _SLAB_SAMPLES // chunk)
-    laid = np.empty((chunk, 0), sample)
-    for first in range(0, n_chunks, step):
-        chunks = slice(first, min(first + step, n_chunks))
-        if laid.shape[1] != chunks.stop - first:
-            laid = np.empty((chunk, chunks.stop - first), sample)
-        laid[...] = samples[chunks].T
-        yield chunks, laid.view(np.int32).reshape(chunk, -1)
-
-
-def extremes(counts: Int32s, chunk: int = CHUNK) -> tuple[Int32s, Int32s]:
-    """Highest and lowest count of each chunk.
-
-    Parameters
-    ----------
-    counts : int32 array (n_chunks * chunk, n_channels), C order
-    chunk : int
-        Samples in a chunk.
-
-    Returns
-    -------
-    highest, lowest : int32 arrays (n_chunks, n_channels)
-    """
-    n_chunks, n_channels = len(counts) // chunk, counts.shape[1]
-    highest = np.empty((n_chunks, n_channels), np.int32)
-    lowest = np.empty_like(highest)
-    for chunks, laid in side_by_side(counts[: n_chunks * chunk], chunk):
-        laid.max(axis=0, out=highest[chunks].reshape(-1))
-        laid.min(axis=0, out=lowest[chunks].reshape(-1))
-    return highest, lowest
 
 
 def floor_counts(lanes: Sequence[LaneLayout], gains: Gains) -> Floats:

@@ -41,9 +41,10 @@ class History:
             self.first_sample = first + len(counts)
 
     def read(self, first_sample: int, end_sample: int) -> Int32s:
-        """Samples ``first_sample <= s < end_sample`` as int32 (n, channels), perhaps a view.
+        """A copy of the samples ``first_sample <= s < end_sample``, int32 (n, channels).
 
-        A range that reaches beyond what is kept is cut to it.
+        A range that reaches beyond what is kept is cut to it. No view: it would keep the whole of
+        its block alive.
         """
         parts = []
         for first, counts in reversed(self._blocks):
@@ -53,4 +54,4 @@ class History:
                 break
         if not parts:
             return np.empty((0, self._channels), np.int32)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts[::-1])
+        return np.concatenate(parts[::-1])

@@ -14,7 +14,8 @@ from operator import attrgetter
 import numpy as np
 
 from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S
-from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts
+from edge.core.conditioning import Baseline, floor_counts
+from edge.core.extremes import CHUNK, extremes
 from edge.core.history import History
 from edge.core.joining import Joiner
 from edge.core.modes import PRIOR, Dynamics
@@ -171,8 +172,6 @@ class Pipeline:
         self._stray = stray
         return passages
 
-    # ------------------------------------------------------------------------------------------
-
     def _filled(self, lost: int) -> Int32s:
         """The last sample again for each lost one."""
         end = self._history.end_sample
@@ -239,7 +238,10 @@ class Pipeline:
             own = [k for k, (_, number) in enumerate(windows) if number == i]
             others = tuple(other for other in self.lanes if other.lane in lane.beside)
             for part in self._batches(own, [window for window, _ in windows]):
-                cuts = [self._one(windows[k][0], end_sample) for k in part]
+                cuts = [
+                    Cut(self._clip(w), w.flags, min(self._ready(w), end_sample))
+                    for w in (windows[k][0] for k in part)
+                ]
                 weighed = weigh_all(
                     cuts, lane, self.gains, others=others, dynamics=self._dynamics[lane.lane]
                 )
@@ -263,9 +265,6 @@ class Pipeline:
         if batch:
             yield batch
 
-    def _one(self, window: Window, end_sample: int) -> Cut:
-        return Cut(self._clip(window), window.flags, min(self._ready(window), end_sample))
-
     def _clip(self, window: Window) -> RawClip:
         """Samples of a window with room around it; what the stream lacks is a gap at the ends."""
         first = window.first_sample - self._before
@@ -280,8 +279,6 @@ class Pipeline:
             gaps.append((end - trail, trail))
         if lead or trail:
             counts = np.pad(counts, ((lead, trail), (0, 0)), mode="edge")
-        if counts.base is not None:  # a view would keep the whole block alive as long as the clip
-            counts = counts.copy()
         a, b = (bisect_left(self._recent, s, key=attrgetter("sample")) for s in (first, end))
         edges = tuple(self._recent[a:b])
         return RawClip(self.device, first, self.rate_hz, read_only(counts), edges, tuple(gaps))
@@ -299,5 +296,4 @@ class Pipeline:
         self._history.forget(keep)
         if self._recent and self._recent[0].sample < keep:
             self._recent = [e for e in self._recent if e.sample >= keep]
-        if self._gaps and self._gaps[0][0] < keep:
-            self._gaps = [g for g in self._gaps if g[0] + g[1] >= keep]
+        self._gaps = [g for g in self._gaps if g[0] + g[1] >= keep]

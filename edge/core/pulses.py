@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge.core.conditioning import CHUNK
+from edge.core.extremes import CHUNK
 from edge.records import Bools, Floats, Indices, Int32s, Row
 
 __all__ = ["HYSTERESIS", "Touch", "TouchFinder", "runs"]

@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.core.conditioning import CHUNK, Baseline
+from edge.core.conditioning import Baseline
+from edge.core.extremes import CHUNK
 from edge.core.pulses import TouchFinder
 from edge.core.weigh import Cut, weigh_all
 from edge.records import Flag, Passage, Row, SampleBlock

@@ -241,6 +241,16 @@ def test_stored_clip_gives_the_same_bits() -> None:
         assert live.flags == again.flags
 
 
+def test_clips_own_their_samples() -> None:
+    counts = read_only(strips().counts())
+    pipeline = strips().pipeline()
+    passages = pipeline.step(SampleBlock("D1", 0, counts, RATE_HZ)) + pipeline.flush()
+    assert len(passages) == 1
+    clip = passages[0].clip
+    assert clip.counts.base is None
+    assert np.array_equal(clip.counts, counts[clip.first_sample : clip.end_sample])
+
+
 def test_row_that_contradicts_all_others_is_left_out_and_told() -> None:
     scene = strips()
     worth = gains(8).newton_per_count.copy()

@@ -9,8 +9,10 @@ import pytest
 
 from edge.core.axles import Axles, find_axles
 from edge.core.clip import condition
-from edge.core.conditioning import CHUNK, Baseline, extremes, floor_counts, range_per_sigma
+from edge.core.conditioning import Baseline, floor_counts, range_per_sigma
 from edge.core.contacts import find_contacts
+from edge.core.extremes import CHUNK, extremes
+from edge.core.ground import find_ground
 from edge.core.history import History
 from edge.core.motion import follow
 from edge.core.pulses import HYSTERESIS, runs
@@ -142,6 +144,32 @@ def test_counts_and_sums_are_those_of_the_clips() -> None:
             inside = sample[:-1]
             found = signals.at(where[0][:-1], where[1][:-1], inside)
             assert found.tolist() == own[inside].tolist()
+
+
+def test_ground_is_least_squares_through_the_quiet_blocks() -> None:
+    chance, block, sizes = np.random.default_rng(3), 64, (90, 41)
+    hidden = 700.0 + 3.0 * np.arange(sum(sizes)) + chance.normal(0.0, 4.0, sum(sizes))
+    wheel = np.zeros(sum(sizes))
+    wheel[20:24] = wheel[100:103] = 9_000.0
+    middle = (hidden + wheel)[:, None].round()
+    total, highest, lowest = (
+        (factor * (middle + step)).astype(np.int32)
+        for factor, step in ((block, 0), (1, 40), (1, -40))
+    )
+    first, whole = np.array([0, sizes[0]]), np.ones(sum(sizes), np.bool_)
+    ground = find_ground(total, highest, lowest, block, np.array([200.0]), whole, first)
+    for clip, (begin, n) in enumerate(zip(first, sizes, strict=True)):
+        u = (np.arange(n) + 0.5) * 2 / n - 1
+        quiet = wheel[begin : begin + n] == 0
+        pull = np.sqrt(1e-3 * n) * np.eye(3)[1:]
+        origin = np.sort(middle[begin : begin + n, 0])[min(8, n // 10)]
+        held = middle[begin : begin + n, 0][quiet] - origin
+        design = np.concatenate([np.stack([u**0, u, u * u], axis=1)[quiet], pull])
+        plain = np.linalg.lstsq(design, np.concatenate([held, [0.0, 0.0]]))[0]
+        assert ground.level[clip, :, 0] == pytest.approx(plain + origin * np.eye(3)[0], rel=1e-9)
+        assert ground.base[begin : begin + n, 0] == pytest.approx(
+            origin + np.stack([u**0, u, u * u], axis=1) @ plain, rel=1e-9
+        )
 
 
 def test_saturated_samples_are_found() -> None:
