@@ -8,17 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from edge.errors import Text
 
-__all__ = ["Certificate", "ChannelGain", "Contribution", "DigitiserGains", "LaneSummary", "Run"]
+__all__ = [
+    "Certificate",
+    "ChannelGain",
+    "Contribution",
+    "DigitiserGains",
+    "LaneSummary",
+    "Run",
+    "speed_ranges_kmh",
+]
 
 SCHEMA = "steelyard-cal/1"
 VALID_DAYS = 365
 """One year, the usual interval; from memory (JJG 907-2006), so the certificate says unverified."""
+
+SPEED_FACTOR = 1.10
+"""How far beyond its slowest and fastest run a calibration holds: runs within this factor count as
+one condition, for axles bounce alike at the same places."""
 
 _US_PER_S = 1_000_000
 _US_PER_DAY = 86_400 * _US_PER_S
@@ -160,10 +173,36 @@ class Certificate:
             "digitisers": {name: asdict(d) for name, d in self.digitisers.items()},
             "references": list(self.references),
             "budget": [asdict(c) | {"name": c.name._asdict()} for c in self.budget],
+            "speed_kmh": speed_ranges_kmh(self.runs),
+            "speed_factor": SPEED_FACTOR,
             "summary": [asdict(s) for s in self.summary],
             "runs": [asdict(r) for r in self.runs],
             "remarks": [text._asdict() for text in self.remarks],
         }
+
+
+def speed_ranges_kmh(runs: Sequence[Run]) -> dict[str, list[float]]:
+    """Lowest and highest speed that the used runs cover, km/h by lane.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Outliers and excluded ones widen nothing.
+
+    Returns
+    -------
+    dict of str to list of float
+        Slowest run over ``SPEED_FACTOR``, fastest run times it; a vehicle outside has no legal
+        result (OIML R 134-1: operating speeds are those of the test).
+    """
+    speeds: dict[str, list[float]] = {}
+    for run in runs:
+        if run.status == "used":
+            speeds.setdefault(run.lane, []).append(run.speed_kmh)
+    return {
+        lane: [round(min(own) / SPEED_FACTOR, 1), round(max(own) * SPEED_FACTOR, 1)]
+        for lane, own in speeds.items()
+    }
 
 
 def _bytes(tree: dict[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from calibration.certificate import SPEED_FACTOR
 from calibration.fit import LaneFit
 from calibration.reference import Reference
 from edge.records import LaneLayout, Passage
@@ -17,9 +18,6 @@ for ten runs a vehicle and condition; from memory)."""
 
 MIN_CONDITIONS = 4
 """Fewest vehicles and speeds from which a scatter between them can be told."""
-
-_SAME_SPEED = 1.10
-"""Runs of one vehicle within this factor bounce alike at the same place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +61,7 @@ def conditions(passes: Sequence[Pass]) -> list[int]:
         if (
             begun is None
             or one.reference != begun.reference
-            or one.passage.speed_mps > _SAME_SPEED * begun.passage.speed_mps
+            or one.passage.speed_mps > SPEED_FACTOR * begun.passage.speed_mps
         ):
             number, begun = number + 1, one
         found[i] = number

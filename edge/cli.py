@@ -12,12 +12,15 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge import __version__
 from edge.errors import ConfigError, InputError, SteelyardError
+
+if TYPE_CHECKING:
+    from edge.config import StationConfig
 
 EXISTING = click.Path(exists=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
@@ -171,7 +174,25 @@ def check(*, station_file: Path) -> None:
             f"数采 / digitiser {section.id}: {len(section.channels)} 通道 / channels, "
             f"证书 / certificate {certificate}"
         )
+        _tell_speeds(config, section.id)
     click.echo(f"站点文件正确 / the station file is right: {station_file}")
+
+
+def _tell_speeds(config: StationConfig, digitiser: str) -> None:
+    """At which speeds each lane of a digitiser weighs, and who says so."""
+    gains = config.gains_of(digitiser, 1.0)
+    for lane in config.model.lane:
+        if lane.digitiser != digitiser:
+            continue
+        low, high = lane.speed_kmh
+        if stated := gains.speed_mps.get(lane.id):
+            low, high = max(low, stated[0] * 3.6), min(high, stated[1] * 3.6)
+            source = "证书与站点文件 / certificate and station file"
+        elif gains.calibrated:
+            source = "站点文件，证书没有写明 / station file: the certificate states none"
+        else:
+            source = "站点文件 / station file"
+        click.echo(f"车道 / lane {lane.id}: {low:.1f}–{high:.1f} km/h ({source})")
 
 
 @main.command()

@@ -394,8 +394,12 @@ def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> 
             str(body["certificate_id"]),
             hashlib.sha256(raw).hexdigest(),
             None if until_us is None else int(until_us) * 1000,
+            {
+                str(lane): (float(low) / 3.6, float(high) / 3.6)
+                for lane, (low, high) in body.get("speed_kmh", {}).items()
+            },
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"检定证书 {name} 与站点不符：{error!r}",
             f"the calibration certificate {name} does not fit this station: {error!r}",

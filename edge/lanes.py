@@ -176,5 +176,13 @@ def _tell_calibration(device: str, gains: Gains, clock: ClockReading, health: He
             f"certificate {name} has expired: weights are no legal result",
             next_step=Text("联系检定机构重新检定", "have the scale verified again"),
         )
+    elif not gains.speed_mps:
+        health.state(
+            part,
+            Level.OK,
+            f"检定证书 {name} 有效，但没有写明车速范围：按站点文件的 speed_kmh",
+            f"certificate {name} is valid, but states no range of speeds: speed_kmh of the "
+            "station file holds",
+        )
     else:
         health.state(part, Level.OK, f"检定证书 {name} 有效", f"certificate {name} is valid")

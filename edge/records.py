@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -296,6 +297,8 @@ class Gains:
     certificate_sha256: str = ""
     valid_until_ns: int | None = None
     """End of the certificate's validity; None where it states none."""
+    speed_mps: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Lowest and highest speed that the certificate covers, by lane; empty where it states none."""
 
     @property
     def calibrated(self) -> bool:

@@ -211,7 +211,7 @@ class World:
 
     def _speeds_kmh(self, lane_number: int) -> list[float]:
         low, high = self.scenario.traffic_of(lane_number).speed_kmh
-        return [low + (high - low) * part for part in (0.2, 0.5, 0.8)]
+        return [low + (high - low) * part for part in (0.0, 0.5, 1.0)]
 
     def _zone(self, lane: LaneLayout, all_rows_m: Span) -> Zone:
         """From the first device of a lane to the last: there vehicles keep their distance."""

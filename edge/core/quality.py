@@ -6,7 +6,7 @@ import numpy as np
 
 from edge.core.axles import first_axles, rolling_speeds
 from edge.core.motion import Motion
-from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout
+from edge.records import Bools, Flag, FlagBits, Floats, Gains, Indices, LaneLayout
 
 __all__ = [
     "STOP_SHARE",
@@ -14,6 +14,7 @@ __all__ = [
     "contact_m",
     "plausible_wheel",
     "restless",
+    "speed_flags",
     "united",
     "vehicle_flags",
 ]
@@ -25,6 +26,9 @@ _UNEVEN_M = 0.15
 
 STOP_SHARE = 0.4
 """Below this part of the lane's lowest speed a wheel stood rather than rolled."""
+
+_COVERAGE_FACTOR = 2.0
+"""Expanded uncertainty of a speed that is compared with a limit."""
 
 _DOUBLE_M = 0.8
 """A touch whose tyre patch would be longer than this was two axles at once."""
@@ -113,13 +117,31 @@ def vehicle_flags(
     width_m = np.array([row.width_m for row in lane.rows])
     rolling = rolling_speeds(width_m, np.nan_to_num(longest_s)).min(axis=1)
     checks = {
-        Flag.SPEED_OUT_OF_RANGE: (speed_mps < lane.speed_min_mps)
-        | (speed_mps > lane.speed_max_mps),
         Flag.SPEED_CHANGE: (np.abs(change) > lane.speed_change_max) | uneven,
         Flag.STOPPED: (rolling < STOP_SHARE * lane.speed_min_mps)
         | (uneven & (speed_mps < lane.speed_min_mps)),
     }
     return _bits(checks, len(speed_mps))
+
+
+def speed_flags(lane: LaneLayout, gains: Gains, speed_mps: Floats, u_speed_mps: Floats) -> FlagBits:
+    """Vehicles whose speed may lie outside what lane and certificate cover: (n_vehicles,).
+
+    All of the coverage interval (k = 2) has to be inside: what may lie outside is not certified.
+
+    Parameters
+    ----------
+    lane : LaneLayout
+    gains : Gains
+        With the range of speeds of its certificate, where it states one.
+    speed_mps, u_speed_mps : float arrays (n_vehicles,)
+    """
+    lowest_mps, highest_mps = gains.speed_mps.get(lane.lane, (0.0, np.inf))
+    reach_mps = _COVERAGE_FACTOR * u_speed_mps
+    inside = (speed_mps - reach_mps >= max(lane.speed_min_mps, lowest_mps)) & (
+        speed_mps + reach_mps <= min(lane.speed_max_mps, highest_mps)
+    )
+    return _bits({Flag.SPEED_OUT_OF_RANGE: ~inside}, len(speed_mps))
 
 
 def _bits(checks: dict[Flag, Bools], n: int) -> FlagBits:

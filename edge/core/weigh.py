@@ -198,6 +198,7 @@ def _weighed(
     each = np.arange(len(clips))
     faster = motion.speed_of(last_s, each) - motion.speed_of(first_s, each)
     flags |= quality.vehicle_flags(lane, motion, speed_mps, faster / speed_mps, durations_s)
+    flags |= quality.speed_flags(lane, gains, speed_mps, motion.u_speed_mps)
     noise_kg = signals.ground.noise * rows.kg_per_count
     flags |= np.where(quality.restless(noise_kg), np.uint32(Flag.ROW_MISSING), np.uint32(0))
     flags |= _torn(clips, first_s, last_s)
