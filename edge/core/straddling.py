@@ -9,15 +9,33 @@ import numpy as np
 from edge.core.clip import Signals, condition
 from edge.core.conditioning import floor_counts
 from edge.core.contacts import Contacts, find_contacts
-from edge.records import Bools, Floats, Gains, LaneLayout, RawClip
+from edge.records import Bools, Flag, FlagBits, Floats, Gains, Indices, LaneLayout, RawClip
 
-__all__ = ["straddles"]
+__all__ = ["straddling"]
 
 _ONE_SIDED = 0.15
 _SHARE_OF_AXLES = 0.5
 
 
-def straddles(
+def straddling(
+    clips: Sequence[RawClip],
+    vehicle: Indices,
+    flags: FlagBits,
+    others: Sequence[LaneLayout],
+    gains: Gains,
+    begin_s: Floats,
+    end_s: Floats,
+) -> FlagBits:
+    """Of the vehicles that pressed on one side only, those whose other wheels were elsewhere."""
+    found = np.zeros(len(clips), np.uint32)
+    for v in np.flatnonzero(flags & Flag.WHEEL_OFF).tolist():
+        own = vehicle == v
+        if _straddles(clips[v], others, gains, begin_s[own], end_s[own]):
+            found[v] = Flag.STRADDLING
+    return found
+
+
+def _straddles(
     clip: RawClip,
     others: Sequence[LaneLayout],
     gains: Gains,

@@ -22,15 +22,15 @@ from edge.core.conditioning import floor_counts
 from edge.core.doubt import doubts
 from edge.core.leaning import Pressed
 from edge.core.loads import LEAST_SPEED_MPS, RowLoads
+from edge.core.lost import in_gap, saturated, torn
 from edge.core.modes import PRIOR, Dynamics
 from edge.core.motion import Motion, follow
 from edge.core.passages import GROUP_SPACING_M, Weighed, passages
 from edge.core.sight import Sight, look
-from edge.core.straddling import straddles
+from edge.core.straddling import straddling
 from edge.core.transfer import load_transfer
 from edge.core.uncertainty import Fusion, fuse, sum_variance
 from edge.records import (
-    Bools,
     Flag,
     FlagBits,
     Floats,
@@ -186,8 +186,8 @@ def _weighed(
         side_kg,
         contact_m,
         lane,
-        _saturated(signals, sight),
-        _in_gap(clips, sight),
+        saturated(signals, sight),
+        in_gap(clips, sight),
         np.asarray(fusion.left_out.any(axis=1)),
     )
     begin_s = np.fmin.reduce(sight.enter_s, axis=1)
@@ -201,13 +201,13 @@ def _weighed(
     flags |= quality.speed_flags(lane, gains, speed_mps, motion.u_speed_mps)
     noise_kg = signals.ground.noise * rows.kg_per_count
     flags |= np.where(quality.restless(noise_kg), np.uint32(Flag.ROW_MISSING), np.uint32(0))
-    flags |= _torn(clips, first_s, last_s)
+    flags |= torn(clips, first_s, last_s)
     apart = lane.separator is not None
     gross_kg = np.asarray(np.bincount(vehicle, load_kg), np.float64)
     u_rel = u_axle / np.maximum(load_kg, 1.0), u_gross / np.maximum(gross_kg, 1.0)
     pressed = Pressed(wheel_kg, contact_m, *u_rel)
     flags |= doubts(pressed, spacing_m, vehicle, flags, apart)
-    flags |= _straddling(clips, vehicle, flags, others, gains, begin_s, end_s)
+    flags |= straddling(clips, vehicle, flags, others, gains, begin_s, end_s)
     stopped = (flags[vehicle[1:]] & Flag.STOPPED) > 0
     at_sample = np.array([clip.first_sample for clip in clips], np.float64)
     return Weighed(
@@ -276,57 +276,8 @@ def _shared_kg(fusion: Fusion, wheel_kg: Floats, rows: RowLoads, u_speed_rel: Fl
     return np.concatenate([share_kg * own, whole], axis=1)
 
 
-def _saturated(signals: Signals, sight: Sight) -> Bools:
-    """Which axles have a pulse in which a converter stood at its end: (n_axles,)."""
-    row = np.arange(sight.start.shape[1])
-    hit = signals.saturated(sight.vehicle[:, None], row, sight.start, sight.end)
-    return np.asarray(hit.any(axis=1))
-
-
-def _gaps_s(clip: RawClip) -> list[tuple[float, float]]:
-    """Begin and end of each gap in seconds of the clip."""
-    first = clip.first_sample
-    return [((s - first) / clip.rate_hz, (s - first + n) / clip.rate_hz) for s, n in clip.gaps]
-
-
-def _in_gap(clips: Sequence[RawClip], sight: Sight) -> Bools:
-    """Which axles were on a row while samples were lost: (n_axles,)."""
-    hit = np.zeros(len(sight.start), np.bool_)
-    for v, clip in enumerate(clips):
-        for begin_s, end_s in _gaps_s(clip):
-            touched = ((sight.enter_s < end_s) & (sight.leave_s > begin_s)).any(axis=1)
-            hit |= touched & (sight.vehicle == v)
-    return hit
-
-
-def _torn(clips: Sequence[RawClip], first_s: Floats, last_s: Floats) -> FlagBits:
-    """Vehicles that were on the array while samples were lost."""
-    gaps = [_gaps_s(clip) for clip in clips]
-    ends = zip(gaps, first_s.tolist(), last_s.tolist(), strict=True)
-    torn = [any(a < last and b > first for a, b in own) for own, first, last in ends]
-    return np.where(torn, np.uint32(Flag.GAP), np.uint32(0))
-
-
 def _doubts(sight: Sight, gains: Gains) -> FlagBits:
     """Doubts of each vehicle as a whole."""
     flags = np.where(sight.doubtful, np.uint32(Flag.AMBIGUOUS), np.uint32(0))
     flags |= np.where(sight.reversed, np.uint32(Flag.REVERSED), np.uint32(0))
     return flags if gains.calibrated else flags | np.uint32(Flag.UNCALIBRATED)
-
-
-def _straddling(
-    clips: Sequence[RawClip],
-    vehicle: Indices,
-    flags: FlagBits,
-    others: Sequence[LaneLayout],
-    gains: Gains,
-    begin_s: Floats,
-    end_s: Floats,
-) -> FlagBits:
-    """Of the vehicles that pressed on one side only, those whose other wheels were elsewhere."""
-    found = np.zeros(len(clips), np.uint32)
-    for v in np.flatnonzero(flags & Flag.WHEEL_OFF).tolist():
-        own = vehicle == v
-        if straddles(clips[v], others, gains, begin_s[own], end_s[own]):
-            found[v] = Flag.STRADDLING
-    return found
