@@ -1,6 +1,6 @@
-"""From the variogram of a lane to its dynamics: two modes, row biases, correlations.
+"""From the variogram of a lane to its dynamics: modes, row biases, correlations.
 
-For each kind of vehicle two modes are fitted: frequencies over all speeds together, since springs
+For each kind of vehicle modes are fitted: frequencies over all speeds together, since springs
 do not know the speed, and variances speed by speed. The variogram cannot see what all rows share;
 the modes' shape tells how much that is, and passes of vehicles of known load tell it directly.
 The road lies still: what it adds on a row for all vehicles alike at a speed is a bias, and is
