@@ -124,7 +124,7 @@ class TouchFinder:
         joined[1:] = (where[1:] - where[:-1] == 1) & (row[1:] == row[:-1])
         events = self._events(first_sample, len(counts), row, where, runs(low, high, joined))
         events = events[np.lexsort(events.T[::-1])]
-        return list(map(_TOUCH, events.tolist()))
+        return list(map(_TOUCH, zip(*events.T.tolist(), strict=True)))
 
     def _over(
         self, row: Indices, where: Indices, chunks: Int32s, level: Floats, release: Floats
