@@ -51,7 +51,7 @@ def pair(truth: Sequence[Truth], bodies: Sequence[Mapping[str, Any]]) -> list[Sc
     scored = []
     for vehicle in sorted(truth, key=lambda v: v.time_ns):
         near = min(
-            (b for b in left.values() if b["lane"] == vehicle.lane),
+            (b for b in left.values() if vehicle.lane in b.get("lanes", [b["lane"]])),
             key=lambda b: abs(b["time_us"] * 1000 - vehicle.time_ns),
             default=None,
         )

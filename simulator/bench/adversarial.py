@@ -113,7 +113,9 @@ def assigned(
         rate_hz = world.digitiser(device).true_rate_hz
         for passage in drive(world, device, tail_s):
             span_s = passage.first_wheel_sample / rate_hz, passage.last_wheel_sample / rate_hz
-            near = np.array([_nearness(world, p, passage.lane) for p in passings])
+            near = np.array(
+                [max(_nearness(world, p, lane) for lane in passage.lanes) for p in passings]
+            )
             share = _shared(spans_s, *span_s) * near
             best = int(share.argmax())
             if share[best] > _LEAST_OVERLAP:
