@@ -93,6 +93,8 @@ class Sample:
     speed_kmh: float = 62.0
     flags: Flag = Flag.NONE
     join: JoinKind = JoinKind.READ
+    astride: tuple[str, ...] = ()
+    perhaps_with: str = ""
 
 
 SEMI = (3.45, 1.35, 6.2, 1.31, 1.31)
@@ -112,6 +114,7 @@ STRADDLER = Sample(
     "",
     flags=Flag.STRADDLING | Flag.WHEEL_OFF,
     join=JoinKind.MISSING,
+    astride=("1", "2"),
 )
 SAMPLES = (CAR, BUS_TRUCK, LEGAL_SEMI, ELECTRIC, STRADDLER, CAR, OVER_SEMI, CLOSE_SEMI, BUS_TRUCK)
 
@@ -175,6 +178,8 @@ def _passage(sample: Sample) -> Passage:
         u_gross_kg=gross * U_REL,
         flags=sample.flags,
         clip=clip,
+        astride=sample.astride,
+        perhaps_with=sample.perhaps_with,
     )
 
 

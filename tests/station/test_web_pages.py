@@ -106,6 +106,21 @@ def test_guiding_is_sealed_once(tmp_path: Path) -> None:
     visit(tmp_path, look)
 
 
+def test_the_page_tells_on_which_lanes_a_vehicle_drove(tmp_path: Path) -> None:
+    half = dataclasses.replace(STRADDLER, astride=(), perhaps_with="2")
+
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        astride, alone = await sample.seal(STRADDLER), await sample.seal(half)
+        page = (await client.get(f"/vehicles/{astride.index}")).text
+        assert "一号车道 + 二号车道" in page
+        assert "同一辆车" not in page
+        page = (await client.get(f"/vehicles/{alone.index}")).text
+        assert "一号车道 + " not in page
+        assert "可能与 二号车道 同一时刻的另一条记录是同一辆车" in page
+
+    visit(tmp_path, look)
+
+
 def test_the_floor_survives_a_restart(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with open_station(tmp_path) as sample:
