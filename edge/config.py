@@ -7,7 +7,6 @@ error names the file, the key and the allowed range, in Chinese and English.
 from __future__ import annotations
 
 import hashlib
-import json
 import tomllib
 from functools import cached_property
 from importlib import resources
@@ -19,7 +18,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import ConfigError
-from edge.records import STANDARD_GRAVITY_MPS2, Gains, LaneLayout, Row, Separator, read_only
+from edge.gains import parse_gains
+from edge.records import Gains, LaneLayout, Row, Separator, read_only
 from edge.validation import problems
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
@@ -370,42 +370,6 @@ def _layout(lane: LaneSection, channels: list[str], beside: tuple[str, ...]) -> 
         axle_min_kg=lane.axle_kg[0],
         axle_max_kg=lane.axle_kg[1],
     )
-
-
-def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> Gains:
-    """Gains of one digitiser out of a calibration certificate (JSON, schema ``steelyard-cal/1``).
-
-    Raises
-    ------
-    ConfigError
-        The bytes are no certificate, or it lacks the digitiser or a channel.
-    """
-    try:
-        body = json.loads(raw)
-        device = body["digitisers"][digitiser]
-        by_name = {c["name"]: c for c in device["channels"]}
-        rows = [by_name[name] for name in channels]
-        until_us = body.get("valid_until_us")
-        return Gains(
-            read_only(np.array([float(c["newton_per_count"]) for c in rows])),
-            read_only(np.array([float(c["u_rel"]) for c in rows])),
-            float(device["u_rel_common"]),
-            float(body.get("gravity_mps2", STANDARD_GRAVITY_MPS2)),
-            str(body["certificate_id"]),
-            hashlib.sha256(raw).hexdigest(),
-            None if until_us is None else int(until_us) * 1000,
-            {
-                str(lane): (float(low) / 3.6, float(high) / 3.6)
-                for lane, (low, high) in body.get("speed_kmh", {}).items()
-            },
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"检定证书 {name} 与站点不符：{error!r}",
-            f"the calibration certificate {name} does not fit this station: {error!r}",
-            next_zh="用本站点的记录重新运行 steelyard calibrate fit",
-            next_en="run steelyard calibrate fit again with a recording of this station",
-        ) from error
 
 
 def load_station(path: Path) -> StationConfig:

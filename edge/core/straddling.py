@@ -48,7 +48,7 @@ def _straddles(
     ----------
     clip : RawClip
     others : sequence of LaneLayout
-        The other lanes of the digitiser.
+        The lanes of the digitiser that lie directly beside it.
     gains : Gains
     begin_s, end_s : float arrays (n_axles,)
         When each axle was on the array of its own lane, in seconds of the clip.

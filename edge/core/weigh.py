@@ -84,7 +84,7 @@ def weigh(
     closed_sample : int, optional
         When the vehicle was known complete; the clip's end if not given.
     others : sequence of LaneLayout
-        Further lanes of the digitiser, watched for straddling.
+        Lanes beside it on the digitiser, watched for straddling.
     dynamics : Dynamics
         How axles swing on this lane, as far as it is known.
 

@@ -13,8 +13,8 @@ from calibration.certificate import Certificate
 from calibration.fit import LaneRuns, fit_gains, reference_loads, u_of_mean
 from calibration.reference import Reference, read_references
 from calibration.session import calibrate
-from edge.config import parse_gains
 from edge.errors import InputError
+from edge.gains import parse_gains
 from edge.records import Flag
 from tests.unit.calibration_passages import RIGID, SEMI, digitiser, passage, passages
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load_station, parse_gains
+from edge.config import load_station
 from edge.errors import ConfigError
+from edge.gains import parse_gains
 
 GOOD = """
 [station]
@@ -101,6 +102,22 @@ def test_without_certificate_the_nominal_scale_is_doubted(tmp_path: Path) -> Non
     assert not gains.calibrated
     assert gains.newton_per_count.tolist() == [0.5] * 4
     assert (gains.u_rel >= 0.05).all()
+
+
+def test_neighbours_are_lanes_of_a_direction_that_follow_each_other(tmp_path: Path) -> None:
+    lane = GOOD[GOOD.index("[[lane]]") : GOOD.index("[[camera]]")]
+    more = "".join(
+        lane.replace('id = "1"', f'id = "{name}"\ndirection = "{direction}"')
+        for name, direction in (("2", "east"), ("3", ""), ("4", "east"), ("5", ""))
+    )
+    lanes = load_station(write(tmp_path, GOOD + more)).lanes_of("D1")
+    assert {x.lane: x.beside for x in lanes} == {
+        "1": ("3",),
+        "2": ("4",),
+        "3": ("1", "5"),
+        "4": ("2",),
+        "5": ("3",),
+    }
 
 
 def certificate(names: str) -> bytes:

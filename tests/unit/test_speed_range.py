@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from calibration.certificate import SPEED_FACTOR, Run, speed_ranges_kmh
 from edge.cli import main
-from edge.config import parse_gains
 from edge.core.weigh import weigh
 from edge.errors import ConfigError
+from edge.gains import parse_gains
 from edge.records import Flag, Passage
 from tests.unit.core_signals import Lorry, Scene, gains, strip_lane
 from tests.unit.test_config import GOOD
@@ -92,7 +92,18 @@ def test_the_station_reads_the_range() -> None:
     assert parse_gains(certificate(), Path("c"), "D1", ["aL"]).speed_mps == {}
 
 
-@pytest.mark.parametrize("wrong", [[1, 2], {"1": 3}, {"1": [1]}, {"1": ["x", 2]}, "fast"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [1, 2],
+        {"1": [60, 30]},
+        {"1": [float("nan"), 30]},
+        {"1": 3},
+        {"1": [1]},
+        {"1": ["x", 2]},
+        "fast",
+    ],
+)
 def test_a_damaged_range_is_refused(wrong: object) -> None:
     with pytest.raises(ConfigError):
         parse_gains(certificate(speed_kmh=wrong), Path("c"), "D1", ["aL"])

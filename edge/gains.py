@@ -1,0 +1,57 @@
+"""What the channels of a digitiser are worth, as a calibration certificate states it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import ConfigError
+from edge.records import STANDARD_GRAVITY_MPS2, Gains, read_only
+
+__all__ = ["parse_gains"]
+
+
+def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> Gains:
+    """Gains of one digitiser out of a calibration certificate (JSON, schema ``steelyard-cal/1``).
+
+    Raises
+    ------
+    ConfigError
+        The bytes are no certificate, or it lacks the digitiser or a channel.
+    """
+    try:
+        body = json.loads(raw)
+        device = body["digitisers"][digitiser]
+        by_name = {c["name"]: c for c in device["channels"]}
+        rows = [by_name[name] for name in channels]
+        until_us = body.get("valid_until_us")
+        return Gains(
+            read_only(np.array([float(c["newton_per_count"]) for c in rows])),
+            read_only(np.array([float(c["u_rel"]) for c in rows])),
+            float(device["u_rel_common"]),
+            float(body.get("gravity_mps2", STANDARD_GRAVITY_MPS2)),
+            str(body["certificate_id"]),
+            hashlib.sha256(raw).hexdigest(),
+            None if until_us is None else int(until_us) * 1000,
+            _speeds_mps(body.get("speed_kmh", {})),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"检定证书 {name} 与站点不符：{error!r}",
+            f"the calibration certificate {name} does not fit this station: {error!r}",
+            next_zh="用本站点的记录重新运行 steelyard calibrate fit",
+            next_en="run steelyard calibrate fit again with a recording of this station",
+        ) from error
+
+
+def _speeds_mps(speed_kmh: dict[str, list[float]]) -> dict[str, tuple[float, float]]:
+    """Ranges of speeds by lane; certificates of older programs state none."""
+    ranges = {
+        lane: (float(low) / 3.6, float(high) / 3.6) for lane, (low, high) in speed_kmh.items()
+    }
+    if not all(0 <= low < high for low, high in ranges.values()):
+        raise ValueError("speed_kmh must be [lowest, highest] of each lane")
+    return ranges
