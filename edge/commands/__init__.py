@@ -1,0 +1,1 @@
+"""Commands by purpose; simulator, calibration and benches are loaded when they are asked for."""

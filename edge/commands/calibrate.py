@@ -1,0 +1,52 @@
+"""Calibration of the sensors: ``calibrate fit``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from edge.commands.tools import ANY_PATH, fraction
+from edge.config import load_station
+from edge.errors import InputError
+
+
+@click.group()
+def calibrate() -> None:
+    """Calibration of the sensors (检定与标定)."""
+
+
+@calibrate.command("fit")
+@click.argument("recording", type=ANY_PATH)
+@click.option("--station", "station_file", type=ANY_PATH, required=True)
+@click.option(
+    "--references",
+    type=ANY_PATH,
+    help="JSON of the reference vehicles; without it the recording's truth.csv is used.",
+)
+@click.option("--out", type=ANY_PATH, required=True, help="The certificate (JSON).")
+def calibrate_fit(
+    *, recording: Path, station_file: Path, references: Path | None, out: Path
+) -> None:
+    """Fit a gain for every channel from reference passes: a first certificate."""
+    from edge.replay import replay_passages
+
+    config = load_station(station_file)
+    session = importlib.import_module("calibration.session")
+    with click.progressbar(length=1000, label="标定 / fit", file=sys.stderr) as bar:
+        passages = list(replay_passages(recording, config, progress=fraction(bar)))
+    certificate = session.calibrate(
+        passages,
+        session.read_references(references or recording),
+        session.read_digitisers(recording, config),
+        station=config.model.station.id,
+    )
+    try:
+        out.write_bytes(certificate.to_json())
+    except OSError as error:
+        raise InputError(
+            f"写不了 {out}：{error.strerror}", f"cannot write {out}: {error.strerror}"
+        ) from error
+    click.echo(f"证书 / certificate {certificate.certificate_id} → {out}")

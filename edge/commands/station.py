@@ -1,0 +1,69 @@
+"""Run a station, and look at its file: ``run``, ``check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edge.commands.tools import ANY_PATH, run_until_signal
+from edge.config import StationConfig, load_station
+
+
+@click.command()
+@click.argument("station_file", type=ANY_PATH)
+@click.option("--record", "record_to", type=ANY_PATH, help="Also record what the devices say.")
+def run(*, station_file: Path, record_to: Path | None) -> None:
+    """Run a station until SIGTERM or Ctrl-C."""
+    from edge.station import Station
+
+    station = Station(load_station(station_file), record_to=record_to)
+
+    def ready(station: Station) -> None:
+        click.echo(f"站点运行中 / station runs: {station.url}", err=True)
+
+    run_until_signal(lambda stop: station.run(stop, on_ready=ready))
+
+
+@click.command()
+@click.argument("station_file", type=ANY_PATH)
+def check(*, station_file: Path) -> None:
+    """Check a station file: keys, ranges, names, certificate, rule pack."""
+    from edge.frozen import known_dynamics
+    from edge.rules.pack import RulePack
+
+    config = load_station(station_file)
+    pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
+    known = known_dynamics(config)
+    for lane in config.model.lane:
+        weighs_with = lane.dynamics or "出厂 / prior"
+        click.echo(
+            f"车道 / lane {lane.id}: {len(lane.row)} 排 / rows on {lane.digitiser}, "
+            f"动态参数 / dynamics {weighs_with} v{known[lane.id].version}"
+        )
+    click.echo(f"规则包 / rule pack {pack.id} {pack.version}")
+    for section in config.model.digitiser:
+        certificate = config.gains_of(section.id, 1.0).certificate_id or "没有 / none"
+        click.echo(
+            f"数采 / digitiser {section.id}: {len(section.channels)} 通道 / channels, "
+            f"证书 / certificate {certificate}"
+        )
+        _tell_speeds(config, section.id)
+    click.echo(f"站点文件正确 / the station file is right: {station_file}")
+
+
+def _tell_speeds(config: StationConfig, digitiser: str) -> None:
+    """At which speeds each lane of a digitiser weighs, and who says so."""
+    gains = config.gains_of(digitiser, 1.0)
+    for lane in config.model.lane:
+        if lane.digitiser != digitiser:
+            continue
+        low, high = lane.speed_kmh
+        if stated := gains.speed_mps.get(lane.id):
+            low, high = max(low, stated[0] * 3.6), min(high, stated[1] * 3.6)
+            source = "证书与站点文件 / certificate and station file"
+        elif gains.calibrated:
+            source = "站点文件，证书没有写明 / station file: the certificate states none"
+        else:
+            source = "站点文件 / station file"
+        click.echo(f"车道 / lane {lane.id}: {low:.1f}–{high:.1f} km/h ({source})")
