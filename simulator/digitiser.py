@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.records import Int32s, LaneLayout, Separator, read_only
 from simulator.electronics import CHUNK, Electronics
-from simulator.faults import spoil_samples
+from simulator.planned_faults import spoil_samples
 from simulator.scenario import Scenario
 from simulator.seeds import stream
 from simulator.sensor import Pulse

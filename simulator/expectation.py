@@ -32,7 +32,7 @@ import numpy as np
 
 from edge.records import STANDARD_GRAVITY_MPS2, Floats, LaneLayout
 from firmware_bridge.recording import Truth
-from simulator.faults import Fault
+from simulator.planned_faults import Fault
 from simulator.traffic import Passing
 from simulator.world import World
 

@@ -12,8 +12,8 @@ from edge.config import DigitiserSection
 from edge.records import ADC_FULL_SCALE, Int32s
 from firmware_bridge import stream
 from simulator import seeds
-from simulator.faults import spoil_frame
 from simulator.lines import Line
+from simulator.planned_faults import spoil_frame
 from simulator.world import World
 
 BLOCK_S = 0.02

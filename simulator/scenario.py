@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edge.errors import InputError
-from simulator.faults import Fault
 from simulator.fleet import LOADS
 from simulator.kinds import TYPES, Span
+from simulator.planned_faults import Fault
 
 
 class _Section(BaseModel):
