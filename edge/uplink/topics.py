@@ -15,11 +15,17 @@ ROOT = "wim/v1"
 ALL_STATIONS_UP = f"{ROOT}/+/up/#"
 """What a case system subscribes to."""
 
-CHUNK_BYTES = 192 * 1024
-"""Largest piece of a blob in one message; brokers commonly stop at 256 KiB."""
+CHUNK_BYTES = 128 * 1024
+"""A piece of a blob as this program sends it: 17 s of a line with 64 kbit/s."""
+MOST_CHUNK_BYTES = 256 * 1024
+"""Largest piece that the wire allows."""
 
 _STATION = r"(?P<station>[A-Za-z0-9_-]{1,32})"
-_UP = re.compile(rf"{ROOT}/{_STATION}/up/(?P<what>record|telemetry|state|key)")
+_SHA256 = r"(?P<sha256>[0-9a-f]{64})"
+_UP = re.compile(rf"{ROOT}/{_STATION}/up/(?P<what>records|record|checkpoint|telemetry|state|key)")
+_MANIFEST = re.compile(rf"{ROOT}/{_STATION}/up/blob/{_SHA256}/manifest")
+_CHUNK = re.compile(rf"{ROOT}/{_STATION}/up/blob/{_SHA256}/(?P<number>0|[1-9]\d{{0,4}})")
+_BLOB_STATE = re.compile(rf"{ROOT}/{_STATION}/down/blob/{_SHA256}")
 _BLOB = re.compile(
     rf"{ROOT}/{_STATION}/up/blob/(?P<sha256>[0-9a-f]{{64}})"
     r"/(?P<number>0|[1-9]\d{0,4})/(?P<count>[1-9]\d{0,4})"
@@ -34,8 +40,18 @@ class Topics:
 
     @property
     def record(self) -> str:
-        """Envelopes of records, QoS 1."""
+        """One envelope of a record: a case."""
         return f"{ROOT}/{self.station}/up/record"
+
+    @property
+    def records(self) -> str:
+        """Many records under one checkpoint."""
+        return f"{ROOT}/{self.station}/up/records"
+
+    @property
+    def checkpoint(self) -> str:
+        """The newest checkpoint, to be cosigned by the centre as witness."""
+        return f"{ROOT}/{self.station}/up/checkpoint"
 
     @property
     def telemetry(self) -> str:
@@ -52,10 +68,37 @@ class Topics:
         """Retained: the verifier key of the station's log."""
         return f"{ROOT}/{self.station}/up/key"
 
+    def manifest(self, sha256: str) -> str:
+        """What a blob consists of; its pieces follow once the centre has said which it lacks."""
+        return f"{ROOT}/{self.station}/up/blob/{sha256}/manifest"
+
+    def chunk(self, sha256: str, number: int) -> str:
+        """Piece ``number`` (from 0) of a blob, raw bytes."""
+        return f"{ROOT}/{self.station}/up/blob/{sha256}/{number}"
+
+    @property
+    def all_down(self) -> str:
+        """What a station subscribes to."""
+        return f"{ROOT}/{self.station}/down/#"
+
     @property
     def receipt(self) -> str:
-        """Signed receipts of the case system, QoS 1."""
+        """Signed receipts of the case system."""
         return f"{ROOT}/{self.station}/down/receipt"
+
+    @property
+    def witness(self) -> str:
+        """The centre's signed answer to a checkpoint."""
+        return f"{ROOT}/{self.station}/down/witness"
+
+    @property
+    def command(self) -> str:
+        """Signed commands of the centre."""
+        return f"{ROOT}/{self.station}/down/command"
+
+    def blob_state(self, sha256: str) -> str:
+        """Which pieces of a blob the centre lacks."""
+        return f"{ROOT}/{self.station}/down/blob/{sha256}"
 
     def blob(self, sha256: str, number: int, count: int) -> str:
         """Piece ``number`` (from 0) of ``count`` of a blob."""
@@ -67,7 +110,9 @@ class Upward:
     """What a topic below ``up`` names; ``sha256``, ``number`` and ``count`` for blobs only."""
 
     station: str
-    what: Literal["record", "telemetry", "state", "key", "blob"]
+    what: Literal[
+        "record", "records", "checkpoint", "telemetry", "state", "key", "manifest", "chunk", "blob"
+    ]
     sha256: str = ""
     number: int = 0
     count: int = 0
@@ -77,11 +122,21 @@ def parse_up(topic: str) -> Upward | None:
     """What a topic names, or None where it is none of ours."""
     if match := _UP.fullmatch(topic):
         return Upward(match["station"], match["what"])  # type: ignore[arg-type]
+    if match := _MANIFEST.fullmatch(topic):
+        return Upward(match["station"], "manifest", match["sha256"])
+    if match := _CHUNK.fullmatch(topic):
+        return Upward(match["station"], "chunk", match["sha256"], int(match["number"]))
     if (match := _BLOB.fullmatch(topic)) and int(match["number"]) < int(match["count"]):
         return Upward(
             match["station"], "blob", match["sha256"], int(match["number"]), int(match["count"])
         )
     return None
+
+
+def blob_of_state(topic: str) -> str | None:
+    """The blob of which a topic below ``down`` tells, or None where it tells of none."""
+    match = _BLOB_STATE.fullmatch(topic)
+    return match["sha256"] if match else None
 
 
 def chunks(data: bytes, size: int = CHUNK_BYTES) -> list[bytes]:
