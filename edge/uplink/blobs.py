@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from edge.uplink.topics import MOST_CHUNK_BYTES, read_object
 
@@ -54,30 +54,18 @@ class Manifest:
         ValueError
             The payload is something else, or its numbers do not fit each other.
         """
-        body = read_object(data)
-        if body.pop("schema", None) != SCHEMA:
+        body = _only(read_object(data), "schema", "sha256", "size_bytes", "chunk_bytes", "chunks")
+        if body["schema"] != SCHEMA:
             raise ValueError(f"schema is not {SCHEMA}")
-        manifest = cls(**_only(body, "sha256", "size_bytes", "chunk_bytes", "chunks"))
-        manifest._check()
-        return cls(
-            manifest.sha256, manifest.size_bytes, manifest.chunk_bytes, tuple(manifest.chunks)
-        )
+        size_bytes, chunk_bytes, pieces = body["size_bytes"], body["chunk_bytes"], body["chunks"]
+        _check_pieces(size_bytes, chunk_bytes, pieces)
+        if not _is_hash(body["sha256"]):
+            raise ValueError("sha256 is 64 hexadecimal digits")
+        return cls(body["sha256"], size_bytes, chunk_bytes, tuple(pieces))
 
     def size_of(self, number: int) -> int:
         """Bytes of one piece."""
         return min(self.chunk_bytes, self.size_bytes - number * self.chunk_bytes)
-
-    def _check(self) -> None:
-        if not _is_hash(self.sha256) or not isinstance(self.chunks, list):
-            raise ValueError("sha256 is 64 hexadecimal digits and chunks a list")
-        if not (_is_number(self.size_bytes) and _is_number(self.chunk_bytes)):
-            raise ValueError("size_bytes and chunk_bytes are integers, not negative")
-        if not 1 <= self.chunk_bytes <= MOST_CHUNK_BYTES:
-            raise ValueError(f"a piece has 1 to {MOST_CHUNK_BYTES} bytes")
-        if len(self.chunks) > MOST_CHUNKS or not all(map(_is_hash, self.chunks)):
-            raise ValueError(f"at most {MOST_CHUNKS} pieces, each a SHA-256")
-        if len(self.chunks) != -(-self.size_bytes // self.chunk_bytes):
-            raise ValueError("the number of pieces does not fit the sizes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +127,17 @@ class BlobState:
         return cls(body["sha256"], body["state"], ranges)
 
 
+def _check_pieces(size_bytes: object, chunk_bytes: object, pieces: object) -> None:
+    if not (_is_number(size_bytes) and _is_number(chunk_bytes)):
+        raise ValueError("size_bytes and chunk_bytes are integers, not negative")
+    if not 1 <= chunk_bytes <= MOST_CHUNK_BYTES:
+        raise ValueError(f"a piece has 1 to {MOST_CHUNK_BYTES} bytes")
+    if not isinstance(pieces, list) or len(pieces) > MOST_CHUNKS or not all(map(_is_hash, pieces)):
+        raise ValueError(f"chunks is a list of at most {MOST_CHUNKS} SHA-256")
+    if len(pieces) != -(-size_bytes // chunk_bytes):
+        raise ValueError("the number of pieces does not fit the sizes")
+
+
 def _ends(pair: object) -> tuple[int, int]:
     if not isinstance(pair, list) or len(pair) != 2 or not all(map(_is_number, pair)):
         raise ValueError("a range is two numbers")
@@ -158,7 +157,7 @@ def _is_hash(value: object) -> bool:
     return isinstance(value, str) and _SHA256.fullmatch(value) is not None
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int]:
     return type(value) is int and value >= 0
 
 
