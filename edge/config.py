@@ -159,6 +159,8 @@ class UplinkSection(_Model):
         parts = urlsplit(self.broker)
         if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
             raise ValueError("broker must be mqtt://host:port or mqtts://host:port")
+        if parts.password is not None:
+            raise ValueError("broker holds no password: the station file is sealed and handed out")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file belong together")
         return self
@@ -387,6 +389,17 @@ def load_station(path: Path) -> StationConfig:
             f"读不到站点文件 {path}：{error.strerror}",
             f"cannot read the station file {path}: {error.strerror}",
         ) from error
+    return parse_station(path, raw)
+
+
+def parse_station(path: Path, raw: bytes) -> StationConfig:
+    """Validate the bytes of a station file; ``path`` is what errors call it.
+
+    Raises
+    ------
+    ConfigError
+        Not TOML, an unknown key, a value outside its range, names that do not fit.
+    """
     try:
         tree = tomllib.loads(raw.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -14,11 +14,14 @@ from edge import __version__
 _ROOT = Path(__file__).parents[2]
 _LEGALLY_RELEVANT = (
     "edge/records.py",
+    "edge/gains.py",
+    "edge/frozen.py",
     "edge/core/**/*.py",
     "edge/rules/**/*.py",
     "edge/evidence/**/*.py",
 )
-"""What weighs, judges and seals (OIML D 31 calls it the legally relevant part)."""
+"""What weighs, judges and seals, and what reads certificate and dynamics for it (OIML D 31 calls it
+the legally relevant part). Rule packs are data with hashes of their own."""
 
 
 def software_identity() -> dict[str, str]:

@@ -69,11 +69,27 @@ def vehicle_draft(
     body = {
         "schema": "steelyard/vehicle/1",
         "kind": "vehicle",
-        "lane": passage.lane,
-        "lanes": list(passage.lanes),
         "perhaps_with": passage.perhaps_with or None,
         "time_us": vehicle.time_ns // 1000,
         "clock": _clock(vehicle),
+        **measured_fields(passage, vehicle.flags, verdict, channels),
+        "plate": _plate(vehicle.join),
+        "calibration": _calibration(gains),
+        "dynamics": dict(dynamics),
+        "configuration_sha256": config_sha256,
+        "software": dict(software),
+    }
+    urgent = verdict.kind is not VerdictKind.WITHIN
+    return Draft("vehicle", body, tuple(blobs), urgent)
+
+
+def measured_fields(
+    passage: Passage, flags: Flag, verdict: Verdict, channels: Sequence[str]
+) -> dict[str, Any]:
+    """What of a vehicle's statement follows from signal, gains, dynamics and rules alone."""
+    return {
+        "lane": passage.lane,
+        "lanes": list(passage.lanes),
         **_motion(passage),
         "gross_kg": _nearest(passage.gross_kg),
         "u_gross_kg": _upward(passage.u_gross_kg),
@@ -81,17 +97,10 @@ def vehicle_draft(
         "axles": _axles(passage),
         "spacings_mm": [_nearest(m * 1e3) for m in passage.axles.spacing_m.tolist()],
         "groups": _groups(passage),
-        "flags": flag_names(vehicle.flags),
-        "plate": _plate(vehicle.join),
+        "flags": flag_names(flags),
         "verdict": _verdict(verdict),
-        "calibration": {"certificate": gains.certificate_id, "sha256": gains.certificate_sha256},
-        "dynamics": dict(dynamics),
-        "configuration_sha256": config_sha256,
-        "software": dict(software),
         "signal": _signal(passage, channels),
     }
-    urgent = verdict.kind is not VerdictKind.WITHIN
-    return Draft("vehicle", body, tuple(blobs), urgent)
 
 
 def other_draft(
@@ -124,6 +133,17 @@ def plate_correction_draft(doubt: PlateDoubt, corrected: Record) -> Draft:
 def flag_names(flags: int) -> list[str]:
     """Names of the flags that are set, in the order of their bits."""
     return [str(flag.name) for flag in Flag if flags & flag]
+
+
+def _calibration(gains: Gains) -> dict[str, Any]:
+    """The certificate; without one, the nominal scale that the device itself declared."""
+    stated: dict[str, Any] = {
+        "certificate": gains.certificate_id,
+        "sha256": gains.certificate_sha256,
+    }
+    if not gains.calibrated:
+        stated["nominal_newton_per_count"] = [repr(n) for n in gains.newton_per_count.tolist()]
+    return stated
 
 
 def _clock(vehicle: Vehicle) -> dict[str, Any]:
