@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import ConfigError
-from edge.gains import parse_gains
-from edge.records import Gains, LaneLayout, Row, Separator, read_only
+from edge.gains import nominal_gains, parse_gains
+from edge.records import Gains, LaneLayout, Row, Separator
 from edge.validation import problems
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
@@ -166,6 +165,32 @@ class UplinkSection(_Model):
         return self
 
 
+class StorageSection(_Model):
+    """How long the station keeps what, and how much; cases that wait for the centre always stay.
+
+    Times end the keeping, bounds and free space end it earlier: raw signals of lawful vehicles
+    first, then their pictures, then what belongs to delivered cases past its time.
+    """
+
+    signal_days: float = Field(ge=0, le=36_500, default=14)
+    """Raw signals of lawful vehicles: long enough to look into a complaint about a reading."""
+    picture_days: float = Field(ge=0, le=36_500, default=30)
+    """Pictures of lawful vehicles."""
+    plate_days: float = Field(ge=0, le=36_500, default=30)
+    """Plates of lawful vehicles: personal data is kept no longer than its purpose needs it."""
+    case_days: float = Field(ge=1, le=36_500, default=1_095)
+    """Signals and pictures of delivered cases: the two years in which an act can be punished
+    (行政处罚法 art. 36), and one for the review and the courts."""
+    signal_gb: float = Field(gt=0, le=1e6, default=40)
+    picture_gb: float = Field(gt=0, le=1e6, default=60)
+    """Bounds of the lawful vehicles' share."""
+    cap_gb: float = Field(gt=0, le=1e6, default=200)
+    """Bound of all signals and pictures together; fits a disk of 256 GB beside the records."""
+    min_free_gb: float = Field(ge=0, le=1e6, default=5)
+    """Free space below which lawful vehicles' files go, then are no longer written: room for
+    some days of records and cases."""
+
+
 class WebSection(_Model):
     """The operators' page."""
 
@@ -185,6 +210,7 @@ class StationFile(_Model):
     rules: RulesSection = RulesSection()
     uplink: UplinkSection = UplinkSection()
     web: WebSection = WebSection()
+    storage: StorageSection = StorageSection()
 
     @model_validator(mode="after")
     def _names_fit(self) -> StationFile:
@@ -224,6 +250,7 @@ class StationConfig:
 
     def __init__(self, path: Path, raw: bytes, model: StationFile) -> None:
         self.path = path
+        self.raw = raw
         self.sha256 = hashlib.sha256(raw).hexdigest()
         self.model = model
 
@@ -332,11 +359,19 @@ class StationConfig:
         channels = next(d.channels for d in self.model.digitiser if d.id == digitiser)
         file = self.model.calibration.file
         if file is None:
-            n = len(channels)
-            return Gains(
-                read_only(np.full(n, nominal_newton_per_count)), read_only(np.full(n, 0.05)), 0.05
-            )
+            return nominal_gains([nominal_newton_per_count] * len(channels))
         return parse_gains(self._certificate, file, digitiser, channels)
+
+    @property
+    def certificate_bytes(self) -> bytes | None:
+        """The certificate as it was read; None where the station file names none.
+
+        Raises
+        ------
+        ConfigError
+            It can't be read.
+        """
+        return self._certificate if self.model.calibration.file else None
 
     @cached_property
     def _certificate(self) -> bytes:
