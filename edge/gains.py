@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,17 @@ import numpy as np
 from edge.errors import ConfigError
 from edge.records import STANDARD_GRAVITY_MPS2, Gains, read_only
 
-__all__ = ["parse_gains"]
+__all__ = ["nominal_gains", "parse_gains"]
+
+
+NOMINAL_U_REL = 0.05
+"""How far the scale that a maker declares may be from the truth: no certificate, no promise."""
+
+
+def nominal_gains(newton_per_count: Sequence[float]) -> Gains:
+    """The scale that a device declares by itself, channel by channel; no certificate behind it."""
+    worth = np.array(newton_per_count, np.float64)
+    return Gains(read_only(worth), read_only(np.full(len(worth), NOMINAL_U_REL)), NOMINAL_U_REL)
 
 
 def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> Gains:
@@ -27,7 +38,7 @@ def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> 
         device = body["digitisers"][digitiser]
         by_name = {c["name"]: c for c in device["channels"]}
         rows = [by_name[name] for name in channels]
-        until_us = body.get("valid_until_us")
+        issued_us, until_us = body.get("issued_us"), body.get("valid_until_us")
         return Gains(
             read_only(np.array([float(c["newton_per_count"]) for c in rows])),
             read_only(np.array([float(c["u_rel"]) for c in rows])),
@@ -37,6 +48,7 @@ def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> 
             hashlib.sha256(raw).hexdigest(),
             None if until_us is None else int(until_us) * 1000,
             _speeds_mps(body.get("speed_kmh", {})),
+            None if issued_us is None else int(issued_us) * 1000,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(

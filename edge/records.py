@@ -299,6 +299,8 @@ class Gains:
     """End of the certificate's validity; None where it states none."""
     speed_mps: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Lowest and highest speed that the certificate covers, by lane; empty where it states none."""
+    issued_ns: int | None = None
+    """When the certificate was issued; None where it does not say."""
 
     @property
     def calibrated(self) -> bool:
@@ -424,6 +426,35 @@ class JoinKind(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HostStamp:
+    """Where a time comes from: the boot, the monotonic clock, and what set the wall clock.
+
+    ``mono_ns`` is the monotonic time of the very moment whose UTC is stated; with the offset that
+    a later statement gives for the boot, a UTC that was wrong is set right.
+    """
+
+    boot_id: str
+    mono_ns: int
+    synchronised: bool
+    source: str = ""
+    """Who disciplines the wall clock: ``chrony 10.0.0.1``, ``kernel``; empty where nobody does."""
+    bound_us: int | None = None
+    """Bound of the wall clock's error; None where nobody vouches for it."""
+
+    def to_body(self) -> dict[str, Any]:
+        """The fields of a statement."""
+        return {
+            "boot_id": self.boot_id,
+            "mono_us": self.mono_ns // 1000,
+            "clock_host": {
+                "synchronised": self.synchronised,
+                "source": self.source,
+                "bound_us": self.bound_us,
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class PlateJoin:
     """The plate of a passage with all candidates, and why one was chosen or none.
 
@@ -445,6 +476,7 @@ class PlateDoubt:
     time_ns: int
     passage: Passage
     join: PlateJoin
+    host: HostStamp | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -459,6 +491,8 @@ class Vehicle:
     join: PlateJoin
     flags: Flag
     """Flags of the passage and of its time."""
+    host: HostStamp | None = None
+    """Where ``time_ns`` comes from; None where it was replayed."""
 
     @property
     def gross_kg(self) -> int:
@@ -548,12 +582,15 @@ class Draft:
 
     ``body`` holds canonical JSON values only (integers, strings, booleans, None, lists, dicts).
     ``urgent`` marks a case (over or indeterminate), delivered before everything else.
+    ``private`` holds further fields of the statement that can be erased later: the log binds
+    them by a salted hash alone.
     """
 
     kind: str
     body: dict[str, Any]
     blobs: tuple[Blob, ...] = ()
     urgent: bool = False
+    private: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -565,6 +602,10 @@ class Record:
     """Hex of the RFC 6962 leaf hash of ``canonical``."""
     kind: str
     canonical: bytes
+    """What the log binds; of the private part only its hash."""
     body: dict[str, Any] = field(repr=False)
+    """For reading: the statement with its private fields, or with ``erased`` where they went."""
     blobs: tuple[Blob, ...] = ()
     urgent: bool = False
+    private: bytes | None = field(default=None, repr=False)
+    """Exact bytes of the private part; None where there is none or it was erased."""

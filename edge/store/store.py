@@ -16,8 +16,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from edge.errors import IntegrityError, StoreError
 from edge.evidence.note import NoteSigner
@@ -35,6 +36,9 @@ from edge.store.writer import Writer
 
 T = TypeVar("T")
 
+Provenance: TypeAlias = Callable[[int], dict[str, Any]]
+"""Fields of a statement that say where its ``time_us`` comes from."""
+
 
 class Store:
     """Records, blobs, outbox and receipts of one station. Made with ``await Store.open(...)``."""
@@ -47,9 +51,11 @@ class Store:
         signer: NoteSigner,
         health: Health,
         now_ns: Callable[[], int],
+        provenance: Provenance | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._health = health
+        self._provenance = provenance
         self._lock = DirectoryLock(directory)
         self._blobs = BlobDirectory(directory / "blobs")
         self._growth = _Growth()
@@ -79,6 +85,7 @@ class Store:
         signer: NoteSigner,
         health: Health,
         now_ns: Callable[[], int],
+        provenance: Provenance | None = None,
     ) -> Store:
         """Open or create the store of a station, after checking that it is whole.
 
@@ -93,7 +100,13 @@ class Store:
         """
         try:
             return await asyncio.to_thread(
-                cls, directory, station=station, signer=signer, health=health, now_ns=now_ns
+                cls,
+                directory,
+                station=station,
+                signer=signer,
+                health=health,
+                now_ns=now_ns,
+                provenance=provenance,
             )
         except (OSError, sqlite3.Error) as error:
             raise _damaged(str(error)) if _is_damage(error) else disk_refused(error) from error
@@ -132,7 +145,15 @@ class Store:
         ValueError
             The draft can't be a statement.
         """
-        return await self._write(lambda log: log.append(draft))
+        stamped = self._stamped(draft)
+        return await self._write(lambda log: log.append(stamped))
+
+    def _stamped(self, draft: Draft) -> Draft:
+        """The draft with where its time comes from, unless it says so itself."""
+        time_us = draft.body.get("time_us")
+        if self._provenance is None or not isinstance(time_us, int):
+            return draft
+        return replace(draft, body=self._provenance(time_us) | draft.body)
 
     async def acknowledge(self, receipt: Receipt) -> bool:
         """Take a receipt; true if it ended an open outbox entry.
