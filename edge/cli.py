@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from edge import __version__
-from edge.commands import bench, calibrate, evidence, recordings, simulated, station
+from edge.commands import bench, calibrate, evidence, recordings, simulated, station, tiles
 from edge.errors import SteelyardError
 
 
@@ -70,6 +70,7 @@ for command in (
     recordings.replay,
     recordings.learn,
     evidence.verify,
+    tiles.tiles,
     calibrate.calibrate,
     bench.bench,
 ):
