@@ -8,39 +8,53 @@ formats. Signatures by keys that are not known (witnesses) are left aside, as C2
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
-import os
-import stat
-import tempfile
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from edge.errors import ConfigError
-
-_ED25519 = b"\x01"
-"""Signature type of C2SP signed-note for Ed25519."""
+from edge.evidence.keys import ED25519, check_name, decode_key, encode_key, key_id, unbase64
+from edge.evidence.signer import KeySigner, Signer, create_key, damaged_key, load_key
 
 _SIGNATURE_MARK = "— "
 _MAX_NOTE_CHARS = 1_000_000
 _MAX_SIGNATURES = 100
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+
+
+class SecondSigner(Protocol):
+    """Adds a signature line of another kind to the notes of a signer."""
+
+    @property
+    def verifier_key(self) -> str:
+        """What others need to check its lines."""
+
+    def line(self, text: str) -> str:
+        """Its signature line under a text, with the final newline."""
 
 
 class NoteSigner:
-    """Signs notes under a name with an Ed25519 private key."""
+    """Signs notes under a name with an Ed25519 key; ``second`` may add a line of another kind."""
 
-    def __init__(self, name: str, key: Ed25519PrivateKey) -> None:
-        _check_name(name)
+    def __init__(
+        self, name: str, key: Signer | Ed25519PrivateKey, second: SecondSigner | None = None
+    ) -> None:
+        check_name(name)
         self.name = name
-        self._key = key
-        self._public = key.public_key().public_bytes_raw()
+        self.key: Signer = KeySigner(key) if isinstance(key, Ed25519PrivateKey) else key
+        self.second = second
+        self._id = key_id(name, ED25519, self.key.public)
 
     @classmethod
-    def load_or_create(cls, path: Path, name: str) -> NoteSigner:
+    def load_or_create(
+        cls, path: Path, name: str, second: SecondSigner | None = None
+    ) -> NoteSigner:
         """The key in ``path``; made there (mode 0600, durable) if there is none yet.
 
         Raises
@@ -51,73 +65,42 @@ class NoteSigner:
         """
         try:
             if not path.exists():
-                _create_key_file(path, cls(name, Ed25519PrivateKey.generate())._encoded())
-            signer = cls.load(path)
+                create_key(path, name)
+            found, key = load_key(path)
         except OSError as error:
             raise ConfigError(
                 f"密钥文件 {path} 无法读写：{error.strerror}",
                 f"cannot read or write the key file {path}: {error.strerror}",
             ) from error
-        if signer.name != name:
+        if found not in (None, name):
             raise ConfigError(
-                f"密钥文件 {path} 属于 {signer.name}，不属于 {name}",
-                f"the key file {path} belongs to {signer.name}, not to {name}",
+                f"密钥文件 {path} 属于 {found}，不属于 {name}",
+                f"the key file {path} belongs to {found}, not to {name}",
                 next_zh="检查站点编号，或换回本站的数据目录",
                 next_en="check the station id, or use this station's own data directory",
             )
-        return signer
+        return cls(name, key, second)
 
     @classmethod
-    def load(cls, path: Path) -> NoteSigner:
-        """The key in ``path``.
+    def load(cls, path: Path, name: str | None = None) -> NoteSigner:
+        """The key in ``path``, under the name that the file gives, else under ``name``.
 
         Raises
         ------
         ConfigError
-            The file may be read by others, or holds no key.
+            The file may be read by others, holds no key, or nobody says its name.
         OSError
             It can't be read.
         """
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(4096).decode("utf-8", "replace").strip()
-        if mode & 0o077:
-            raise ConfigError(
-                f"密钥文件 {path} 可被他人读取（权限 {mode:o}）",
-                f"the key file {path} can be read by others (mode {mode:o})",
-                next_zh=f"运行 chmod 600 {path}",
-                next_en=f"run chmod 600 {path}",
-            )
-        try:
-            return cls._decode(text)
-        except ValueError as error:
-            raise ConfigError(
-                f"密钥文件 {path} 已损坏",
-                f"the key file {path} is damaged: {error}",
-                next_zh="从备份恢复密钥；不要新建，否则旧记录无法继续签名",
-                next_en="restore the key from its backup; a new one could not continue this log",
-            ) from error
-
-    @classmethod
-    def _decode(cls, text: str) -> NoteSigner:
-        if not text.startswith("PRIVATE+KEY+"):
-            raise ValueError("no private key")
-        name, key_id, seed = _split_key(text.removeprefix("PRIVATE+KEY+"))
-        signer = cls(name, Ed25519PrivateKey.from_private_bytes(seed))
-        if key_id != _key_id(name, signer._public):
-            raise ValueError("the key id does not fit the key")
-        return signer
-
-    def _encoded(self) -> str:
-        """The private key as golang.org/x/mod/sumdb/note writes it."""
-        key = base64.b64encode(_ED25519 + self._key.private_bytes_raw()).decode()
-        return f"PRIVATE+KEY+{self.name}+{_key_id(self.name, self._public).hex()}+{key}"
+        found, key = load_key(path)
+        if (known := found or name) is None:
+            raise damaged_key(path, ValueError("no name"))
+        return cls(known, key)
 
     @property
     def verifier_key(self) -> str:
         """``name+key id+base64``: what others need to check this signer's notes."""
-        key = base64.b64encode(_ED25519 + self._public).decode()
-        return f"{self.name}+{_key_id(self.name, self._public).hex()}+{key}"
+        return encode_key(self.name, ED25519, self.key.public)
 
     def sign(self, text: str) -> str:
         """The signed note of a text, which must end with a newline.
@@ -127,9 +110,9 @@ class NoteSigner:
         ValueError
             The text has no final newline, or holds control characters.
         """
-        _check_text(text)
-        signature = _key_id(self.name, self._public) + self._key.sign(text.encode())
-        return f"{text}\n{_SIGNATURE_MARK}{self.name} {base64.b64encode(signature).decode()}\n"
+        check_text(text)
+        line = signature_line(self.name, self._id + self.key.sign(text.encode()))
+        return f"{text}\n{line}{self.second.line(text) if self.second else ''}"
 
 
 class NoteVerifier:
@@ -142,10 +125,9 @@ class NoteVerifier:
     """
 
     def __init__(self, verifier_key: str) -> None:
-        self.name, self._id, public = _split_key(verifier_key.strip())
-        if self._id != _key_id(self.name, public):
-            raise ValueError("the key id does not fit the key")
-        self._key = Ed25519PublicKey.from_public_bytes(public)
+        self.name, self.public = decode_key(verifier_key, ED25519, 32)
+        self.key_id = key_id(self.name, ED25519, self.public)
+        self._key = Ed25519PublicKey.from_public_bytes(self.public)
 
     def verify(self, note: str) -> str:
         """The text of a note that this key signed.
@@ -156,10 +138,7 @@ class NoteVerifier:
             Malformed, not signed by this key, or the signature is wrong.
         """
         text, signatures = split_note(note)
-        ours = [s for s in signatures if (s.name, s.key_id) == (self.name, self._id)]
-        if not ours:
-            raise ValueError(f"not signed by {self.name} (key {self._id.hex()})")
-        for signature in ours:
+        for signature in signatures_of(signatures, self.name, self.key_id):
             try:
                 self._key.verify(signature.value, text.encode())
             except InvalidSignature:
@@ -187,13 +166,13 @@ def split_note(note: str) -> tuple[str, list[Signature]]:
         raise ValueError("the note is too long")
     text, blank, tail = note.rpartition("\n\n")
     text += "\n"
-    _check_text(text)
+    check_text(text)
     if not blank or not tail.endswith("\n"):
         raise ValueError("the note has no signature lines")
     lines = tail[:-1].split("\n")
     if len(lines) > _MAX_SIGNATURES:
         raise ValueError("the note has too many signatures")
-    return text, [_parse_signature(line) for line in lines]
+    return text, [parse_signature(line) for line in lines]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +202,7 @@ class Checkpoint:
         size = lines[1]
         if not (size.isascii() and size.isdigit()) or len(size) > 19 or str(int(size)) != size:
             raise ValueError("the size of a checkpoint is a plain decimal number")
-        root = _unbase64(lines[2])
+        root = unbase64(lines[2])
         if len(root) != hashlib.sha256().digest_size:
             raise ValueError("the root of a checkpoint has 32 bytes")
         return cls(lines[0], int(size), root)
@@ -234,69 +213,50 @@ def origin_of(station: str) -> str:
     return f"steelyard/{station}"
 
 
-def _check_name(name: str) -> None:
-    if not name or "+" in name or any(c.isspace() or ord(c) < 0x20 for c in name):
-        raise ValueError("a key name is not empty and holds no blanks and no plus sign")
+def signature_line(name: str, signature: bytes) -> str:
+    """A line under a note; ``signature`` begins with the key id."""
+    return f"{_SIGNATURE_MARK}{name} {base64.b64encode(signature).decode()}\n"
 
 
-def _check_text(text: str) -> None:
-    if not text.endswith("\n") or any(ord(c) < 0x20 and c != "\n" for c in text):
-        raise ValueError("a note ends with a newline and holds no control characters")
+def parse_signature(line: str) -> Signature:
+    """A signature line without its newline; nothing is verified.
 
-
-def _key_id(name: str, public: bytes) -> bytes:
-    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4]
-
-
-def _split_key(text: str) -> tuple[str, bytes, bytes]:
-    """Name, key id and the 32 bytes of an encoded Ed25519 key."""
-    name, _, rest = text.partition("+")
-    key_id, _, encoded = rest.partition("+")
-    _check_name(name)
-    key = _unbase64(encoded)
-    if len(key) != 33 or key[:1] != _ED25519:
-        raise ValueError("not an Ed25519 key")
-    if len(key_id) != 8:
-        raise ValueError("the key id has 8 hexadecimal digits")
-    return name, bytes.fromhex(key_id), key[1:]
-
-
-def _parse_signature(line: str) -> Signature:
+    Raises
+    ------
+    ValueError
+        The line is malformed.
+    """
     name, _, encoded = line.removeprefix(_SIGNATURE_MARK).partition(" ")
     if not line.startswith(_SIGNATURE_MARK):
         raise ValueError("a signature line begins with an em dash")
-    _check_name(name)
-    data = _unbase64(encoded)
+    check_name(name)
+    data = unbase64(encoded)
     if len(data) < 5:
         raise ValueError("a signature is too short")
     return Signature(name, data[:4], data[4:])
 
 
-def _unbase64(text: str) -> bytes:
-    """Strict base64: one text for one value, so that a note has no second spelling."""
-    try:
-        data = base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raise ValueError("not base64") from None
-    if base64.b64encode(data).decode() != text:
-        raise ValueError("not canonical base64")
-    return data
+def signatures_of(signatures: Sequence[Signature], name: str, key_id: bytes) -> list[Signature]:
+    """Those by one key; at least one.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    found = [s for s in signatures if (s.name, s.key_id) == (name, key_id)]
+    if not found:
+        raise ValueError(f"not signed by {name} (key {key_id.hex()})")
+    return found
 
 
-def _create_key_file(path: Path, text: str) -> None:
-    """Write a private file in full before it gets its name; never over an existing one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".key-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    finally:
-        Path(draft).unlink()
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+def check_text(text: str) -> None:
+    """Refuse what can't be the text of a note.
+
+    Raises
+    ------
+    ValueError
+        No final newline, or control characters.
+    """
+    if not text.endswith("\n") or _CONTROL.search(text):
+        raise ValueError("a note ends with a newline and holds no control characters")

@@ -1,0 +1,97 @@
+"""Many records of one log in one message, all proven under one checkpoint."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from edge.errors import IntegrityError
+from edge.evidence.canonical import canonical, parse_canonical
+from edge.evidence.envelope import (
+    Envelope,
+    entry_of,
+    envelope_of,
+    failed,
+    verify_checkpoint,
+    verify_record,
+)
+from edge.evidence.note import NoteVerifier
+
+SCHEMA = "steelyard/envelopes/1"
+MAX_RECORDS = 500
+
+_ENTRY = frozenset({"record", "index", "proof"})
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeBatch:
+    """Envelopes in order of the log, 1 to 500, with the same checkpoint note."""
+
+    checkpoint_note: str
+    envelopes: tuple[Envelope, ...]
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Numbers of the records."""
+        return tuple(envelope.index for envelope in self.envelopes)
+
+    def encode(self) -> bytes:
+        """The batch as canonical JSON."""
+        return canonical(
+            {
+                "schema": SCHEMA,
+                "checkpoint": self.checkpoint_note,
+                "records": [entry_of(envelope) for envelope in self.envelopes],
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> EnvelopeBatch:
+        """A batch from its bytes; nothing is verified.
+
+        Raises
+        ------
+        IntegrityError
+            Not a batch; ``step`` is ``"format"``.
+        """
+        try:
+            return cls._from_tree(parse_canonical(data))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise failed("format", "不是有效的批量封套", "not a batch", error) from error
+
+    @classmethod
+    def _from_tree(cls, tree: dict[str, Any]) -> EnvelopeBatch:
+        note, entries = tree["checkpoint"], tree["records"]
+        if tree.keys() != {"schema", "checkpoint", "records"} or tree["schema"] != SCHEMA:
+            raise ValueError(f"schema is not {SCHEMA}")
+        if not (isinstance(note, str) and isinstance(entries, list)):
+            raise ValueError("checkpoint is a text and records a list")
+        if not 1 <= len(entries) <= MAX_RECORDS:
+            raise ValueError(f"a batch has 1 to {MAX_RECORDS} records")
+        if any(entry.keys() - {"private"} != _ENTRY for entry in entries):
+            raise ValueError("other fields than those of a record in a batch")
+        batch = cls(note, tuple(envelope_of(entry, note) for entry in entries))
+        if any(a >= b for a, b in itertools.pairwise(batch.indices)):
+            raise ValueError("the records of a batch stand in order of the log")
+        return batch
+
+
+def verify_batch(
+    batch: EnvelopeBatch, verifier: NoteVerifier
+) -> list[dict[str, Any] | IntegrityError]:
+    """For every record its statement, or why it proves nothing; the signature is checked once.
+
+    Raises
+    ------
+    IntegrityError
+        The checkpoint fails, and with it all records: step ``signature`` or ``checkpoint``.
+    """
+    checkpoint = verify_checkpoint(batch.checkpoint_note, verifier)
+    outcomes: list[dict[str, Any] | IntegrityError] = []
+    for envelope in batch.envelopes:
+        try:
+            outcomes.append(verify_record(envelope, checkpoint))
+        except IntegrityError as error:
+            outcomes.append(error)
+    return outcomes
