@@ -16,7 +16,7 @@ from edge.core.learn import Variogram
 from edge.core.modes import PRIOR
 from edge.frozen import Basis
 from edge.records import LaneLayout
-from edge.store.blobs import sync_directory
+from edge.store.files import sync_directory
 
 __all__ = ["SCHEMA", "lesson_files", "read_lesson", "to_json", "write_all"]
 

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from edge.errors import StoreError
+from edge.store.files import sync_directory
 
 
 class BlobDirectory:
@@ -71,15 +72,6 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except FileNotFoundError:
         return False
-
-
-def sync_directory(directory: Path) -> None:
-    """Bring the names in a directory to the disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def disk_refused(error: Exception) -> StoreError:

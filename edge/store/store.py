@@ -26,7 +26,8 @@ from edge.evidence.receipt import Receipt
 from edge.health import Health
 from edge.records import Blob, Draft, Record
 from edge.store import queries
-from edge.store.blobs import BlobDirectory, disk_refused, sync_directory
+from edge.store.blobs import BlobDirectory, disk_refused
+from edge.store.files import sync_directory
 from edge.store.lock import DirectoryLock
 from edge.store.log import StationLog
 from edge.store.queries import DeliveryState, Head, OutboxEntry, OutboxSummary
