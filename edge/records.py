@@ -321,7 +321,8 @@ class AxleTable:
     """Axles of one vehicle, front to rear, one entry an axle in every array.
 
     ``row_load_kg`` and ``row_sample`` are (n_axles, n_rows), NaN where a row did not see the axle;
-    ``wheel_kg`` is (n_axles, n_rows, 2): left and right of each row, NaN where missing.
+    ``wheel_kg`` is (n_axles, n_rows, 2): left and right of each row, NaN where missing;
+    ``wheel_area_s`` are the areas of those pulses in count seconds, before any gain or speed.
     ``spacing_m[i]`` is the distance from axle ``i`` to axle ``i + 1``: (n_axles - 1,).
     """
 
@@ -334,6 +335,7 @@ class AxleTable:
     row_load_kg: Floats
     row_sample: Floats
     wheel_kg: Floats
+    wheel_area_s: Floats
     flags: FlagBits
 
     def __len__(self) -> int:

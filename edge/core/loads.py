@@ -115,23 +115,24 @@ class RowLoads:
         before = self.signals.sum_before(*self._cell, whole)
         return np.asarray(before + part * self.signals.at(*self._cell, whole))
 
-    def _areas_kg(self, speed_mps: Floats) -> Floats:
-        """Wheel loads from pulse areas and the speed over that row: (n_axles, n_rows, 2)."""
+    def areas_s(self) -> Floats:
+        """Pulse areas of the wheels in count seconds, (n_axles, n_rows, 2); NaN where unseen."""
         start, end = self.sight.start, self.sight.end
         before = self.signals.sum_before(*self._cell, start)
         counts = self.signals.sum_before(*self._cell, end) - before
         level = self.signals.level_at(*self._cell, (start + end) / 2)
         area_s = (counts - level * (end - start)[:, :, None]) / self.rate_hz
-        across = (speed_mps / self.width_m)[:, :, None]
-        return np.asarray(area_s * across * self.kg_per_count)
+        return np.where(self.sight.seen[:, :, None], area_s, np.nan)
 
-    def wheels_and_readings(self, contact_m: Floats) -> tuple[Floats, Observations]:
+    def wheels_and_readings(self, contact_m: Floats, area_s: Floats) -> tuple[Floats, Observations]:
         """Wheel loads of each row, and the readings that are to be fused.
 
         Parameters
         ----------
         contact_m : float array (n_axles, n_rows)
             From :meth:`contact_m`.
+        area_s : float array (n_axles, n_rows, 2)
+            From :meth:`areas_s`.
 
         Returns
         -------
@@ -144,7 +145,7 @@ class RowLoads:
         sight, seen, speed_mps = self.sight, self.sight.seen, self.speed_mps()
         centre_s = sight.centre_s
         patch_m = np.where(seen, contact_m, 0.0)
-        wheel_kg = np.where(seen[:, :, None], self._areas_kg(speed_mps), np.nan)
+        wheel_kg = area_s * (speed_mps / self.width_m)[:, :, None] * self.kg_per_count
         length_s = (self.width_m + patch_m) / speed_mps
         if not self.plate.any():
             return wheel_kg, self._readings([wheel_kg], [centre_s], [length_s], seen & False)

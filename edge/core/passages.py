@@ -46,6 +46,7 @@ class Weighed:
     spacing_m: Floats
     u_spacing_m: Floats
     wheel_kg: Floats
+    wheel_area_s: Floats
     row_load_kg: Floats
     row_sample: Floats
     axle_flags: FlagBits
@@ -119,6 +120,7 @@ def _axles(weighed: Weighed) -> AxleTable:
         row_load_kg=read_only(weighed.row_load_kg),
         row_sample=read_only(weighed.row_sample),
         wheel_kg=read_only(weighed.wheel_kg),
+        wheel_area_s=read_only(weighed.wheel_area_s),
         flags=read_only(weighed.axle_flags),
     )
 
@@ -135,6 +137,7 @@ def _part(table: AxleTable, a: int, b: int) -> AxleTable:
         table.row_load_kg[a:b],
         table.row_sample[a:b],
         table.wheel_kg[a:b],
+        table.wheel_area_s[a:b],
         table.flags[a:b],
     )
 

@@ -159,7 +159,8 @@ def _weighed(
     motion = follow(sight.centre_s, position_m, _U_CENTRE_SAMPLES / signals.rate_hz, vehicle)
     rows = RowLoads(signals, sight, motion, lane, gains)
     contact_m = rows.contact_m()
-    wheel_kg, readings = rows.wheels_and_readings(contact_m)
+    area_s = rows.areas_s()
+    wheel_kg, readings = rows.wheels_and_readings(contact_m, area_s)
     speed_mps = np.maximum(np.abs(motion.coefficients[:, 0]), LEAST_SPEED_MPS)
     change = _change(motion, position_m, speed_mps)
     fusion = fuse(readings, speed_mps[vehicle], vehicle, dynamics)
@@ -219,6 +220,7 @@ def _weighed(
         spacing_m=spacing_m,
         u_spacing_m=np.maximum(motion.u_spacing_m, np.where(stopped, spacing_m, 0.0)),
         wheel_kg=np.round(wheel_kg, _DIGITS),
+        wheel_area_s=np.round(area_s, _DIGITS),
         row_load_kg=np.round(wheel_kg[:, :, 0] + wheel_kg[:, :, 1], _DIGITS),
         row_sample=at_sample[vehicle][:, None] + sight.centre_s * signals.rate_hz,
         axle_flags=axle_flags,

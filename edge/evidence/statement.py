@@ -15,6 +15,7 @@ from edge.records import (
     Blob,
     Draft,
     Flag,
+    Floats,
     Gains,
     Limit,
     Passage,
@@ -72,6 +73,7 @@ def vehicle_draft(
         "perhaps_with": passage.perhaps_with or None,
         "time_us": vehicle.time_ns // 1000,
         "clock": _clock(vehicle),
+        **(vehicle.host.to_body() if vehicle.host else {}),
         **measured_fields(passage, vehicle.flags, verdict, channels),
         "plate": _plate(vehicle.join),
         "calibration": _calibration(gains),
@@ -126,6 +128,8 @@ def plate_correction_draft(doubt: PlateDoubt, corrected: Record) -> Draft:
         "corrects_record_id": corrected.record_id,
         "plate": _plate(doubt.join),
     }
+    if doubt.host:
+        fields |= doubt.host.to_body()
     draft = other_draft("correction", time_ns=doubt.time_ns, fields=fields)
     return replace(draft, urgent=corrected.urgent)
 
@@ -136,10 +140,12 @@ def flag_names(flags: int) -> list[str]:
 
 
 def _calibration(gains: Gains) -> dict[str, Any]:
-    """The certificate; without one, the nominal scale that the device itself declared."""
+    """The certificate with its validity; without one, the nominal scale that the device declared."""
     stated: dict[str, Any] = {
         "certificate": gains.certificate_id,
         "sha256": gains.certificate_sha256,
+        "issued_us": _microseconds(gains.issued_ns),
+        "valid_until_us": _microseconds(gains.valid_until_ns),
     }
     if not gains.calibrated:
         stated["nominal_newton_per_count"] = [repr(n) for n in gains.newton_per_count.tolist()]
@@ -173,10 +179,17 @@ def _axles(passage: Passage) -> list[dict[str, Any]]:
             "left_kg": _nearest(float(axles.left_kg[i])),
             "right_kg": _nearest(float(axles.right_kg[i])),
             "rows_kg": [_nearest(kg) for kg in axles.row_load_kg[i].tolist()],
+            "wheels_kg": _left_and_right(axles.wheel_kg[i], 1.0),
+            "areas_count_ms": _left_and_right(axles.wheel_area_s[i], 1e3),
             "flags": flag_names(int(axles.flags[i])),
         }
         for i in range(len(axles))
     ]
+
+
+def _left_and_right(of_rows: Floats, scale: float) -> list[list[int | None]]:
+    """Row by row the left and the right wheel of an axle."""
+    return [[_nearest(scale * value) for value in row] for row in of_rows.tolist()]
 
 
 def _groups(passage: Passage) -> list[dict[str, Any]]:
@@ -253,6 +266,10 @@ def _limit(limit: Limit) -> dict[str, Any]:
         "verified": limit.verified,
         "note": limit.note,
     }
+
+
+def _microseconds(time_ns: int | None) -> int | None:
+    return None if time_ns is None else time_ns // 1000
 
 
 def _signal(passage: Passage, channels: Sequence[str]) -> dict[str, Any]:

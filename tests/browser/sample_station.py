@@ -148,6 +148,7 @@ def _axles(sample: Sample) -> AxleTable:
         row_load_kg=rows,
         row_sample=np.zeros_like(rows),
         wheel_kg=np.stack([rows * 0.507, rows * 0.493], axis=2),
+        wheel_area_s=np.stack([rows * 0.004, rows * 0.004], axis=2),
         flags=axle_flags,
     )
 

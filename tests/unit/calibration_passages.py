@@ -60,6 +60,7 @@ def passage(
         row_load_kg=wheel_kg.sum(axis=-1),
         row_sample=np.zeros((n, rows)),
         wheel_kg=wheel_kg,
+        wheel_area_s=wheel_kg / 1e3,
         flags=np.zeros(n, dtype=np.uint32),
     )
     return Passage(

@@ -79,7 +79,7 @@ def _passage(load_kg: np.ndarray, rows_kg: np.ndarray, flags: Flag) -> Passage:
     sample = np.array([[0.0, 533.0, 1_067.0], [1_000.0, 1_533.0, 2_067.0]])
     axles = AxleTable(
         load_kg, load_kg * 0.02, load_kg / 2, load_kg / 2, np.array([3.75]), np.array([0.01]),
-        rows_kg, sample, np.stack([rows_kg / 2] * 2, axis=2), np.zeros(2, np.uint32),
+        rows_kg, sample, *[np.stack([rows_kg / 2] * 2, axis=2)] * 2, np.zeros(2, np.uint32),
     )  # fmt: skip
     groups = (AxleGroup(0, 1, load_kg[0], 100.0), AxleGroup(1, 1, load_kg[1], 100.0))
     clip = RawClip("D1", 0, 4_000.0, np.zeros((1, 6), np.int32))

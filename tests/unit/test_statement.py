@@ -12,7 +12,7 @@ import pytest
 from edge.evidence.canonical import canonical
 from edge.evidence.identity import legally_relevant_files, software_identity
 from edge.evidence.seal import reopen, seal
-from edge.evidence.statement import flag_names, other_draft, vehicle_draft
+from edge.evidence.statement import flag_names, other_draft, plate_correction_draft, vehicle_draft
 from edge.records import (
     AxleGroup,
     AxleTable,
@@ -21,10 +21,12 @@ from edge.records import (
     Draft,
     Flag,
     Gains,
+    HostStamp,
     JoinKind,
     Limit,
     Passage,
     Picture,
+    PlateDoubt,
     PlateJoin,
     PlateRead,
     RawClip,
@@ -56,7 +58,8 @@ def vehicle(**changes: Any) -> Vehicle:
         u_spacing_m=np.array([0.01]),
         row_load_kg=np.array([[6499.5, 6499.5], [12500.49, NAN]]),
         row_sample=np.array([[1.0, 2.0], [3.0, NAN]]),
-        wheel_kg=np.full((2, 2, 2), 3200.0),
+        wheel_kg=np.array([[[3200.0, 3299.5]] * 2, [[6000.0, 6500.49], [NAN, NAN]]]),
+        wheel_area_s=np.array([[[16.0006, 16.5]] * 2, [[30.0, 32.5], [NAN, NAN]]]),
         flags=np.array([0, int(Flag.ROW_MISSING)], dtype=np.uint32),
     )
     clip = RawClip("D1", 1_000, 4_000.0, np.zeros((500, 4), np.int32))
@@ -84,7 +87,13 @@ def statement(of: Vehicle, verdict: Verdict = VERDICT) -> Draft:
         of,
         verdict,
         channels=["1L", "1R", "2L", "2R"],
-        gains=Gains(np.ones(4), np.ones(4), certificate_id="K1", certificate_sha256="ef" * 32),
+        gains=Gains(
+            np.ones(4),
+            np.ones(4),
+            certificate_id="K1",
+            certificate_sha256="ef" * 32,
+            valid_until_ns=1_800_000_000_000_000_000,
+        ),
         dynamics={"version": 1, "sha256": "0d" * 32},
         config_sha256="01" * 32,
         software={"name": "steelyard", "version": "0", "sha256": "02" * 32},
@@ -121,6 +130,31 @@ def test_what_was_not_measured_is_null_never_zero() -> None:
     assert [body[key] for key in unmeasured] == [None] * 4
     assert body["axles"][1]["rows_kg"] == [12_500, None]
     canonical(body)
+
+
+def test_each_wheel_of_each_row_is_bound_in_kilograms_and_as_bare_area() -> None:
+    front, rear = statement(vehicle()).body["axles"]
+    assert front["wheels_kg"] == [[3_200, 3_300], [3_200, 3_300]]
+    assert front["areas_count_ms"] == [[16_001, 16_500], [16_001, 16_500]]
+    assert rear["wheels_kg"] == [[6_000, 6_500], [None, None]]
+    assert rear["areas_count_ms"][1] == [None, None]
+
+
+def test_a_statement_says_where_its_time_comes_from() -> None:
+    host = HostStamp("boot-1", 86_400_000_000_999, True, "chrony 10.0.0.1", 1_700)
+    body = statement(vehicle(host=host)).body
+    assert (body["boot_id"], body["mono_us"]) == ("boot-1", 86_400_000_000)
+    assert body["clock_host"] == {
+        "synchronised": True, "source": "chrony 10.0.0.1", "bound_us": 1_700
+    }  # fmt: skip
+    doubt = PlateDoubt(5_000, vehicle().passage, vehicle().join, host)
+    record = seal(statement(vehicle()), station="S1", index=7, passage=3, salt=bytes(16))
+    assert plate_correction_draft(doubt, record).body["mono_us"] == 86_400_000_000
+
+
+def test_the_certificate_is_bound_with_its_validity() -> None:
+    body = statement(vehicle()).body["calibration"]
+    assert (body["issued_us"], body["valid_until_us"]) == (None, 1_800_000_000_000_000)
 
 
 def test_flags_are_words_in_the_order_of_their_bits() -> None:
