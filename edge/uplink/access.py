@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from edge.config import UplinkSection
 from edge.errors import ConfigError
+from edge.uplink.certificates import Validity, own_validity, root_validity
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -21,9 +22,11 @@ class Access:
 
     host: str
     port: int
-    tls: ssl.SSLContext | None = None
+    tls: Tls | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    certificates: tuple[Validity, ...] = ()
+    """Of this station and of its authorities, where a file names them."""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -38,18 +41,30 @@ def read_access(section: UplinkSection, resolve: Callable[[Path], Path]) -> Acce
         A file is missing, unreadable, not what it should be, or a secret others can read.
     """
     parts = urlsplit(section.broker)
+    is_tls = parts.scheme == "mqtts"
     return Access(
         host=parts.hostname or "",
         port=parts.port or _PORTS[parts.scheme],
-        tls=_tls(section, resolve) if parts.scheme == "mqtts" else None,
+        tls=_tls(section, resolve) if is_tls else None,
         username=section.username,
         password=_password(resolve(section.password_file)) if section.password_file else None,
+        certificates=_certificates(section, resolve) if is_tls else (),
     )
 
 
 def _password(path: Path) -> str:
     _refuse_shared(path, "password_file")
     return path.read_text(encoding="utf-8").rstrip("\r\n")
+
+
+class Tls(ssl.SSLContext):
+    """A context that remembers why the other end hung up.
+
+    In TLS 1.3 a broker refuses a client's certificate after the handshake (RFC 8446, 4.4.2), by
+    an alert that comes with the first read, where paho makes a lost connection of it.
+    """
+
+    alert: ssl.SSLError | None = None
 
 
 class _Socket(ssl.SSLSocket):
@@ -62,25 +77,49 @@ class _Socket(ssl.SSLSocket):
             self.close()
             raise
 
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            if isinstance(self.context, Tls):
+                self.context.alert = error
+            raise
 
-def _tls(section: UplinkSection, resolve: Callable[[Path], Path]) -> ssl.SSLContext:
+
+def _tls(section: UplinkSection, resolve: Callable[[Path], Path]) -> Tls:
     try:
-        context = ssl.create_default_context(
-            cafile=resolve(section.ca_file) if section.ca_file else None
-        )
+        context = Tls(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.sslsocket_class = _Socket
+        if section.ca_file:
+            context.load_verify_locations(resolve(section.ca_file))
+        else:
+            context.load_default_certs()
         if section.cert_file and section.key_file:
             _refuse_shared(resolve(section.key_file), "key_file")
             context.load_cert_chain(resolve(section.cert_file), resolve(section.key_file))
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(
-            f"[uplink] 的证书或私钥用不了：{error}",
-            f"a certificate or key of [uplink] cannot be used: {error}",
-            next_zh="检查 ca_file、cert_file、key_file（PEM 格式）",
-            next_en="check ca_file, cert_file and key_file (PEM)",
-        ) from error
+        raise _useless(error) from error
     return context
+
+
+def _certificates(section: UplinkSection, resolve: Callable[[Path], Path]) -> tuple[Validity, ...]:
+    files = ((section.cert_file, own_validity), (section.ca_file, root_validity))
+    try:
+        return tuple(read(resolve(path)) for path, read in files if path)
+    except (OSError, ValueError) as error:
+        raise _useless(error) from error
+
+
+def _useless(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"[uplink] 的证书或私钥用不了：{error}",
+        f"a certificate or key of [uplink] cannot be used: {error}",
+        next_zh="检查 ca_file、cert_file、key_file（PEM 格式）",
+        next_en="check ca_file, cert_file and key_file (PEM)",
+    )
 
 
 def _refuse_shared(path: Path, key: str) -> None:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,6 +24,7 @@ import paho.mqtt.client as paho
 from edge.errors import LinkDown
 from edge.uplink import refusals
 from edge.uplink.access import Access
+from edge.uplink.certificates import broker_validity
 from edge.uplink.paho_client import (
     CONNECT_S,
     MQTT_5,
@@ -39,7 +43,9 @@ log = logging.getLogger("steelyard.uplink")
 VERSIONS = (MQTT_5, MQTT_311)
 
 _STALL_S = 60.0
-"""An acknowledgement may be this late: the largest message needs 25 s at 64 kbit/s."""
+"""An acknowledgement may be this late: the largest message needs 34 s at 64 kbit/s."""
+_HURRY_S = 5.0
+"""It may be this late once the centre itself has answered the message."""
 _CLOSE_S = 2.0
 _FAILURE = 0x80
 """Reason codes from here on are failures (MQTT 5.0, 2.4)."""
@@ -51,6 +57,20 @@ _UNLIMITED = 268_435_455
 
 class MessageTooLarge(LinkDown):
     """The broker does not take a message of this size."""
+
+
+class PublishRefused(LinkDown):
+    """The broker answered a PUBLISH with a reason code; the line itself works."""
+
+    code = 0
+
+
+@dataclass(slots=True)
+class _Ack:
+    """An acknowledgement that is awaited until ``due_s`` of the monotonic clock."""
+
+    future: asyncio.Future[int | None]
+    due_s: float
 
 
 class _OtherVersion(LinkDown):
@@ -95,6 +115,8 @@ class Link:
         self.version = version
         self.max_packet_bytes = _UNLIMITED
         self.overflows = 0
+        self.certificates = access.certificates
+        self._retains = True
         self._access = access
         self._loop = asyncio.get_running_loop()
         self._window = window
@@ -102,7 +124,8 @@ class Link:
         self._answered = asyncio.Event()
         self._ended = asyncio.Event()
         self._error: LinkDown | None = None
-        self._acks: dict[int, asyncio.Future[int | None]] = {}
+        self._acks: dict[int, _Ack] = {}
+        self._watch: asyncio.Task[None] | None = None
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._client = make_client(access, client_id, version, will, self._handlers())
         self._thread = threading.Thread(target=self._turn, name=f"mqtt-{client_id}", daemon=True)
@@ -127,10 +150,14 @@ class Link:
         try:
             await asyncio.to_thread(self._client.connect, **arguments)
         except OSError as error:
-            raise refusals.unreachable(str(self._access), error) from error
+            raise refusals.unreachable(
+                str(self._access), error, self._access.certificates
+            ) from error
         except UnicodeError as error:  # a host name that cannot be one
             raise refusals.unreachable(str(self._access), socket.gaierror()) from error
+        self._note_peer()
         self._thread.start()
+        self._watch = asyncio.create_task(self._watch_acks(), name="mqtt-acks")
         try:
             async with asyncio.timeout(CONNECT_S):
                 await self._answered.wait()
@@ -140,16 +167,27 @@ class Link:
             raise self._error
 
     async def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None
-    ) -> None:
-        """Publish with QoS 1; returns when the broker acknowledged.
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        answered: asyncio.Future[None] | None = None,
+    ) -> int:
+        """Publish with QoS 1; returns the reason code when the broker acknowledged.
+
+        ``answered`` is done when the centre itself has answered the message: a broker that
+        delivers and yet does not acknowledge is given little time from then on.
 
         Raises
         ------
-        LinkDown
-            The line was lost, or the broker refused; nothing is known of the message's fate.
+        PublishRefused
+            The broker refused this message; the line works.
         MessageTooLarge
             Larger than the broker takes; it was not sent.
+        LinkDown
+            The line was lost; nothing is known of the message's fate.
         """
         size_bytes = self.overhead_bytes(topic) + len(payload)
         if size_bytes > self.max_packet_bytes:
@@ -159,8 +197,12 @@ class Link:
             )
         async with self._room:
             self._raise_if_ended()
-            info = self._client.publish(topic, payload, 1, retain, expiry(self.version, expiry_s))
-            await self._acknowledged(info.mid)
+            properties = expiry(self.version, expiry_s)
+            info = self._client.publish(topic, payload, 1, retain and self._retains, properties)
+            code = await self._acknowledged(info.mid, answered)
+        if code >= _FAILURE:
+            raise refusals.publish_refused(str(self._access), code, topic, PublishRefused)
+        return code
 
     async def subscribe(self, topic: str) -> None:
         """Subscribe with QoS 1; returns when the broker granted it."""
@@ -168,7 +210,9 @@ class Link:
         _, mid = self._client.subscribe(topic, 1)
         if mid is None:
             raise refusals.lost(str(self._access))
-        await self._acknowledged(mid)
+        code = await self._acknowledged(mid)
+        if code >= _FAILURE:
+            raise refusals.subscription_refused(str(self._access), code, topic)
 
     async def receive(self, most: int = 64) -> list[Message]:
         """The messages that wait, at least one; raises LinkDown when the line is lost."""
@@ -196,6 +240,8 @@ class Link:
                 async with asyncio.timeout(_CLOSE_S):
                     await self._ended.wait()
         self._cut()
+        if self._watch:
+            self._watch.cancel()
         if self._thread.is_alive():
             await asyncio.shield(asyncio.to_thread(self._thread.join))
         clear_callbacks(self._client)
@@ -214,20 +260,30 @@ class Link:
         finally:
             self._hand_over(self._on_end)
 
-    async def _acknowledged(self, mid: int) -> None:
-        ack = self._acks[mid] = self._loop.create_future()
+    async def _acknowledged(self, mid: int, answered: asyncio.Future[None] | None = None) -> int:
+        ack = self._acks[mid] = _Ack(self._loop.create_future(), time.monotonic() + _STALL_S)
+        hurry = partial(self._hurry, ack)
+        if answered:
+            answered.add_done_callback(hurry)
         try:
-            async with asyncio.timeout(_STALL_S):
-                code = await ack
-        except TimeoutError:
-            self._end(refusals.mute(str(self._access)))
-            code = None
+            code = await ack.future
         finally:
             self._acks.pop(mid, None)
+            if answered:
+                answered.remove_done_callback(hurry)
         if code is None:
-            self._raise_if_ended()
-        elif code >= _FAILURE:
-            raise refusals.refused(str(self._access), code, "publish or subscribe")
+            raise self._error or refusals.lost(str(self._access))
+        return code
+
+    def _hurry(self, ack: _Ack, _answered: object) -> None:
+        ack.due_s = min(ack.due_s, time.monotonic() + _HURRY_S)
+
+    async def _watch_acks(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, _STALL_S / 4))
+            now_s = time.monotonic()
+            if any(ack.due_s <= now_s for ack in self._acks.values()):
+                self._end(refusals.mute(str(self._access)))
 
     def _raise_if_ended(self) -> None:
         if self._error:
@@ -239,17 +295,30 @@ class Link:
             self._end(_other(error) if reason.value == refusals.UNSUPPORTED_PROTOCOL else error)
             return
         self.max_packet_bytes = getattr(properties, "MaximumPacketSize", _UNLIMITED)
+        self._retains = bool(getattr(properties, "RetainAvailable", 1))
         self._room = asyncio.Semaphore(
             min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         )
+        if getattr(properties, "MaximumQoS", 1) < 1:
+            self._end(refusals.refused(str(self._access), refusals.QOS_NOT_SUPPORTED, "QoS"))
         self._answered.set()
 
     def _on_disconnect(self, from_broker: bool, reason: Any) -> None:
         broker = str(self._access)
-        error = refusals.lost(broker)
+        alert = self._access.tls.alert if self._access.tls else None
         if from_broker:
             error = refusals.refused(broker, reason.value, str(reason))
-        self._end(error if self._answered.is_set() else _other(error))
+        elif alert:
+            error = refusals.unreachable(broker, alert, self._access.certificates)
+        else:
+            error = refusals.lost(broker)
+        self._end(error if alert or self._answered.is_set() else _other(error))
+
+    def _note_peer(self) -> None:
+        """The broker's certificate is watched as well as our own."""
+        sock = self._client.socket()
+        if isinstance(sock, ssl.SSLSocket) and (peer := sock.getpeercert()):
+            self.certificates = (*self._access.certificates, broker_validity(peer))
 
     def _on_end(self) -> None:
         self._end(refusals.lost(str(self._access)))
@@ -257,8 +326,8 @@ class Link:
 
     def _on_ack(self, mid: int, code: int) -> None:
         ack = self._acks.get(mid)
-        if ack and not ack.done():
-            ack.set_result(code)
+        if ack and not ack.future.done():
+            ack.future.set_result(code)
 
     def _on_message(self, message: Message) -> None:
         if self._inbox.qsize() >= _MOST_UNREAD:
@@ -272,8 +341,8 @@ class Link:
         self._answered.set()
         self._inbox.put_nowait(None)
         for ack in self._acks.values():
-            if not ack.done():
-                ack.set_result(None)
+            if not ack.future.done():
+                ack.future.set_result(None)
 
     def _cut(self) -> None:
         sock = self._client.socket()

@@ -17,10 +17,13 @@ from edge.uplink.access import Access
 MQTT_5, MQTT_311 = int(paho.MQTTv5), int(paho.MQTTv311)
 
 CONNECT_S = 10.0
-_KEEPALIVE_S = 60
+_KEEPALIVE_S = 30
+"""A peer that answers nothing for twice this time is gone, whatever TCP says."""
 _DEAD_PEER_MS = 20_000
 _SESSION_S = 7 * 24 * 3600
 _LEAST_RECEIVE_MAXIMUM = 20
+_MOST_RECEIVED_BYTES = 1024 * 1024
+"""No message of ours is larger; a larger one could only be meant to fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ def connect_arguments(access: Access, version: int, window: int) -> dict[str, An
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = _SESSION_S
     properties.ReceiveMaximum = max(window, _LEAST_RECEIVE_MAXIMUM)
+    properties.MaximumPacketSize = _MOST_RECEIVED_BYTES
     return {**arguments, "clean_start": False, "properties": properties}
 
 
