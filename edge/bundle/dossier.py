@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,18 +17,17 @@ from edge.evidence.envelope import Envelope
 from edge.evidence.seal import reopen
 from edge.records import Blob, Record
 
-CONFIGURATION = ("station_file", "certificate", "rule_pack", "dynamics")
-"""Roles of the files that a station weighs and judges by."""
-
 
 @dataclass(frozen=True)
 class Statement:
-    """A sealed statement: its exact bytes, where it stands, and the proof of that."""
+    """A sealed statement: its exact bytes, and the proof that it stands in the log."""
 
-    data: bytes
-    index: int
-    proof: tuple[bytes, ...]
-    private: bytes | None = None
+    envelope: Envelope
+
+    @property
+    def index(self) -> int:
+        """Its number in the log."""
+        return self.envelope.index
 
     @cached_property
     def record(self) -> Record:
@@ -39,36 +38,30 @@ class Statement:
         ValueError
             They are none, or the private part is not its own.
         """
-        return reopen(self.data, private=self.private)
+        return reopen(self.envelope.record_bytes, private=self.envelope.private)
 
     @property
     def body(self) -> dict[str, Any]:
         """What it says."""
         return self.record.body
 
-    def envelope(self, checkpoint: str) -> Envelope:
-        """As it travels, under a checkpoint."""
-        return Envelope(self.data, self.index, self.proof, checkpoint, self.private)
-
 
 @dataclass(frozen=True, eq=False)
 class Dossier:
     """One record and all that belongs to it.
 
-    ``others`` are statements that concern it: settings before it, corrections after it, drops of
-    its files. ``checkpoint`` is the signed note that all proofs lead to, with the signatures of
-    witnesses. ``blobs`` are bytes by their SHA-256. Keys are verifier keys (``name+id+base64``).
+    ``others`` are statements that concern it, in their order: settings before it, corrections after
+    it, drops of its files. Envelopes hold the signatures of witnesses under their checkpoints.
+    ``blobs`` are bytes by their SHA-256. Keys are verifier keys (``name+id+base64``).
     """
 
     main: Statement
-    checkpoint: str
     blobs: Mapping[str, bytes]
     station_key: str
     centre_key: str | None = None
     others: tuple[Statement, ...] = ()
     receipt: str | None = None
-    software: Mapping[str, str] = field(default_factory=dict)
-    """What made the bundle; its pages can be compared with its own."""
+    """The centre's signed note that answers it, perhaps among others."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -80,22 +73,34 @@ class Dossier:
         """The record and the others."""
         return (self.main, *self.others)
 
-    def files(self, role: str) -> list[bytes | None]:
+    @property
+    def later(self) -> tuple[Statement, ...]:
+        """Statements that were made about the record afterwards."""
+        return tuple(s for s in self.others if s.index > self.main.index)
+
+    @property
+    def missing(self) -> list[Blob]:
+        """Files that the record names and that are not there."""
+        return [blob for blob in self.main.record.blobs if blob.sha256 not in self.blobs]
+
+    def files(self, role: str) -> list[tuple[Blob, bytes | None]]:
         """The record's files of a role, in its order; None for one that is not there."""
-        return [self.blobs.get(blob.sha256) for blob in self.main.record.blobs if blob.role == role]
+        own = (blob for blob in self.main.record.blobs if blob.role == role)
+        return [(blob, self.blobs.get(blob.sha256)) for blob in own]
 
     def configuration(self) -> list[tuple[str, str]]:
         """Role and SHA-256 of the settings' files that the record was made with, where known."""
+        body = self.body
         named = [
-            ("station_file", self.body.get("configuration_sha256")),
-            ("certificate", self.body.get("calibration", {}).get("sha256")),
-            ("rule_pack", self.body.get("verdict", {}).get("pack_sha256")),
+            ("station_file", body.get("configuration_sha256")),
+            ("certificate", body.get("calibration", {}).get("sha256")),
+            ("rule_pack", body.get("verdict", {}).get("pack_sha256")),
             *(("dynamics", blob.sha256) for blob in self.dynamics_blobs()),
         ]
         return [(role, sha256) for role, sha256 in named if sha256]
 
     def dynamics_blobs(self) -> list[Blob]:
-        """Files of learned dynamics that were sealed before the record, newest statement only."""
+        """Files of learned dynamics in the newest statement about settings before the record."""
         for statement in reversed(self.others):
             blobs = [blob for blob in statement.record.blobs if blob.role == "dynamics"]
             if blobs and statement.index < self.main.index:
