@@ -185,7 +185,8 @@ def _tree(data: bytes) -> dict[str, Any]:
 
 def _check_number(record: Record, index: int, origin: str) -> None:
     station = record.body.get("station")
-    if record.index != index or origin != origin_of(str(station)):
+    generation = record.body.get("generation", 1)
+    if record.index != index or origin != origin_of(str(station), generation):
         raise failed(
             "number",
             f"记录自称 {station} 第 {record.index} 号，却在 {origin} 第 {index} 号",

@@ -75,19 +75,44 @@ def inclusion_proof(index: int, size: int, read: NodeReader) -> list[bytes]:
     ValueError
         The tree of that size has no such leaf.
     """
-    if not 0 <= index < size:
-        raise ValueError(f"no leaf {index} in a tree of {size}")
-    path = []
-    begin, end = 0, size
-    while end - begin > 1:
-        split = _split(begin, end)
-        if index < split:
-            path.append(_range_hash(split, end, read))
-            end = split
-        else:
-            path.append(_range_hash(begin, split, read))
-            begin = split
-    return path[::-1]
+    return Prover(size, read).inclusion(index)
+
+
+class Prover:
+    """Audit paths of many leaves of one tree: what they share is read and hashed once."""
+
+    def __init__(self, size: int, read: NodeReader) -> None:
+        self._size = size
+        self._read = read
+        self._known: dict[tuple[int, int], bytes] = {}
+
+    def inclusion(self, index: int) -> list[bytes]:
+        """Audit path of a leaf.
+
+        Raises
+        ------
+        ValueError
+            The tree has no such leaf.
+        """
+        if not 0 <= index < self._size:
+            raise ValueError(f"no leaf {index} in a tree of {self._size}")
+        path = []
+        begin, end = 0, self._size
+        while end - begin > 1:
+            split = _split(begin, end)
+            if index < split:
+                path.append(self._range(split, end))
+                end = split
+            else:
+                path.append(self._range(begin, split))
+                begin = split
+        return path[::-1]
+
+    def _range(self, begin: int, end: int) -> bytes:
+        found = self._known.get((begin, end))
+        if found is None:
+            found = self._known[begin, end] = _range_hash(begin, end, self._read)
+        return found
 
 
 def consistency_proof(first: int, second: int, read: NodeReader) -> list[bytes]:

@@ -208,9 +208,13 @@ class Checkpoint:
         return cls(lines[0], int(size), root)
 
 
-def origin_of(station: str) -> str:
-    """Origin line of a station's log, and the name of its key."""
-    return f"steelyard/{station}"
+def origin_of(station: str, generation: int = 1) -> str:
+    """Origin line of a station's log; that of the first generation is the name of its key.
+
+    A log that a damaged disk has made impossible to continue is followed by one of the next
+    generation.
+    """
+    return f"steelyard/{station}" if generation == 1 else f"steelyard/{station}/{generation}"
 
 
 def signature_line(name: str, signature: bytes) -> str:

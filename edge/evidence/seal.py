@@ -31,11 +31,18 @@ ERASED_PLATE: dict[str, Any] = {
 
 
 def seal(
-    draft: Draft, *, station: str, index: int, passage: int | None, salt: bytes = b""
+    draft: Draft,
+    *,
+    station: str,
+    index: int,
+    passage: int | None,
+    salt: bytes = b"",
+    generation: int = 1,
 ) -> Record:
     """The record of a draft at ``index`` of the station's log.
 
-    ``salt`` are 16 random bytes; a draft without private fields needs none.
+    ``salt`` are 16 random bytes; a draft without private fields needs none. ``generation`` counts
+    the logs of the station.
 
     Raises
     ------
@@ -48,6 +55,8 @@ def seal(
     body = dict(draft.body, station=station, index=index, kind=draft.kind)
     if passage is not None:
         body["passage"] = passage
+    if generation != 1:
+        body["generation"] = generation
     body["blobs"] = [blob_entry(blob) for blob in draft.blobs]
     if private is not None:
         body[_COMMITMENT] = hashlib.sha256(private).hexdigest()

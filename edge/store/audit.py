@@ -13,7 +13,7 @@ from edge.evidence.note import Checkpoint, NoteVerifier, origin_of, split_note
 from edge.evidence.receipt import Receipt
 from edge.evidence.seal import NUMBERED_KIND, reopen
 from edge.store.blobs import BlobDirectory
-from edge.store.log import columns_of
+from edge.store.rows import columns_of
 
 
 class Broken(Exception):

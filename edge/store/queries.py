@@ -6,12 +6,9 @@ import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from edge.evidence.envelope import Envelope
-from edge.evidence.merkle import inclusion_proof
 from edge.evidence.note import Checkpoint, split_note
 from edge.evidence.seal import reopen
 from edge.records import Record
-from edge.store.log import node_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +49,9 @@ class Head:
     checkpoint: Checkpoint
     note: str
     time_ns: int
+
+
+_RECORD = "SELECT canonical, urgent, data FROM records LEFT JOIN private USING (idx)"
 
 
 def outbox(
@@ -104,39 +104,19 @@ def latest(
     asked = {clause: value for clause, value in wanted.items() if value is not None}
     where = f"WHERE {' AND '.join(asked)}" if asked else ""
     rows = connection.execute(
-        f"SELECT canonical, urgent FROM records {where} ORDER BY idx DESC LIMIT ?",
-        (*asked.values(), limit),
+        f"{_RECORD} {where} ORDER BY idx DESC LIMIT ?", (*asked.values(), limit)
     )
-    return [reopen(data, urgent=bool(urgent)) for data, urgent in rows]
+    return [_reopened(*row) for row in rows]
 
 
 def record(connection: sqlite3.Connection, index: int) -> Record | None:
     """One record, or None."""
-    row = connection.execute(
-        "SELECT canonical, urgent FROM records WHERE idx = ?", (index,)
-    ).fetchone()
-    return reopen(row[0], urgent=bool(row[1])) if row else None
+    row = connection.execute(f"{_RECORD} WHERE idx = ?", (index,)).fetchone()
+    return _reopened(*row) if row else None
 
 
-def envelope(connection: sqlite3.Connection, index: int) -> Envelope:
-    """A record with its proof under the checkpoint of its own commit.
-
-    Raises
-    ------
-    LookupError
-        There is no such record, or a part of its proof is missing.
-    """
-    row = connection.execute(
-        "SELECT canonical, (SELECT min(size) FROM checkpoints WHERE size > idx)"
-        " FROM records WHERE idx = ?",
-        (index,),
-    ).fetchone()
-    if row is None or row[1] is None:
-        raise LookupError(f"no record {index} under a checkpoint")
-    data, size = row
-    (note,) = connection.execute("SELECT note FROM checkpoints WHERE size = ?", (size,)).fetchone()
-    proof = inclusion_proof(index, size, node_reader(connection))
-    return Envelope(data, index, tuple(proof), note)
+def _reopened(data: bytes, urgent: int, private: bytes | None) -> Record:
+    return reopen(data, private=private, urgent=bool(urgent))
 
 
 def head(connection: sqlite3.Connection) -> Head | None:

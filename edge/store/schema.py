@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import ConfigError, StoreError
+from edge.store.migrations import MIGRATIONS
 
 DATABASE = "station.db"
 APPLICATION_ID = 0x53544C59
@@ -18,73 +19,6 @@ APPLICATION_ID = 0x53544C59
 
 _BUSY_TIMEOUT_MS = 10_000
 _JOURNAL_LIMIT_BYTES = 16 << 20
-
-_LOG = """
-CREATE TABLE station (
-    id TEXT PRIMARY KEY
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE records (
-    idx INTEGER PRIMARY KEY,
-    record_id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    lane TEXT,
-    passage INTEGER,
-    verdict TEXT,
-    time_us INTEGER NOT NULL,
-    urgent INTEGER NOT NULL,
-    canonical BLOB NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX records_passage ON records (lane, passage) WHERE passage IS NOT NULL;
-CREATE INDEX records_kind ON records (kind, idx);
-CREATE INDEX records_lane ON records (kind, lane, idx);
-CREATE INDEX records_time ON records (time_us);
-
-CREATE TABLE nodes (
-    level INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    PRIMARY KEY (level, position)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE checkpoints (
-    size INTEGER PRIMARY KEY,
-    time_ns INTEGER NOT NULL,
-    note TEXT NOT NULL
-) STRICT;
-
-CREATE TABLE outbox (
-    idx INTEGER PRIMARY KEY REFERENCES records (idx),
-    record_id TEXT NOT NULL,
-    urgent INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    enqueued_ns INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    poisoned TEXT
-) STRICT;
-CREATE INDEX outbox_order ON outbox (urgent DESC, idx) WHERE poisoned IS NULL;
-
-CREATE TABLE receipts (
-    idx INTEGER PRIMARY KEY REFERENCES records (idx),
-    record_id TEXT NOT NULL,
-    attempts INTEGER NOT NULL,
-    received_us INTEGER NOT NULL,
-    tree_size INTEGER NOT NULL,
-    note TEXT NOT NULL
-) STRICT;
-"""
-
-_APPEND_ONLY = "".join(
-    f"""
-CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}
-BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;
-"""
-    for table in ("station", "records", "nodes", "checkpoints", "receipts")
-    for verb in ("UPDATE", "DELETE")
-)
-
-MIGRATIONS: Sequence[str] = (_LOG + _APPEND_ONLY,)
-"""Each brings the schema one version on; one that was released is never edited."""
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
@@ -94,6 +28,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")  # what was erased is overwritten on the disk
     connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT_BYTES}")
     return connection
 

@@ -13,26 +13,26 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
-from collections.abc import Callable, Collection
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from edge.errors import IntegrityError, StoreError
+from edge.errors import IntegrityError
+from edge.evidence.batch import EnvelopeBatch
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
 from edge.health import Health
 from edge.records import Blob, Draft, Record
-from edge.store import queries
+from edge.store import proofs, queries
 from edge.store.blobs import BlobDirectory, disk_refused
 from edge.store.files import sync_directory
+from edge.store.growth import Growth
 from edge.store.lock import DirectoryLock
 from edge.store.log import StationLog
 from edge.store.queries import DeliveryState, Head, OutboxEntry, OutboxSummary
 from edge.store.readers import Readers
-from edge.store.schema import DATABASE, connect_writer, migrate, quick_check
+from edge.store.schema import DATABASE, connect_writer, migrate
 from edge.store.writer import Writer
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class Store:
         self._provenance = provenance
         self._lock = DirectoryLock(directory)
         self._blobs = BlobDirectory(directory / "blobs")
-        self._growth = _Growth()
+        self._growth = Growth()
         try:
             self._blobs.prepare()
             connection = connect_writer(directory / DATABASE)
@@ -149,6 +149,19 @@ class Store:
         stamped = self._stamped(draft)
         return await self._write(lambda log: log.append(stamped))
 
+    async def append_many(self, drafts: Sequence[Draft]) -> list[Record]:
+        """Seal drafts in their order and in one commit: all of them, or none.
+
+        Raises
+        ------
+        StoreError
+            The disk refuses; nothing of it is kept.
+        ValueError
+            One of the drafts can't be a statement.
+        """
+        stamped = [self._stamped(draft) for draft in drafts]
+        return await self._write(lambda log: log.append_many(stamped))
+
     def _stamped(self, draft: Draft) -> Draft:
         """The draft with where its time comes from, unless it says so itself."""
         time_us = draft.body.get("time_us")
@@ -161,20 +174,40 @@ class Store:
 
         A receipt that refuses, or whose id is not that record's, ends nothing and is counted.
         """
-        ended = receipt.status == "stored" and await self._write(
-            lambda log: log.acknowledge(receipt)
-        )
-        self._health.count("store.receipts" if ended else "store.receipts_without_entry")
+        return bool(await self.acknowledge_many([receipt]))
+
+    async def acknowledge_many(self, receipts: Sequence[Receipt]) -> list[int]:
+        """Take receipts in one commit; numbers of the records whose outbox entry they ended."""
+        stored = [receipt for receipt in receipts if receipt.status == "stored"]
+        ended = await self._write(lambda log: log.acknowledge_many(stored)) if stored else []
+        self._health.count("store.receipts", len(ended))
+        self._health.count("store.receipts_without_entry", len(receipts) - len(ended))
         return ended
 
     async def note_attempt(self, index: int) -> None:
         """Count one more try to deliver a record."""
-        await self._write(lambda log: log.note_attempt(index))
+        await self.note_attempts([index])
+
+    async def note_attempts(self, indices: Sequence[int]) -> None:
+        """Count one more try to deliver each of some records."""
+        await self._write(lambda log: log.note_attempts(indices))
 
     async def poison(self, index: int, reason: str) -> None:
         """Set a record aside that the centre will never take; it stays in the store."""
         await self._write(lambda log: log.poison(index, reason))
         self._health.count("store.poisoned")
+
+    async def keep_cosignature(self, size: int, time_s: int, line: str) -> bool:
+        """Keep the witness's line of a checkpoint; false if there is one of that size already."""
+        return await self._write(lambda log: log.keep_cosignature(size, time_s, line))
+
+    async def take_command(self, number: int, outcome: str) -> bool:
+        """Note a command as taken, for ever; false if its number was taken or passed before."""
+        return await self._write(lambda log: log.take_command(number, outcome))
+
+    async def erase_private(self, indices: Sequence[int]) -> int:
+        """Erase the private parts of records; how many there were. The log stays verifiable."""
+        return await self._write(lambda log: log.erase_private(indices))
 
     async def _write(self, work: Callable[[StationLog], T]) -> T:
         return await asyncio.wrap_future(self._writer.submit(work))
@@ -198,13 +231,44 @@ class Store:
             There is no such record, or a part of its proof is missing.
         """
         try:
-            return (await self._readers.ask(lambda c: queries.envelope(c, index))).encode()
+            return (await self._readers.ask(lambda c: proofs.envelope(c, index))).encode()
         except LookupError as error:
-            raise IntegrityError(
-                f"记录 {index} 的证明不完整：{error}",
-                f"the proof of record {index} is incomplete: {error}",
-                step="envelope",
-            ) from error
+            raise _unproven(f"{index}", error) from error
+
+    async def batch(
+        self, limit: int, max_bytes: int, exclude: Collection[int] = ()
+    ) -> EnvelopeBatch | None:
+        """The oldest records that wait and are no cases, under the newest checkpoint.
+
+        Encoded it has at most ``max_bytes``, unless one record alone is larger; None where
+        nothing waits.
+
+        Raises
+        ------
+        IntegrityError
+            A part of a proof is missing.
+        """
+        try:
+            return await self._readers.ask(lambda c: proofs.batch(c, limit, max_bytes, exclude))
+        except LookupError as error:
+            raise _unproven("*", error) from error
+
+    async def consistency(self, old: int, new: int) -> list[bytes]:
+        """Proof that the log of ``old`` records is the beginning of that of ``new``.
+
+        Raises
+        ------
+        IntegrityError
+            The log is not that long, or a part of the proof is missing.
+        """
+        try:
+            return await self._readers.ask(lambda c: proofs.consistency(c, old, new))
+        except (LookupError, ValueError) as error:
+            raise _unproven(f"{old}..{new}", error) from error
+
+    async def cosigned_size(self) -> int:
+        """Size of the newest checkpoint that the witness cosigned; 0 if none."""
+        return await self._readers.ask(proofs.cosigned_size)
 
     async def latest(
         self,
@@ -252,59 +316,19 @@ class Store:
         return await self._growth.wait(after_index)
 
 
-class _Growth:
-    """Wakes those who wait for the log to grow; the writer thread tells it."""
-
-    def __init__(self) -> None:
-        self._gate = threading.Lock()
-        self._newest = -1
-        self._closed = False
-        self._waiting: dict[Future[int], int] = {}
-
-    def grown(self, size: int) -> None:
-        with self._gate:
-            self._newest = size - 1
-            ready = [f for f, after in self._waiting.items() if after < self._newest]
-            for future in ready:
-                del self._waiting[future]
-        for future in ready:
-            if future.set_running_or_notify_cancel():
-                future.set_result(self._newest)
-
-    async def wait(self, after_index: int) -> int:
-        future: Future[int] = Future()
-        with self._gate:
-            if self._newest > after_index:
-                return self._newest
-            if self._closed:
-                raise _closed()
-            self._waiting[future] = after_index
-        try:
-            return await asyncio.wrap_future(future)
-        finally:
-            with self._gate:
-                self._waiting.pop(future, None)
-
-    def close(self) -> None:
-        with self._gate:
-            self._closed = True
-            waiting, self._waiting = list(self._waiting), {}
-        for future in waiting:
-            if future.set_running_or_notify_cancel():
-                future.set_exception(_closed())
-
-
-def _closed() -> StoreError:
-    return StoreError("证据库已关闭", "the store is closed")
-
-
 def _open_log(
     connection: sqlite3.Connection, station: str, signer: NoteSigner, now_ns: Callable[[], int]
 ) -> StationLog:
     migrate(connection)
-    if finding := quick_check(connection):
-        raise _damaged(finding)
     return StationLog(connection, station=station, signer=signer, now_ns=now_ns)
+
+
+def _unproven(what: str, cause: Exception) -> IntegrityError:
+    return IntegrityError(
+        f"记录 {what} 的证明不完整：{cause}",
+        f"the proof of record {what} is incomplete: {cause}",
+        step="envelope",
+    )
 
 
 def _is_damage(error: Exception) -> bool:
