@@ -68,21 +68,20 @@ def vehicle_draft(
     """
     passage = vehicle.passage
     body = {
-        "schema": "steelyard/vehicle/1",
+        "schema": "steelyard/vehicle/2",
         "kind": "vehicle",
         "perhaps_with": passage.perhaps_with or None,
         "time_us": vehicle.time_ns // 1000,
         "clock": _clock(vehicle),
         **(vehicle.host.to_body() if vehicle.host else {}),
         **measured_fields(passage, vehicle.flags, verdict, channels),
-        "plate": _plate(vehicle.join),
         "calibration": _calibration(gains),
         "dynamics": dict(dynamics),
         "configuration_sha256": config_sha256,
         "software": dict(software),
     }
     urgent = verdict.kind is not VerdictKind.WITHIN
-    return Draft("vehicle", body, tuple(blobs), urgent)
+    return Draft("vehicle", body, tuple(blobs), urgent, private={"plate": _plate(vehicle.join)})
 
 
 def measured_fields(
@@ -106,7 +105,12 @@ def measured_fields(
 
 
 def other_draft(
-    kind: str, *, time_ns: int, fields: Mapping[str, Any], blobs: Sequence[Blob] = ()
+    kind: str,
+    *,
+    time_ns: int,
+    fields: Mapping[str, Any],
+    blobs: Sequence[Blob] = (),
+    version: int = 1,
 ) -> Draft:
     """A statement of another kind: start, stop, config, device, case ...
 
@@ -117,7 +121,7 @@ def other_draft(
     """
     if reserved := _RESERVED & fields.keys():
         raise ValueError(f"{', '.join(sorted(reserved))} can't be given as fields")
-    head = {"schema": f"steelyard/{kind}/1", "kind": kind, "time_us": time_ns // 1000}
+    head = {"schema": f"steelyard/{kind}/{version}", "kind": kind, "time_us": time_ns // 1000}
     return Draft(kind, head | dict(fields), tuple(blobs))
 
 

@@ -45,14 +45,14 @@ def vehicle(
 ) -> Draft:
     """A small vehicle statement."""
     body = {
-        "schema": "steelyard/vehicle/1",
+        "schema": "steelyard/vehicle/2",
         "lane": lane,
         "time_us": 1_700_000_000_000_000,
         "verdict": {"kind": verdict},
-        "plate": {"text": "川A12345"},
         **fields,
     }
-    return Draft("vehicle", body, blobs, urgent=verdict != "within")
+    private = {"plate": {"text": "川A12345"}}
+    return Draft("vehicle", body, blobs, urgent=verdict != "within", private=private)
 
 
 def centre() -> NoteSigner:

@@ -102,11 +102,22 @@ def statement(of: Vehicle, verdict: Verdict = VERDICT) -> Draft:
 
 
 def test_a_statement_has_canonical_bytes_that_give_it_back() -> None:
-    record = seal(statement(vehicle()), station="S1", index=7, passage=3)
-    again = reopen(record.canonical, urgent=True)
+    record = seal(statement(vehicle()), station="S1", index=7, passage=3, salt=bytes(16))
+    again = reopen(record.canonical, private=record.private, urgent=True)
     assert again == record
     assert (record.body["index"], record.body["passage"], record.body["station"]) == (7, 3, "S1")
     assert again.blobs == (Blob("signal", "audio/flac", "03" * 32, 99),)
+
+
+def test_the_plate_stands_in_the_private_part_alone() -> None:
+    record = seal(statement(vehicle()), station="S1", index=7, passage=3, salt=bytes(16))
+    plate = record.body["plate"]["text"]
+    assert plate
+    assert plate.encode() not in record.canonical
+    erased = reopen(record.canonical)
+    assert (erased.body["plate"]["join"], erased.body["plate"]["text"]) == ("erased", "")
+    assert erased.body["erased"] is True
+    assert erased.record_id == record.record_id
 
 
 def test_rounding_never_loses_doubt() -> None:
@@ -179,13 +190,13 @@ def test_a_case_is_urgent(kind: VerdictKind) -> None:
 
 
 def test_a_plate_carries_its_candidates() -> None:
-    plate = statement(vehicle()).body["plate"]
+    plate = statement(vehicle()).private["plate"]
     assert (plate["text"], plate["confidence_permille"]) == ("川A12345", 988)
     assert plate["candidates"][0]["offset_us"] == -1_235
     assert plate["candidates"][0]["picture_sha256"] == "ab" * 32
     unread = dataclasses.replace(READ, confidence=None, picture=None)
     ambiguous = PlateJoin(JoinKind.AMBIGUOUS, None, (unread, READ), (0, 1), "two fit")
-    plate = statement(vehicle(join=ambiguous)).body["plate"]
+    plate = statement(vehicle(join=ambiguous)).private["plate"]
     assert (plate["join"], plate["text"], plate["confidence_permille"]) == ("ambiguous", "", None)
     assert plate["candidates"][0]["confidence_permille"] is None
     assert plate["candidates"][0]["picture_sha256"] is None
