@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,3 +38,9 @@ def test_order_of_insertion_does_not_matter(body: dict[str, object], chance: ran
 @given(_BODIES)
 def test_any_json_reader_understands_it(body: dict[str, object]) -> None:
     assert json.loads(canonical(body)) == body
+
+
+@settings(max_examples=100, deadline=None)
+@given(_BODIES)
+def test_the_bytes_are_those_of_rfc_8785(body: dict[str, object]) -> None:
+    assert canonical(body) == rfc8785.dumps(body)  # type: ignore[arg-type]
