@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench unit lock clean format pictures
+.PHONY: demo test check bench faults unit lock clean format pictures
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock pyproject.toml
@@ -46,6 +46,11 @@ bench: $(STAMP)
 	@$(BIN)/steelyard bench live --json $(FIGURES)/live.json
 	@$(BIN)/steelyard bench accuracy --json $(FIGURES)/accuracy.json --plots docs/images \
 	    --page docs/accuracy.md --beside $(FIGURES)/speed.json --beside $(FIGURES)/live.json $(ARGS)
+
+# About twenty minutes: kills, cut lines, full disks, forgers, wrong clocks; writes docs/faults.md.
+faults: $(STAMP)
+	@sh tests/system_parts.sh
+	@$(BIN)/steelyard faults --json $(FIGURES)/faults.json --page docs/faults.md $(ARGS)
 
 lock: $(STAMP)
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

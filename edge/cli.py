@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from edge import __version__
-from edge.commands import bench, calibrate, evidence, recordings, simulated, station, tiles
+from edge.commands import bench, calibrate, evidence, faults, recordings, simulated, station, tiles
 from edge.errors import SteelyardError
 
 
@@ -73,6 +73,7 @@ for command in (
     tiles.tiles,
     calibrate.calibrate,
     bench.bench,
+    faults.faults,
 ):
     main.add_command(command)
 
