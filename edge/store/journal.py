@@ -61,16 +61,17 @@ class Journal:
 
     def append(self, rows: Iterable[JournalRow]) -> bool:
         """Write lines; a disk that refuses is counted, and what is missing is written later."""
-        lines: dict[Path, list[bytes]] = {}
+        lines: dict[tuple[int, str], list[bytes]] = {}
         for index, data, private in rows:
-            lines.setdefault(self._path(index, "jsonl"), []).append(data + b"\n")
+            segment = index // RECORDS_A_FILE
+            lines.setdefault((segment, "jsonl"), []).append(data + b"\n")
             if private is not None:
                 line = _private_line(index, private)
-                lines.setdefault(self._path(index, "private"), []).append(line)
+                lines.setdefault((segment, "private"), []).append(line)
         with self._gate:
             try:
-                for path, parts in lines.items():
-                    self._write(path, b"".join(parts))
+                for (segment, suffix), parts in lines.items():
+                    self._write(self._file(segment, suffix), b"".join(parts))
             except OSError:
                 self._health.count("store.journal_failures")
                 return False
@@ -167,7 +168,10 @@ class Journal:
             self._unsynced.add(self.directory)
 
     def _path(self, index: int, suffix: str) -> Path:
-        return self.directory / f"{index // RECORDS_A_FILE:05}.{suffix}"
+        return self._file(index // RECORDS_A_FILE, suffix)
+
+    def _file(self, segment: int, suffix: str) -> Path:
+        return self.directory / f"{segment:05}.{suffix}"
 
     def _newest(self, suffix: str) -> list[Path]:
         return sorted(self.directory.glob(f"*.{suffix}"))[-1:]
@@ -203,8 +207,7 @@ def _objects_of(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
 
 
 def _private_line(index: int, private: bytes) -> bytes:
-    data = base64.b64encode(private).decode()
-    return json.dumps({"index": index, "data": data}).encode() + b"\n"
+    return b'{"data":"%s","index":%d}\n' % (base64.b64encode(private), index)
 
 
 def _end_last_line(path: Path) -> None:
