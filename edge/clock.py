@@ -73,6 +73,10 @@ class HostClock:
         """What the wall clock says."""
         return self._wall_ns()
 
+    def mono_ns(self) -> int:
+        """The monotonic clock: durations come from it alone."""
+        return self._mono_ns()
+
     def steady_ns(self) -> int:
         """Time for devices: as UTC when the program started, and never stepped since."""
         return self._mono_ns() + self._base_ns
@@ -80,6 +84,10 @@ class HostClock:
     def utc_of(self, steady_ns: int) -> int:
         """UTC of a steady time, by what the wall clock says now."""
         return steady_ns + self._offset_ns() - self._base_ns
+
+    def utc_at(self, mono_ns: int) -> int:
+        """UTC of a monotonic time of this boot, by what the wall clock says now."""
+        return mono_ns + self._offset_ns()
 
     def offset_us(self) -> int:
         """Wall over monotonic: what makes UTC of the ``mono_us`` of this boot."""

@@ -264,6 +264,17 @@ class StationConfig:
         return self.resolve(self.model.station.data_dir)
 
     def pack_bytes(self) -> bytes:
+        """The rule pack, read once: a new one holds from the next start on.
+
+        Raises
+        ------
+        ConfigError
+            There is no such pack, or it can't be read.
+        """
+        return self._pack
+
+    @cached_property
+    def _pack(self) -> bytes:
         """The rule pack of the station file: one that ships with Steelyard, or a TOML file.
 
         Raises

@@ -7,7 +7,7 @@ where two digitisers read the two lanes its halves stay two passages, each of wh
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edge.config import CameraSection
@@ -106,8 +106,15 @@ class Desk:
     follows its record.
     """
 
-    def __init__(self, station: str, lane: LaneLayout, camera: CameraSection | None) -> None:
+    def __init__(
+        self,
+        station: str,
+        lane: LaneLayout,
+        camera: CameraSection | None,
+        utc_of: Callable[[int], int] = lambda time_ns: time_ns,
+    ) -> None:
         self._station = station
+        self._utc_of = utc_of
         self._lane = lane
         self._camera = camera
         self._waiting: list[_Arrival] = []
@@ -136,7 +143,7 @@ class Desk:
                 self._expect(passage, clock),
                 mono_ns,
                 round(wait_s * 1e9),
-                gains.expired(time_ns),
+                gains.expired(self._utc_of(time_ns)),
                 pressed_side(passage) if alone and self._abroad else "",
             )
         )

@@ -56,24 +56,34 @@ def pipeline_of(config: StationConfig, hello: DeviceHello) -> Pipeline:
     )
 
 
+def _as_it_is(time_ns: int) -> int:
+    return time_ns
+
+
 class Lanes:
-    """All lanes of a station: items of the devices in, vehicles out."""
+    """All lanes of a station: items of the devices in, vehicles out.
+
+    Times are those of the devices' clocks throughout; ``utc_of`` makes UTC of them where a date
+    matters, on a station whose wall clock may step.
+    """
 
     def __init__(
         self,
         config: StationConfig,
         health: Health,
         weigher_of: Callable[[StationConfig, DeviceHello], Weigher] = pipeline_of,
+        utc_of: Callable[[int], int] = _as_it_is,
     ) -> None:
         self._config = config
         self._health = health
         self._weigher_of = weigher_of
+        self._utc_of = utc_of
         self._pipelines: dict[str, Weigher] = {}
         self._hellos: dict[str, DeviceHello] = {}
         self._edges: defaultdict[str, list[InputEdge]] = defaultdict(list)
         model = config.model
         self._desks = {
-            lane.lane: Desk(model.station.id, lane, _camera_of(config, lane.lane))
+            lane.lane: Desk(model.station.id, lane, _camera_of(config, lane.lane), utc_of)
             for section in model.digitiser
             for lane in config.lanes_of(section.id)
         }
@@ -128,7 +138,7 @@ class Lanes:
         self.interrupt(hello.device, clock, mono_ns)
         self._hellos[hello.device] = hello
         pipeline = self._pipelines[hello.device] = self._weigher_of(self._config, hello)
-        _tell_calibration(hello.device, pipeline.gains, clock(), self._health)
+        self._tell_calibration(hello.device, pipeline.gains, clock)
 
     def _weigh(self, block: SampleBlock, clock: Callable[[], ClockReading], mono_ns: int) -> None:
         pipeline = self._pipelines.get(block.device)
@@ -149,14 +159,19 @@ class Lanes:
         for passage in passages:
             self._health.count(f"lane.{passage.lane}.passages")
             self._desks[passage.lane].arrive(passage, pipeline.gains, clock(), mono_ns)
-            _tell_calibration(passage.device, pipeline.gains, clock(), self._health)
+            self._tell_calibration(passage.device, pipeline.gains, clock)
+
+    def _tell_calibration(
+        self, device: str, gains: Gains, clock: Callable[[], ClockReading]
+    ) -> None:
+        _show_calibration(device, gains, self._utc_of(clock().ref_utc_ns), self._health)
 
 
 def _camera_of(config: StationConfig, lane: str) -> CameraSection | None:
     return next((c for c in config.model.camera if lane in c.lanes), None)
 
 
-def _tell_calibration(device: str, gains: Gains, clock: ClockReading, health: Health) -> None:
+def _show_calibration(device: str, gains: Gains, time_ns: int, health: Health) -> None:
     part, name = f"calibration.{device}", gains.certificate_id
     if not gains.calibrated:
         health.state(
@@ -168,7 +183,7 @@ def _tell_calibration(device: str, gains: Gains, clock: ClockReading, health: He
                 "标定后填写 [calibration] file", "calibrate, then set [calibration] file"
             ),
         )
-    elif gains.expired(clock.ref_utc_ns):
+    elif gains.expired(time_ns):
         health.state(
             part,
             Level.WARNING,

@@ -311,6 +311,10 @@ class Gains:
         """Whether the certificate was out of date at a time."""
         return self.valid_until_ns is not None and time_ns > self.valid_until_ns
 
+    def premature(self, time_ns: int) -> bool:
+        """Whether the certificate was issued after a time: by that clock it does not hold yet."""
+        return self.issued_ns is not None and time_ns < self.issued_ns
+
 
 # ----------------------------------------------------------------------------------------------
 # What crossed the lane

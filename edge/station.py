@@ -13,22 +13,35 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edge.chronicle import Chronicle
 from edge.clerk import Clerk
+from edge.clock import HostClock
 from edge.config import CameraSection, ModbusSection, StationConfig
 from edge.evidence.identity import software_identity
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
 from edge.evidence.statement import other_draft
 from edge.frozen import known_dynamics
-from edge.health import Health, Level
+from edge.health import Health, Level, State
 from edge.lanes import Lanes
 from edge.lessons import Lessons
-from edge.opening import start_draft
-from edge.records import ClockReading, Gains, Measurement, PlateRead, Record, Vehicle
+from edge.opening import open_log
+from edge.records import (
+    ClockReading,
+    Flag,
+    Gains,
+    Measurement,
+    PlateRead,
+    Record,
+    SampleBlock,
+    Vehicle,
+)
 from edge.rules.pack import RulePack
 from edge.sources.camera import CameraSource
 from edge.sources.digitiser import DigitiserSource
@@ -60,21 +73,32 @@ class Station:
         The validated station file.
     record_to
         A directory into which everything the devices say is recorded as well.
+    clock
+        The computer's clock, unless another is given.
     """
 
-    def __init__(self, config: StationConfig, *, record_to: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: StationConfig,
+        *,
+        record_to: Path | None = None,
+        clock: HostClock | None = None,
+    ) -> None:
         self._config = config
         self._model = config.model
-        self._health = Health(time.monotonic_ns, OutageLog())
+        self._clock = clock or HostClock()
+        self._outage_log = OutageLog()
+        self._health = Health(time.monotonic_ns, self._hear)
+        self._chronicle = Chronicle(self._health, self._clock, self._lanes_by_device())
         self.feed = Feed()
         self._pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
         self._software = software_identity()
         known_dynamics(config)
-        self._lanes = Lanes(config, self._health)
+        self._lanes = Lanes(config, self._health, utc_of=self._clock.utc_of)
         self._lessons = Lessons(config, self._health)
         self._recorder = Recorder(record_to, self._model) if record_to else None
         self._digitisers = {
-            section.id: DigitiserSource(section, self._health, time.time_ns)
+            section.id: DigitiserSource(section, self._health, self._clock.steady_ns)
             for section in self._model.digitiser
         }
         self._gains: dict[str, Gains] = {
@@ -96,7 +120,8 @@ class Station:
             station=self._model.station.id,
             signer=signer,
             health=self._health,
-            now_ns=time.time_ns,
+            now_ns=self._clock.utc_ns,
+            provenance=self._clock.provenance,
         )
         try:
             await self._run_rooms(store, signer, stop, on_ready)
@@ -126,7 +151,9 @@ class Station:
             gains=self._gains.__getitem__,
             on_sealed=self._tell_sealed,
         )
-        await store.append(await start_draft(self._config, store, self._pack, self._software))
+        await self._clock.refresh()
+        await open_log(self._config, store, self._pack, self._software, self._clock)
+        await self._chronicle.begin(store)
         view = self._view(store, signer)
         async with asyncio.TaskGroup() as tail:
             tasks = [
@@ -134,12 +161,14 @@ class Station:
                 self._supervised(tail, "uplink", self._uplink(store, signer).run),
                 tail.create_task(notify_systemd(), name="systemd"),
                 tail.create_task(self._lessons.run(), name="lessons"),
+                self._supervised(tail, "chronicle", lambda: self._chronicle.run(store)),
             ]
             async with asyncio.TaskGroup() as middle:
                 middle.create_task(clerk.run(), name="clerk")
                 await self._run_sources(clerk, stop, on_ready)
                 clerk.end()
-            await store.append(other_draft("stop", time_ns=time.time_ns(), fields={}))
+            await self._chronicle.end(store)
+            await store.append(other_draft("stop", time_ns=self._clock.utc_ns(), fields={}))
             for task in tasks:
                 task.cancel()
 
@@ -178,6 +207,17 @@ class Station:
         for vehicle in self._lanes.finish(self._clock_of, time.monotonic_ns()):
             self._pass_on(vehicle, clerk)
 
+    def _hear(self, part: str, state: State) -> None:
+        """A part of the station changed its level; from any thread."""
+        self._outage_log(part, state)
+        self._chronicle.hear(part, state)
+
+    def _lanes_by_device(self) -> dict[str, list[str]]:
+        lanes: defaultdict[str, list[str]] = defaultdict(list)
+        for lane in self._model.lane:
+            lanes[lane.digitiser].append(lane.id)
+        return lanes
+
     def _supervised(
         self, group: asyncio.TaskGroup, part: str, run: Callable[[], Coroutine[Any, Any, None]]
     ) -> asyncio.Task[None]:
@@ -193,6 +233,8 @@ class Station:
                 self._gains[name] = self._config.gains_of(name, item.newton_per_count)
             if self._recorder:
                 self._recorder.take(item, source.clock())
+            if isinstance(item, SampleBlock) and (item.lost_before or item.restarted):
+                self._chronicle.missed(item, time.monotonic_ns())
             self._lanes.take(item, source.clock, time.monotonic_ns())
 
         async def read() -> None:
@@ -207,7 +249,10 @@ class Station:
 
     def _watching(self, section: CameraSection) -> Callable[[], Coroutine[Any, Any, None]]:
         pictures = self._config.picture_dir(section)
-        source = CameraSource(section, pictures, self._health, time.time_ns)
+        clock = self._clock
+        source = CameraSource(
+            section, pictures, self._health, clock.steady_ns, lambda: clock.utc_of(0)
+        )
 
         def deliver(plate: PlateRead) -> None:
             if self._recorder:
@@ -232,12 +277,22 @@ class Station:
             for vehicle in self._lanes.release(time.monotonic_ns()):
                 self._pass_on(vehicle, clerk)
             for doubt in self._lanes.doubts():
-                clerk.hand(doubt)
+                utc_ns = self._clock.utc_of(doubt.time_ns)
+                clerk.hand(replace(doubt, time_ns=utc_ns, host=self._clock.stamp(utc_ns)))
             await asyncio.sleep(RELEASE_PERIOD_S)
 
     def _pass_on(self, vehicle: Vehicle, clerk: Clerk) -> None:
-        clerk.hand(vehicle)
+        clerk.hand(self._timed(vehicle))
         self._lessons.take(vehicle.passage)
+
+    def _timed(self, vehicle: Vehicle) -> Vehicle:
+        """The vehicle with UTC for its time, and where that comes from."""
+        utc_ns = self._clock.utc_of(vehicle.time_ns)
+        host = self._clock.stamp(utc_ns)
+        flags = vehicle.flags if host.synchronised else vehicle.flags | Flag.CLOCK_UNSURE
+        if self._gains[vehicle.passage.device].premature(utc_ns):
+            flags |= Flag.UNCALIBRATED
+        return replace(vehicle, time_ns=utc_ns, host=host, flags=flags)
 
     async def _sweep_pictures(self) -> None:
         """The cameras' directories are letter boxes: what belongs to a record is in the store."""
@@ -275,6 +330,7 @@ class Station:
             software=self._software,
             verifier_key=signer.verifier_key,
             mono_ns=time.monotonic_ns,
+            utc_ns=self._clock.utc_ns,
         )
 
     def _tell_sealed(self, record: Record) -> None:

@@ -132,7 +132,8 @@ def _weighed(clip: RawClip, settings: Settings, body: Mapping[str, Any]) -> _Wei
     if beyond:
         passage = _weigh(clip, settings, beyond)
     flags = passage.flags
-    if settings.gains.expired(body["time_us"] * 1000):
+    time_ns = body["time_us"] * 1000
+    if settings.gains.expired(time_ns) or settings.gains.premature(time_ns):
         flags |= Flag.UNCALIBRATED
     astride = lanes if len(lanes) > 1 else ()
     return _Weighed(replace(passage, astride=astride), flags, beyond)

@@ -134,7 +134,7 @@ def gap_draft(
 
 
 def clock_boot_draft(time_ns: int, before: str | None, behind_us: int | None) -> Draft:
-    """The computer started anew; ``behind_us`` is how far its time lies before the last record's."""
+    """The computer started anew; ``behind_us`` is how far its time is before the last record's."""
     return _clock(time_ns, "boot", {"before_boot_id": before, "behind_us": behind_us})
 
 

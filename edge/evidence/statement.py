@@ -144,7 +144,7 @@ def flag_names(flags: int) -> list[str]:
 
 
 def _calibration(gains: Gains) -> dict[str, Any]:
-    """The certificate with its validity; without one, the nominal scale that the device declared."""
+    """The certificate with its validity; without one, the nominal scale of the device."""
     stated: dict[str, Any] = {
         "certificate": gains.certificate_id,
         "sha256": gains.certificate_sha256,

@@ -44,7 +44,9 @@ class CameraSource:
     health : Health
         Gets the state ``camera.<id>`` and counters and gauges under that name.
     now_ns : callable
-        UTC in nanoseconds; stamps what arrives.
+        The station's time in nanoseconds; stamps what arrives.
+    ahead_ns : callable
+        How far UTC is ahead of that time: the camera's own clock is compared with UTC.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class CameraSource:
         picture_dir: Path,
         health: Health,
         now_ns: Callable[[], int],
+        ahead_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self._section = section
         self._health = health
         self._now_ns = now_ns
+        self._ahead_ns = ahead_ns
         self._part = f"camera.{section.id}"
         self._name = Text(f"车牌相机 {section.id}", f"plate camera {section.id}")
         self._pictures = PictureFolder(picture_dir, self._count)
@@ -155,7 +159,7 @@ class CameraSource:
         self._last = frame
 
     def _watch_clock(self) -> None:
-        offset_ns = self._clock.offset_ns
+        offset_ns = self._clock.offset_ns + self._ahead_ns()
         self._health.gauge(f"{self._part}.clock_offset_ms", offset_ns / 1e6)
         if abs(offset_ns) <= CLOCK_WARNING_NS:
             self._state(Level.OK, Text("正在接收", "receiving"))

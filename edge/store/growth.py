@@ -29,6 +29,12 @@ class Growth:
             if future.set_running_or_notify_cancel():
                 future.set_result(self._newest)
 
+    @property
+    def size(self) -> int:
+        """Number of records in the log."""
+        with self._gate:
+            return self._newest + 1
+
     async def wait(self, after_index: int) -> int:
         """Index of the newest record, once there is one past ``after_index``.
 

@@ -33,6 +33,7 @@ from edge.store.log import StationLog
 from edge.store.queries import DeliveryState, Head, OutboxEntry, OutboxSummary
 from edge.store.readers import Readers
 from edge.store.schema import DATABASE, connect_writer, migrate
+from edge.store.standing import Standing, standing
 from edge.store.writer import Writer
 
 T = TypeVar("T")
@@ -270,6 +271,10 @@ class Store:
         """Size of the newest checkpoint that the witness cosigned; 0 if none."""
         return await self._readers.ask(proofs.cosigned_size)
 
+    async def standing(self) -> Standing:
+        """What the centre vouched for, and what it refused."""
+        return await self._readers.ask(standing)
+
     async def latest(
         self,
         kind: str | None = "vehicle",
@@ -300,6 +305,11 @@ class Store:
     async def counts_since(self, time_us: int) -> dict[str, int]:
         """Records by kind and vehicles by verdict (``vehicle.over``) from ``time_us`` on."""
         return await self._readers.ask(lambda c: queries.counts_since(c, time_us))
+
+    @property
+    def size(self) -> int:
+        """Number of records in the log."""
+        return self._growth.size
 
     def blob_path(self, sha256: str) -> Path:
         """Where the bytes of a blob are kept."""
