@@ -36,6 +36,8 @@ class StationSection(_Model):
     name_en: str = "Weigh station"
     time_zone: str = "Asia/Shanghai"
     data_dir: Path = Path("data")
+    sm2_key: Path | None = None
+    """Key file of the second signature (SM2 with SM3, 国密); made at the first start."""
 
 
 class DigitiserSection(_Model):

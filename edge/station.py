@@ -27,6 +27,7 @@ from edge.evidence.identity import software_identity
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
 from edge.evidence.statement import other_draft
+from edge.evidence.station_key import station_signer
 from edge.frozen import known_dynamics
 from edge.health import Health, Level, State
 from edge.lanes import Lanes
@@ -114,7 +115,7 @@ class Station:
         SteelyardError
             What no retry can mend: the station file, the store, the key.
         """
-        signer = NoteSigner.load_or_create(self._config.data_dir / "station.key", self._name)
+        signer = station_signer(self._config)
         store = await Store.open(
             self._config.data_dir,
             station=self._model.station.id,
