@@ -132,10 +132,6 @@ class Station:
             await self._lessons.save()
             await store.close()
 
-    @property
-    def _name(self) -> str:
-        return f"steelyard/{self._model.station.id}"
-
     async def _run_rooms(
         self,
         store: Store,
