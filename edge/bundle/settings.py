@@ -54,7 +54,7 @@ def settings_of(dossier: Dossier) -> Settings:
     body = dossier.body
     config = station_of(dossier)
     device = str(body["signal"]["device"])
-    lane, others = _layouts(config, device, list(body.get("lanes", [body["lane"]])))
+    lane, others = layouts(config, device, list(body.get("lanes", [body["lane"]])))
     return Settings(
         config,
         lane,
@@ -150,10 +150,16 @@ def _dynamics(dossier: Dossier) -> Dynamics:
     )
 
 
-def _layouts(
+def layouts(
     config: StationConfig, device: str, lanes: Sequence[str]
 ) -> tuple[LaneLayout, tuple[LaneLayout, ...]]:
-    """The lane that the vehicle used, and those beside it; of one astride, the seam of two."""
+    """The lane that the vehicle used, and those beside it; of one astride, the seam of two.
+
+    Raises
+    ------
+    ConfigError
+        The station file has no such lanes on that digitiser.
+    """
     try:
         known = {lane.lane: lane for lane in config.lanes_of(device)}
         used = [known[name] for name in lanes]
