@@ -1,49 +1,56 @@
 """What the case system makes of each message: verify first, keep, and only then answer.
 
-=========================================  ==============================================
-what came                                  what it does
-=========================================  ==============================================
-proves itself, all blobs here               kept, answered ``stored``
-came before                                 counted, answered ``stored`` again
-blobs missing, or the station's key         no answer: the station sends it again
-no envelope, or not in the station's log    noted, no answer: anybody can send a wrong proof for
-                                            a good record, so it must not end its delivery
-in the signed log, yet wrong or forked      noted, answered ``refused``
-=========================================  ==============================================
+Whatever comes through the door may be hostile: too large, nested without end, in another's name,
+a copy, a lie. It is counted and, where it claims to be evidence, noted; nothing of it stops the
+rest, and memory and disk have a bound for every station.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from edge.errors import IntegrityError
-from edge.evidence.envelope import Envelope, verify_envelope
-from edge.evidence.note import Checkpoint, NoteVerifier, origin_of, split_note
-from edge.evidence.receipt import Receipt
+from edge.errors import IntegrityError, StoreError
+from edge.evidence.envelope import verify_checkpoint
+from edge.evidence.note import NoteSigner, NoteVerifier, origin_of
+from edge.evidence.receipt import MAX_ANSWERS, Receipt, encode_receipts
+from edge.evidence.witness import Submission
 from edge.health import Health
+from edge.uplink.blobs import BlobState
 from edge.uplink.paho_client import Message
-from edge.uplink.topics import CHUNK_BYTES, Presence, Upward, parse_up, read_object
-from simulator.case_store import CaseStore
+from edge.uplink.topics import MOST_CHUNK_BYTES, Presence, Topics, Upward, parse_up, read_object
+from simulator.case_blobs import IncomingBlobs
+from simulator.case_records import MOST_SIZE, Answer, RecordDoor
+from simulator.case_store import CaseStore, Log
+from simulator.case_witness import Witness, log_of
 
 log = logging.getLogger("steelyard.case")
 
-_MOST_PARTIAL_BYTES = 256 * 1024 * 1024
-_PROVEN_STEPS = frozenset({"canonical", "number"})
-"""Checks of ``verify_envelope`` that come after the station's signature over the record's place:
-what fails here is the station's own doing."""
+_MOST_BYTES = {
+    "record": 1 << 20,
+    "records": 8 << 20,
+    "checkpoint": 64 << 10,
+    "manifest": 2 << 20,
+    "chunk": MOST_CHUNK_BYTES,
+    "telemetry": 256 << 10,
+    "state": 4 << 10,
+    "key": 4 << 10,
+}
+"""What is larger is not even looked at."""
+
+_NOTES_REMEMBERED = 64
+_MOST_NOTE_CHARS = 8 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A receipt for a station."""
+class Outgoing(NamedTuple):
+    """A message for a station."""
 
-    station: str
-    receipt: Receipt
+    topic: str
+    payload: bytes
 
 
 class Intake:
@@ -52,120 +59,160 @@ class Intake:
     def __init__(
         self,
         store: CaseStore,
+        signer: NoteSigner,
         health: Health,
         now_ns: Callable[[], int],
         station_keys: Mapping[str, str] | None = None,
     ) -> None:
         self._store = store
+        self._signer = signer
         self._health = health
         self._now_ns = now_ns
         self._given_keys = dict(station_keys or {})
-        self._partial = _PartialBlobs()
+        self._verifiers: dict[str, _RememberingVerifier] = {}
+        self._blobs = IncomingBlobs(store.directory / "partial", store.blobs, health)
+        self._witness = Witness(store, signer, health)
+        self._records = RecordDoor(store, self._blobs, self._witness, health, self._now_us)
+        self._answers: dict[Log, list[Answer]] = {}
+        self._states: dict[tuple[str, str], BlobState] = {}
+        self._witnessed: list[Outgoing] = []
 
-    def take(self, messages: Sequence[Message]) -> list[Answer]:
+    def take(self, messages: Sequence[Message]) -> list[Outgoing]:
         """Everything that is kept is on the disk, and what may be answered comes back."""
+        self._answers, self._states, self._witnessed = {}, {}, []
         with self._store.transaction():
-            answers = [self._take_one(message) for message in messages]
-        return [answer for answer in answers if answer]
+            for message in messages:
+                self._take_guarded(message)
+            for station, size_bytes in self._blobs.settle().items():
+                self._store.count_bytes(station, blobs=size_bytes)
+            receipts = [r for of, answers in self._answers.items() for r in self._seal(of, answers)]
+        return [*receipts, *self._witnessed, *self._blob_states()]
 
-    def _take_one(self, message: Message) -> Answer | None:
+    def _take_guarded(self, message: Message) -> None:
+        """One message may not stop the others: not even by a defect of this program."""
         upward = parse_up(message.topic)
-        self._health.count(f"case.{upward.what if upward else 'unknown'}")
-        if upward is None:
-            return None
-        if upward.what == "record":
-            return self._take_record(upward.station, message.payload)
-        {
-            "blob": self._take_blob,
-            "key": self._take_key,
-            "state": self._take_state,
-            "telemetry": self._take_telemetry,
-        }[upward.what](upward, message.payload)
-        return None
+        what = upward.what if upward else "unknown"
+        self._health.count(f"case.{what}")
+        if upward is None or what not in _MOST_BYTES:
+            return
+        if len(message.payload) > _MOST_BYTES[what]:
+            self._health.count("case.oversize")
+            return
+        if not self._is_welcome(upward.station):
+            self._health.count("case.strangers")
+            return
+        try:
+            with self._store.attempt():
+                self._take_one(upward, message.payload)
+        except (StoreError, sqlite3.Error):  # not the message's fault: it comes again
+            raise
+        except Exception:
+            log.exception("%s: defect", message.topic[:200])
+            self._health.count("case.defects")
+
+    def _take_one(self, upward: Upward, payload: bytes) -> None:
+        if upward.what in ("record", "records"):
+            self._take_records(upward, payload)
+        else:
+            {
+                "checkpoint": self._take_checkpoint,
+                "manifest": self._take_manifest,
+                "chunk": self._take_chunk,
+                "key": self._take_key,
+                "state": self._take_state,
+                "telemetry": self._take_telemetry,
+            }[upward.what](upward, payload)
+
+    def _is_welcome(self, station: str) -> bool:
+        return station in self._given_keys or self._store.knows(station)
 
     # ------------------------------------------------------------------------------------------
-    # Records
+    # Evidence
 
-    def _take_record(self, station: str, payload: bytes) -> Answer | None:
-        verifier = self._verifier(station)
+    def _take_records(self, upward: Upward, payload: bytes) -> None:
+        verifier = self._verifier(upward.station)
         if verifier is None:
             self._health.count("case.waiting_for_key")
-            return None
+            return
+        many = upward.what == "records"
+        outcome = self._records.take(upward.station, payload, verifier, many=many)
+        if outcome.log and outcome.answers:
+            self._answers.setdefault(outcome.log, []).extend(outcome.answers)
+        for sha256 in outcome.lacking:
+            self._tell(upward.station, self._blobs.state(upward.station, sha256))
+
+    def _take_checkpoint(self, upward: Upward, payload: bytes) -> None:
+        verifier = self._verifier(upward.station)
+        if verifier is None:
+            self._health.count("case.waiting_for_key")
+            return
         try:
-            envelope = Envelope.decode(payload)
-        except IntegrityError:
-            self._note(station, hashlib.sha256(payload).hexdigest(), "format")
-            return None
-        try:
-            body = verify_envelope(envelope, verifier)
-        except IntegrityError as error:
-            if error.step in _PROVEN_STEPS:
-                return self._refuse(station, envelope, error.step)
-            self._note(station, envelope.record_id, error.step)
-            return None
-        return self._take_proven(station, envelope, body)
+            submission = Submission.decode(payload)
+            checkpoint = verify_checkpoint(submission.checkpoint_note, verifier)
+        except (ValueError, IntegrityError):
+            self._health.count("case.checkpoints_bad")
+            return
+        of = log_of(upward.station, checkpoint.origin)
+        if of is None or checkpoint.size > MOST_SIZE:
+            self._health.count("case.checkpoints_bad")
+            return
+        answer = self._witness.judge(of, submission, checkpoint, self._now_us())
+        topic = Topics(upward.station).witness
+        self._witnessed.append(Outgoing(topic, answer.encode(self._signer)))
 
-    def _take_proven(self, station: str, envelope: Envelope, body: dict[str, Any]) -> Answer | None:
-        """The station itself has signed that this record stands at this number of its log."""
-        if not self._agrees(station, envelope.checkpoint_note):
-            return self._refuse(station, envelope, "fork: two roots for one size of the log")
-        held = self._store.id_at(station, envelope.index)
-        if held == envelope.record_id:
-            self._store.count_copy(station, envelope.index)
-            return self._answer(station, envelope, "stored")
-        if held is not None:
-            return self._refuse(station, envelope, "fork: another record has this number")
-        if not self._has_blobs(body):
-            self._health.count("case.waiting_for_blobs")
-            return None
-        self._store.add(station, envelope, body, self._now_us())
-        return self._answer(station, envelope, "stored")
+    def _take_manifest(self, upward: Upward, payload: bytes) -> None:
+        state = self._blobs.take_manifest(upward.station, upward.sha256, payload)
+        self._tell(upward.station, state)
 
-    def _agrees(self, station: str, note: str) -> bool:
-        checkpoint = Checkpoint.parse(split_note(note)[0])
-        return self._store.agrees(station, checkpoint, note)
-
-    def _has_blobs(self, body: dict[str, Any]) -> bool:
-        return all(self._store.has_blob(b["sha256"]) for b in body["blobs"] if b["deliver"])
-
-    def _answer(
-        self,
-        station: str,
-        envelope: Envelope,
-        status: Literal["stored", "refused"],
-        reason: str = "",
-    ) -> Answer:
-        size = self._store.tree_size(station)
-        receipt = Receipt(envelope.record_id, envelope.index, status, reason, self._now_us(), size)
-        return Answer(station, receipt)
-
-    def _refuse(self, station: str, envelope: Envelope, reason: str) -> Answer:
-        self._note(station, envelope.record_id, reason)
-        return self._answer(station, envelope, "refused", reason)
-
-    def _note(self, station: str, record_id: str, reason: str) -> None:
-        log.warning("%s: %s 不成立 / does not hold: %s", station, record_id[:16], reason)
-        self._health.count("case.refused")
-        self._store.refuse(station, record_id, reason, self._now_us())
+    def _take_chunk(self, upward: Upward, payload: bytes) -> None:
+        state = self._blobs.take_chunk(upward.station, upward.sha256, upward.number, payload)
+        self._tell(upward.station, state)
 
     # ------------------------------------------------------------------------------------------
-    # Blobs, keys, presence, telemetry
+    # Answers
 
-    def _take_blob(self, upward: Upward, payload: bytes) -> None:
-        if self._store.has_blob(upward.sha256):
-            return
-        data = self._partial.add(upward, payload)
-        self._health.gauge("case.partial_bytes", self._partial.size_bytes)
-        if data is None:
-            return
-        if hashlib.sha256(data).hexdigest() == upward.sha256:
-            self._store.blobs.put(data)
-        else:
-            self._health.count("case.blobs_damaged")
+    def _tell(self, station: str, state: BlobState | None) -> None:
+        """What is told of a blob: the last word of a batch is enough."""
+        if state:
+            self._states[station, state.sha256] = state
+
+    def _blob_states(self) -> Iterable[Outgoing]:
+        for (station, sha256), state in self._states.items():
+            yield Outgoing(Topics(station).blob_state(sha256), state.encode())
+
+    def _seal(self, of: Log, answers: Sequence[Answer]) -> Iterable[Outgoing]:
+        """One signed note for many records; the newest cosignature goes with it."""
+        newest = self._witness.newest(of)
+        line, size = (newest.line, newest.size) if newest else (None, None)
+        now_us, tree_size = self._now_us(), self._store.tree_size(of)
+        receipts = [
+            Receipt(
+                answer.record_id,
+                answer.index,
+                answer.status,
+                answer.reason,
+                now_us,
+                tree_size,
+                station=of.station,
+                cosignature=line,
+                cosigned_size=size,
+            )
+            for answer in answers
+        ]
+        for start in range(0, len(receipts), MAX_ANSWERS):
+            payload = encode_receipts(receipts[start : start + MAX_ANSWERS], self._signer)
+            yield Outgoing(Topics(of.station).receipt, payload)
+
+    # ------------------------------------------------------------------------------------------
+    # Keys, presence, telemetry
 
     def _verifier(self, station: str) -> NoteVerifier | None:
-        key = self._given_keys.get(station) or self._store.key_of(station)
-        return NoteVerifier(key) if key else None
+        if station not in self._verifiers:
+            key = self._given_keys.get(station) or self._store.key_of(station)
+            if key is None:
+                return None
+            self._verifiers[station] = _RememberingVerifier(key)
+        return self._verifiers[station]
 
     def _take_key(self, upward: Upward, payload: bytes) -> None:
         """Trust on first use; another key later is somebody else, or a matter for people."""
@@ -206,28 +253,20 @@ class Intake:
         return self._now_ns() // 1000
 
 
-class _PartialBlobs:
-    """Pieces of blobs that are not complete; bounded, the oldest go first and are sent again."""
+class _RememberingVerifier(NoteVerifier):
+    """Records sealed together share their checkpoint: its signature is checked once."""
 
-    def __init__(self) -> None:
-        self._pieces: dict[tuple[str, str, int], dict[int, bytes]] = {}
-        self.size_bytes = 0
+    def __init__(self, verifier_key: str) -> None:
+        super().__init__(verifier_key)
+        self._texts: OrderedDict[str, str] = OrderedDict()
 
-    def add(self, upward: Upward, piece: bytes) -> bytes | None:
-        """The whole blob, if this was its last piece."""
-        if len(piece) > CHUNK_BYTES:
-            return None
-        key = (upward.station, upward.sha256, upward.count)
-        pieces = self._pieces.setdefault(key, {})
-        self.size_bytes += len(piece) - len(pieces.get(upward.number, b""))
-        pieces[upward.number] = piece
-        if len(pieces) == upward.count:
-            return b"".join(data for _, data in sorted(self._drop(key).items()))
-        while self.size_bytes > _MOST_PARTIAL_BYTES:
-            self._drop(next(iter(self._pieces)))
-        return None
-
-    def _drop(self, key: tuple[str, str, int]) -> dict[int, bytes]:
-        pieces = self._pieces.pop(key)
-        self.size_bytes -= sum(map(len, pieces.values()))
-        return pieces
+    def verify(self, note: str) -> str:
+        """As of any verifier; only what held is remembered."""
+        text = self._texts.get(note)
+        if text is None:
+            text = super().verify(note)
+            if len(note) <= _MOST_NOTE_CHARS:
+                self._texts[note] = text
+            if len(self._texts) > _NOTES_REMEMBERED:
+                self._texts.popitem(last=False)
+        return text

@@ -1,130 +1,178 @@
-"""The case system's intake on a real store: what it keeps, what it answers, what it refuses."""
+"""Records at the case system's door: what it keeps, what it answers, what it refuses."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from edge.evidence.envelope import Envelope
-from edge.evidence.merkle import leaf_hash
-from edge.evidence.note import Checkpoint, NoteSigner
-from edge.health import Health
-from edge.records import Record
-from edge.uplink.paho_client import Message
-from edge.uplink.topics import Presence, Topics, chunks
-from simulator.case_intake import Answer, Intake
-from simulator.case_store import CaseStore
-from tests.station.uplinks import STATION, Post, post, runs
-
-TOPICS = Topics(STATION)
-
-
-class Desk:
-    """An intake with its store, fed by hand."""
-
-    def __init__(self, directory: Path, **keys: str) -> None:
-        self.store = CaseStore.open(directory)
-        self.store.blobs.prepare()
-        self.health = Health(time.monotonic_ns)
-        self._intake = Intake(self.store, self.health, time.time_ns, keys)
-
-    def take(self, topic: str, payload: bytes) -> list[Answer]:
-        return self._intake.take([Message(topic, payload, False, 1, 1)])
-
-    def blob(self, data: bytes, sha256: str, size: int) -> None:
-        pieces = chunks(data, size)
-        for number, piece in enumerate(pieces):
-            self.take(TOPICS.blob(sha256, number, len(pieces)), piece)
-
-    def count(self, name: str) -> int:
-        return self.health.snapshot().counters.get(f"case.{name}", 0)
-
-    def gauge(self, name: str) -> float:
-        return self.health.snapshot().gauges[f"case.{name}"]
+from edge.evidence.note import NoteSigner, NoteVerifier
+from edge.evidence.receipt import Receipt
+from edge.records import Blob
+from edge.uplink.blobs import BlobState, Manifest
+from edge.uplink.topics import Presence, Topics
+from simulator import case_records
+from simulator.case_store import Log
+from tests.station.case_desk import STATION, TOPICS, Desk, StationLog, message
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path / "centre")
-    with contextlib.closing(desk.store):
+    with contextlib.closing(Desk(tmp_path / "centre")) as desk:
         yield desk
 
 
-async def _record(station: Post, blob: bytes | None = None) -> tuple[Record, bytes]:
-    record = await station.append(blob)
-    return record, await station.store.envelope(record.index)
+@pytest.fixture
+def log(desk: Desk) -> StationLog:
+    log = StationLog()
+    desk.trusts(log)
+    return log
 
 
-@runs
-async def test_a_record_is_answered_once_its_key_and_its_blobs_are_here(
-    desk: Desk, tmp_path: Path
+def blob_of(data: bytes, *, deliver: bool = True) -> Blob:
+    return Blob("picture", "image/jpeg", hashlib.sha256(data).hexdigest(), len(data), deliver)
+
+
+def bring(desk: Desk, data: bytes, topics: Topics = TOPICS) -> None:
+    """A blob as one piece."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    manifest = Manifest(sha256, len(data), len(data), (sha256,))
+    desk.take(topics.manifest(sha256), manifest.encode())
+    desk.take(topics.chunk(sha256, 0), data)
+
+
+def test_a_record_is_answered_once_its_key_and_its_blobs_are_here(desk: Desk) -> None:
+    log = StationLog()
+    picture, archive = os.urandom(5_000), b"stays at the station"
+    record = log.append(blobs=(blob_of(picture), blob_of(archive, deliver=False)))
+    payload = log.envelope().encode()
+    assert desk.take(TOPICS.record, payload) == []
+    desk.trusts(log)
+    state = desk.blob(TOPICS.record, payload)
+    assert state == BlobState(record.blobs[0].sha256, "missing")
+    assert (desk.count("waiting_for_key"), desk.count("waiting_for_blobs")) == (1, 1)
+    bring(desk, picture)
+    [receipt] = desk.receipts(TOPICS.record, payload)
+    assert (receipt.status, receipt.record_id) == ("stored", record.record_id)
+    assert (receipt.index, receipt.tree_size, receipt.station) == (0, 1, STATION)
+    assert desk.receipts(TOPICS.record, payload)[0].status == "stored"
+    assert (desk.store.duplicates, len(desk.store.records(STATION))) == (1, 1)
+    assert desk.store.records(STATION)[0].body == record.body
+    assert desk.store.verify() == []
+
+
+def test_a_batch_is_answered_with_one_note(desk: Desk, log: StationLog) -> None:
+    log.append(50)
+    [said] = desk.take(TOPICS.records, log.batch())
+    receipts = desk.read_receipts(said)
+    assert [(r.index, r.record_id, r.status) for r in receipts] == [
+        (r.index, r.record_id, "stored") for r in log.records
+    ]
+    assert len({r.note for r in receipts}) == 1
+    assert desk.store.verify() == []
+
+
+def test_one_turn_answers_all_messages_of_a_station_together(desk: Desk, log: StationLog) -> None:
+    log.append(30)
+    other = StationLog("S2")
+    desk.trusts(other)
+    other.append(3)
+    said = desk.intake.take(
+        [
+            message(TOPICS.records, log.batch(0, 10)),
+            message(Topics("S2").records, other.batch()),
+            *(message(TOPICS.record, log.envelope(i).encode()) for i in range(10, 20)),
+            message(TOPICS.records, log.batch(5, 30)),
+        ]
+    )
+    assert [note.topic for note in said] == [TOPICS.receipt, Topics("S2").receipt]
+    assert {r.index for r in desk.read_receipts(said[0])} == set(range(30))
+    assert desk.store.duplicates == 15
+
+
+def test_a_batch_keeps_what_can_be_kept(desk: Desk, log: StationLog) -> None:
+    """One record waits for its blob, one has a wrong proof: the others are not held up."""
+    log.append(2)
+    log.append(blobs=(blob_of(b"not here"),))
+    log.append(3)
+    batch = json.loads(log.batch())
+    batch["records"][4]["proof"] = batch["records"][3]["proof"]
+    payload = json.dumps(batch, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    receipts = desk.receipts(TOPICS.records, payload)
+    assert [r.index for r in receipts] == [0, 1, 3, 5]
+    bring(desk, b"not here")
+    assert {r.index for r in desk.receipts(TOPICS.records, log.batch())} == set(range(6))
+
+
+def test_more_than_a_note_answers_is_answered_in_several(desk: Desk, log: StationLog) -> None:
+    log.append(501)
+    said = desk.intake.take(
+        [message(TOPICS.records, log.batch(0, 500)), message(TOPICS.records, log.batch(500))]
+    )
+    assert [len(desk.read_receipts(note)) for note in said] == [500, 1]
+
+
+def test_private_parts_are_kept_and_one_that_is_left_out_ends_nothing(
+    desk: Desk, log: StationLog
 ) -> None:
-    picture = os.urandom(5_000)
-    async with post(tmp_path / "station") as station:
-        record, envelope = await _record(station, picture)
-        sha256 = record.blobs[0].sha256
-        assert desk.take(TOPICS.record, envelope) == []
-        desk.take(TOPICS.key, station.signer.verifier_key.encode())
-        assert desk.take(TOPICS.record, envelope) == []
-        assert (desk.count("waiting_for_key"), desk.count("waiting_for_blobs")) == (1, 1)
-        desk.blob(picture, sha256, 1_000)
-        [answer] = desk.take(TOPICS.record, envelope)
-        assert (answer.station, answer.receipt.status) == (STATION, "stored")
-        assert answer.receipt.record_id == record.record_id
-        assert answer.receipt.tree_size == 1
-        [again] = desk.take(TOPICS.record, envelope)
-        assert again.receipt.status == "stored"
-        assert (desk.store.duplicates, len(desk.store.records(STATION))) == (1, 1)
-        assert desk.store.records(STATION)[0].body == record.body
-        assert desk.store.verify() == []
+    """Whoever carries a record could leave its plate out; it would be lost with a receipt."""
+    log.append(private={"plate": "冀B12345"})
+    whole = log.envelope()
+    foreign = log.branch(0).append(private={"plate": "冀B99999"}).private
+    for private in (None, foreign):
+        stripped = dataclasses.replace(whole, private=private)
+        assert desk.receipts(TOPICS.record, stripped.encode()) == []
+    assert {r.reason for r in desk.store.refusals()} == {"private"}
+    [receipt] = desk.receipts(TOPICS.record, whole.encode())
+    assert receipt.status == "stored"
+    assert desk.store.records(STATION)[0].body["plate"] == "冀B12345"
+    assert desk.store.verify() == []
+    desk.store.database.execute("UPDATE records SET private = NULL")
+    assert desk.store.records(STATION)[0].body["erased"] is True
+    assert desk.store.verify() == []
 
 
-@runs
-async def test_a_damaged_envelope_is_neither_kept_nor_answered(desk: Desk, tmp_path: Path) -> None:
+def test_a_damaged_envelope_is_neither_kept_nor_answered(desk: Desk, log: StationLog) -> None:
     """A copy with a wrong proof must not end the delivery of a good record, so no ``refused``."""
-    async with post(tmp_path / "station") as station:
-        await station.append()
-        _, good = await _record(station)
-        desk.take(TOPICS.key, station.signer.verifier_key.encode())
-        envelope = Envelope.decode(good)
-        text, mark, signature = envelope.checkpoint_note.rpartition(" ")
-        other_signature = base64.b64encode(base64.b64decode(signature)[:-1] + b"\0").decode() + "\n"
-        damaged = {
-            "format": good[: len(good) // 2],
-            "inclusion": dataclasses.replace(envelope, proof=(os.urandom(32),)).encode(),
-            "signature": dataclasses.replace(
-                envelope, checkpoint_note=text + mark + other_signature
-            ).encode(),
-        }
-        flipped = bytearray(envelope.record_bytes)
-        flipped[20] ^= 1
-        tampered = dataclasses.replace(envelope, record_bytes=bytes(flipped)).encode()
-        for payload in (*damaged.values(), tampered, b"", b"[]", b"\xff", b'{"schema":1}'):
-            assert desk.take(TOPICS.record, payload) == []
-        assert desk.store.records(STATION) == []
-        assert {r.reason for r in desk.store.refusals()} == damaged.keys()
-        [answer] = desk.take(TOPICS.record, good)
-        assert answer.receipt.status == "stored"
+    log.append(2)
+    envelope = log.envelope()
+    good = envelope.encode()
+    other_key = dataclasses.replace(log, key=StationLog().key)
+    damaged = {
+        "format": good[: len(good) // 2],
+        "inclusion": dataclasses.replace(envelope, proof=(os.urandom(32),)).encode(),
+        "signature": dataclasses.replace(envelope, checkpoint_note=other_key.note()).encode(),
+    }
+    flipped = bytearray(envelope.record_bytes)
+    flipped[20] ^= 1
+    tampered = dataclasses.replace(envelope, record_bytes=bytes(flipped)).encode()
+    for payload in (*damaged.values(), tampered, b"", b"[]", b"\xff", b'{"schema":1}'):
+        assert desk.take(TOPICS.record, payload) == []
+        assert desk.take(TOPICS.records, payload) == []
+    assert desk.store.records(STATION) == []
+    assert {r.reason for r in desk.store.refusals()} == damaged.keys()
+    assert desk.receipts(TOPICS.record, good)[0].status == "stored"
 
 
-@runs
-async def test_a_record_in_another_stations_name_is_not_kept(desk: Desk, tmp_path: Path) -> None:
-    other = NoteSigner.load_or_create(tmp_path / "other.key", "steelyard/S2")
-    async with post(tmp_path / "station") as station:
-        _, envelope = await _record(station)
-        desk.take(TOPICS.key, station.signer.verifier_key.encode())
-        desk.take(Topics("S2").key, other.verifier_key.encode())
-        assert desk.take(Topics("S2").record, envelope) == []
-        assert desk.store.records("S2") == []
+def test_a_record_in_another_stations_name_is_not_kept(desk: Desk, log: StationLog) -> None:
+    log.append()
+    desk.trusts(StationLog("S2"))
+    assert desk.take(Topics("S2").record, log.envelope().encode()) == []
+    assert desk.take(Topics("S2").records, log.batch()) == []
+    assert desk.store.records("S2") == []
+
+
+def test_a_receipt_of_one_station_serves_no_other(desk: Desk, log: StationLog) -> None:
+    log.append()
+    [said] = desk.take(TOPICS.record, log.envelope().encode())
+    with pytest.raises(ValueError, match=STATION):
+        Receipt.decode_all(said.payload, NoteVerifier(desk.signer.verifier_key), "S2")
 
 
 @pytest.mark.parametrize(
@@ -142,51 +190,65 @@ async def test_a_record_in_another_stations_name_is_not_kept(desk: Desk, tmp_pat
     ],
 )
 def test_what_a_station_signed_but_is_wrong_is_refused(
-    desk: Desk, tmp_path: Path, record_bytes: bytes, step: str
+    desk: Desk, log: StationLog, record_bytes: bytes, step: str
 ) -> None:
-    signer = NoteSigner.load_or_create(tmp_path / "key", f"steelyard/{STATION}")
-    checkpoint = Checkpoint(signer.name, 1, leaf_hash(record_bytes))
-    envelope = Envelope(record_bytes, 0, (), signer.sign(checkpoint.text()))
-    desk.take(TOPICS.key, signer.verifier_key.encode())
-    [answer] = desk.take(TOPICS.record, envelope.encode())
-    assert (answer.receipt.status, answer.receipt.reason) == ("refused", step)
-    assert answer.receipt.record_id == envelope.record_id
+    record = log.append_bytes(record_bytes)
+    [receipt] = desk.receipts(TOPICS.record, log.envelope().encode())
+    assert (receipt.status, receipt.reason) == ("refused", step)
+    assert receipt.record_id == record.record_id
     assert desk.store.records(STATION) == []
 
 
-@runs
-async def test_a_log_with_two_histories_is_refused(desk: Desk, tmp_path: Path) -> None:
-    async with post(tmp_path / "one") as station:
-        desk.take(TOPICS.key, station.signer.verifier_key.encode())
-        _, first = await _record(station)
-        assert desk.take(TOPICS.record, first)[0].receipt.status == "stored"
-    (tmp_path / "two").mkdir()
-    key = tmp_path / "two" / "station.key"
-    key.touch(mode=0o600)
-    key.write_bytes((tmp_path / "one" / "station.key").read_bytes())
-    async with post(tmp_path / "two") as restored:
-        _, other_first = await _record(restored)
-        [answer] = desk.take(TOPICS.record, other_first)
-    assert answer.receipt.status == "refused"
-    assert "fork" in answer.receipt.reason
+def test_a_log_with_two_histories_is_refused(desk: Desk, log: StationLog) -> None:
+    other = log.branch()
+    log.append(2)
+    other.append(3)
+    assert desk.receipts(TOPICS.record, log.envelope(0).encode())[0].status == "stored"
+    [number] = desk.receipts(TOPICS.record, other.envelope(0).encode())
+    [root] = desk.receipts(TOPICS.record, other.envelope(1, size=2).encode())
+    assert (number.status, root.status) == ("refused", "refused")
+    assert number.reason.startswith("fork: another record")
+    assert root.reason.startswith("fork: two roots")
+    [alarm] = desk.alarms()
+    assert (alarm.name, alarm.known, alarm.note) == ("fork", log.note(), other.note())
     assert len(desk.store.records(STATION)) == 1
 
 
+def test_verify_finds_a_checkpoint_that_is_not_that_of_the_records(
+    desk: Desk, log: StationLog
+) -> None:
+    """A fork that showed no record twice: found as soon as the records are all here."""
+    other = log.branch()
+    other.append(4)
+    log.append(6)
+    desk.receipts(TOPICS.record, other.envelope(3).encode())
+    desk.receipts(TOPICS.records, log.batch(0, 3))
+    desk.receipts(TOPICS.records, log.batch(4, 6))
+    assert [problem.partition(" of ")[2][:6] for problem in desk.store.verify()] == [
+        "size 4",
+        "size 6",
+    ]
+
+
 def test_the_first_key_is_trusted_and_no_later_one(desk: Desk, tmp_path: Path) -> None:
-    signers = [NoteSigner.load_or_create(tmp_path / n, f"steelyard/{STATION}") for n in "ab"]
-    for signer in (*signers, signers[0]):
-        desk.take(TOPICS.key, signer.verifier_key.encode())
-    assert desk.store.key_of(STATION) == signers[0].verifier_key
+    logs = [StationLog(), StationLog()]
+    for log in (*logs, logs[0]):
+        desk.trusts(log)
+    assert desk.store.key_of(STATION) == logs[0].signer.verifier_key
     assert desk.count("keys_changed") == 1
 
 
 def test_a_key_that_was_given_beats_the_first_on_the_line(tmp_path: Path) -> None:
-    given, other = (NoteSigner.load_or_create(tmp_path / n, f"steelyard/{STATION}") for n in "ab")
-    desk = Desk(tmp_path / "centre", **{STATION: given.verifier_key})
-    with contextlib.closing(desk.store):
-        desk.take(TOPICS.key, other.verifier_key.encode())
+    given = StationLog()
+    with contextlib.closing(
+        Desk(tmp_path / "centre", **{STATION: given.signer.verifier_key})
+    ) as desk:
+        desk.trusts(StationLog())
         assert desk.count("keys_changed") == 1
         assert desk.store.key_of(STATION) is None
+        given.append()
+        assert desk.receipts(TOPICS.record, given.envelope().encode())[0].status == "stored"
+        assert desk.store.verify({STATION: given.signer.verifier_key}) == []
 
 
 def test_keys_of_another_name_or_of_none_are_not_taken(desk: Desk, tmp_path: Path) -> None:
@@ -195,33 +257,6 @@ def test_keys_of_another_name_or_of_none_are_not_taken(desk: Desk, tmp_path: Pat
         desk.take(TOPICS.key, payload)
     assert desk.count("keys_bad") == 4
     assert desk.store.key_of(STATION) is None
-
-
-def test_a_blob_comes_in_any_order_and_more_than_once(desk: Desk) -> None:
-    data = os.urandom(10_000)
-    sha256 = hashlib.sha256(data).hexdigest()
-    pieces = chunks(data, 3_000)
-    for number in (3, 1, 1, 0, 3):
-        desk.take(TOPICS.blob(sha256, number, 4), pieces[number])
-    assert not desk.store.has_blob(sha256)
-    desk.take(TOPICS.blob(sha256, 2, 4), pieces[2])
-    assert desk.store.blobs.path(sha256).read_bytes() == data
-
-
-def test_bytes_that_do_not_have_their_name_are_not_kept(desk: Desk) -> None:
-    desk.blob(b"wrong", "ab" * 32, 2)
-    assert desk.count("blobs_damaged") == 1
-    assert not desk.store.has_blob("ab" * 32)
-
-
-def test_unfinished_blobs_cannot_fill_the_memory(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("simulator.case_intake._MOST_PARTIAL_BYTES", 10_000)
-    for n in range(100):
-        desk.take(TOPICS.blob(f"{n:064x}", 0, 2), bytes(1_000))
-    desk.take(TOPICS.blob("f" * 64, 0, 2), bytes(1_000_000))
-    assert desk.gauge("partial_bytes") <= 10_000
 
 
 def test_presence_and_telemetry_stand_as_they_came_last(desk: Desk) -> None:
@@ -235,25 +270,33 @@ def test_presence_and_telemetry_stand_as_they_came_last(desk: Desk) -> None:
     seen = desk.store.station(STATION)
     assert seen["state"] == "offline lost"
     assert json.loads(seen["telemetry"]) == {"n": 2}
-    assert (desk.count("states_bad"), desk.count("telemetry_bad"), desk.count("unknown")) == (
-        1,
-        1,
-        1,
-    )
+    assert [desk.count(f"{what}") for what in ("states_bad", "telemetry_bad", "unknown")] == [1] * 3
 
 
-@runs
-async def test_verify_names_a_record_and_a_blob_that_were_changed(
-    desk: Desk, tmp_path: Path
-) -> None:
-    async with post(tmp_path / "station") as station:
-        desk.take(TOPICS.key, station.signer.verifier_key.encode())
-        for picture in (b"one", b"two"):
-            record, envelope = await _record(station, picture)
-            desk.blob(picture, record.blobs[0].sha256, 100)
-            assert desk.take(TOPICS.record, envelope)
+def test_verify_names_a_record_and_a_blob_that_were_changed(desk: Desk, log: StationLog) -> None:
+    for picture in (b"one", b"two"):
+        record = log.append(blobs=(blob_of(picture),))
+        bring(desk, picture)
+        assert desk.receipts(TOPICS.record, log.envelope().encode())
     blob = desk.store.blobs.path(record.blobs[0].sha256)
     blob.chmod(0o600)
     blob.write_bytes(b"owt")
     [problem] = desk.store.verify()
     assert record.blobs[0].sha256 in problem
+    desk.store.database.execute(
+        "UPDATE records SET record = CAST(replace(record, 'note', 'toll') AS BLOB) WHERE idx = 0"
+    )
+    assert len(desk.store.verify()) >= 2
+
+
+def test_a_station_that_fills_its_room_is_told_nothing_and_keeps_its_records(
+    desk: Desk, log: StationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(case_records, "MOST_STATION_BYTES", 5_000)
+    log.append(40)
+    desk.receipts(TOPICS.records, log.batch(0, 30))
+    assert desk.store.bytes_of(STATION) > 5_000
+    assert desk.take(TOPICS.records, log.batch(30, 40)) == []
+    assert desk.count("over_quota") == 10
+    assert len(desk.receipts(TOPICS.records, log.batch(0, 30))) == 30  # copies are answered
+    assert desk.store.ids(Log(STATION), 30, 39) == {}

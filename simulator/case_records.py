@@ -1,0 +1,229 @@
+"""Records at the centre's door: proven, kept, and only then answered.
+
+=========================================  ==============================================
+what came                                  what it does
+=========================================  ==============================================
+proves itself, all blobs here              kept, answered ``stored``
+came before                                counted, answered ``stored`` again
+blobs missing                              the station is told which pieces
+the station's key, or room, missing        no answer: the station sends it again
+no envelope, or not in the station's log   noted, no answer: anybody can send a wrong proof for
+                                           a good record, so it must not end its delivery
+the private part is wrong or left out      the same: whoever carried it may have done that
+in the signed log, yet wrong or forked     noted, answered ``refused``
+=========================================  ==============================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edge.errors import IntegrityError
+from edge.evidence.batch import EnvelopeBatch, verify_batch
+from edge.evidence.envelope import Envelope, verify_checkpoint
+from edge.evidence.note import Checkpoint, NoteVerifier
+from edge.health import Health
+from simulator.case_blobs import IncomingBlobs
+from simulator.case_commands import note_outcome
+from simulator.case_store import CaseStore, Log, NewRecord
+from simulator.case_witness import Witness, log_of
+
+log = logging.getLogger("steelyard.case")
+
+MOST_SIZE = 2**53 - 1
+MOST_STATION_BYTES = 256 * 1024**3
+"""Room for the records and blobs of one station: beyond it nothing is taken, and people know."""
+
+_PROVEN_STEPS = frozenset({"canonical", "number"})
+"""Checks that come after the station's signature over the record's place: what fails here is the
+station's own doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the receipt says of one record."""
+
+    index: int
+    record_id: str
+    status: Literal["stored", "refused"]
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the records of one message have brought about."""
+
+    log: Log | None = None
+    answers: list[Answer] = field(default_factory=list)
+    lacking: set[str] = field(default_factory=set)
+    """Blobs that must come before their records can be kept."""
+
+
+class RecordDoor:
+    """Takes envelopes, singly or many at once; inside the caller's transaction."""
+
+    def __init__(
+        self,
+        store: CaseStore,
+        blobs: IncomingBlobs,
+        witness: Witness,
+        health: Health,
+        now_us: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._witness = witness
+        self._health = health
+        self._now_us = now_us
+
+    def take(self, station: str, payload: bytes, verifier: NoteVerifier, *, many: bool) -> Outcome:
+        """Keep what proves itself, and say what may be answered."""
+        try:
+            batch = EnvelopeBatch.decode(payload) if many else _single(payload)
+        except IntegrityError:
+            self._note(station, hashlib.sha256(payload).hexdigest(), "format")
+            return Outcome()
+        try:
+            checkpoint = verify_checkpoint(batch.checkpoint_note, verifier)
+            bodies = verify_batch(batch, verifier)
+        except IntegrityError as error:
+            for envelope in batch.envelopes:
+                self._note(station, envelope.record_id, error.step)
+            return Outcome()
+        of = log_of(station, checkpoint.origin)
+        if of is None or checkpoint.size > MOST_SIZE:
+            self._note(station, batch.envelopes[0].record_id, "checkpoint")
+            return Outcome()
+        return self._take_proven(of, batch, checkpoint, bodies)
+
+    def _take_proven(
+        self,
+        of: Log,
+        batch: EnvelopeBatch,
+        checkpoint: Checkpoint,
+        bodies: Sequence[dict[str, Any] | IntegrityError],
+    ) -> Outcome:
+        """The station itself has signed that these records stand in its log."""
+        outcome = Outcome(of)
+        proven = []
+        for envelope, body in zip(batch.envelopes, bodies, strict=True):
+            if not isinstance(body, IntegrityError):
+                proven.append((envelope, body))
+            elif body.step in _PROVEN_STEPS:
+                self._refuse(outcome, envelope, body.step)
+            else:
+                self._note(of.station, envelope.record_id, body.step)
+        held = self._store.ids(of, batch.indices[0], batch.indices[-1])
+        reason = self._conflict(of, checkpoint, batch.checkpoint_note)
+        if reason is None:
+            self._store.keep_checkpoint(of, checkpoint, batch.checkpoint_note)
+        new = self._sort(outcome, proven, held, reason)
+        self._keep(outcome, checkpoint, new)
+        return outcome
+
+    def _conflict(self, of: Log, checkpoint: Checkpoint, note: str) -> str | None:
+        """Why nothing new is taken under a checkpoint."""
+        root = self._store.root_at(of, checkpoint.size)
+        if root not in (None, checkpoint.root):
+            known = self._store.note_at(of, checkpoint.size) or ""
+            detail = f"two roots for size {checkpoint.size}"
+            self._witness.alarm(of, "fork", detail, known, note, self._now_us())
+            return f"fork: {detail}"
+        name = self._witness.conflict_of(of.station)
+        if name and not self._witness.cosigned(of, checkpoint):
+            return f"{name}: the checkpoint of size {checkpoint.size} is not cosigned"
+        return None
+
+    def _sort(
+        self,
+        outcome: Outcome,
+        proven: Sequence[tuple[Envelope, dict[str, Any]]],
+        held: Mapping[int, str],
+        conflict: str | None,
+    ) -> list[tuple[Envelope, dict[str, Any]]]:
+        """Copies and conflicts are answered; what is new remains."""
+        new, copies = [], []
+        for envelope, body in proven:
+            record_id = envelope.record_id
+            if held.get(envelope.index) == record_id:
+                copies.append(envelope.index)
+                outcome.answers.append(Answer(envelope.index, record_id, "stored"))
+            elif envelope.index in held:
+                self._fork_at(outcome, envelope, held[envelope.index])
+            elif conflict:
+                self._refuse(outcome, envelope, conflict)
+            else:
+                new.append((envelope, body))
+        assert outcome.log
+        self._store.count_copies(outcome.log, copies)
+        return new
+
+    def _fork_at(self, outcome: Outcome, envelope: Envelope, held: str) -> None:
+        assert outcome.log
+        detail = f"another record has number {envelope.index}: {held}"
+        known = self._store.note_of_record(outcome.log, envelope.index)
+        note = envelope.checkpoint_note
+        self._witness.alarm(outcome.log, "fork", detail, known, note, self._now_us())
+        self._refuse(outcome, envelope, f"fork: {detail}")
+
+    def _keep(
+        self,
+        outcome: Outcome,
+        checkpoint: Checkpoint,
+        records: Sequence[tuple[Envelope, dict[str, Any]]],
+    ) -> None:
+        assert outcome.log
+        station = outcome.log.station
+        if records and self._store.bytes_of(station) > MOST_STATION_BYTES:
+            self._health.count("case.over_quota", len(records))
+            log.warning("%s: 存储配额已满 / its room is full", station)
+            return
+        rows = []
+        for envelope, body in records:
+            if envelope.private is None and "private_sha256" in body:
+                self._note(station, envelope.record_id, "private")
+            elif missing := self._missing(body):
+                outcome.lacking |= missing
+                self._health.count("case.waiting_for_blobs")
+            else:
+                rows.append(_row(envelope, body))
+                if body["kind"] == "command":
+                    note_outcome(self._store, station, body)
+        if rows:
+            self._store.add(outcome.log, checkpoint.size, rows, self._now_us())
+        outcome.answers += [Answer(row.number, row.record_id, "stored") for row in rows]
+
+    def _missing(self, body: dict[str, Any]) -> set[str]:
+        wanted = {blob["sha256"] for blob in body["blobs"] if blob["deliver"]}
+        return {sha256 for sha256 in wanted if not self._blobs.has(sha256)}
+
+    def _refuse(self, outcome: Outcome, envelope: Envelope, reason: str) -> None:
+        assert outcome.log
+        self._note(outcome.log.station, envelope.record_id, reason)
+        outcome.answers.append(Answer(envelope.index, envelope.record_id, "refused", reason))
+
+    def _note(self, station: str, record_id: str, reason: str) -> None:
+        self._health.count("case.refused")
+        if self._store.refuse(station, record_id, reason, self._now_us()):
+            log.warning("%s: %s 不成立 / does not hold: %s", station, record_id[:16], reason)
+
+
+def _single(payload: bytes) -> EnvelopeBatch:
+    envelope = Envelope.decode(payload)
+    return EnvelopeBatch(envelope.checkpoint_note, (envelope,))
+
+
+def _row(envelope: Envelope, body: dict[str, Any]) -> NewRecord:
+    return NewRecord(
+        envelope.index,
+        envelope.record_id,
+        body["kind"],
+        body.get("lane"),
+        envelope.record_bytes,
+        envelope.private,
+        b"".join(envelope.proof),
+    )
