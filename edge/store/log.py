@@ -95,7 +95,7 @@ class StationLog:
             if receipt.note not in notes:
                 notes[receipt.note] = self._keep_note(receipt.note)
             self._connection.execute(
-                "INSERT INTO receipts VALUES (?, ?, ?, ?, ?, '', ?)",
+                "INSERT OR IGNORE INTO receipts VALUES (?, ?, ?, ?, ?, '', ?)",
                 (
                     receipt.index,
                     receipt.record_id,
@@ -117,6 +117,23 @@ class StationLog:
     def poison(self, index: int, reason: str) -> None:
         """Set a record aside that the centre will never take; it stays, with the reason."""
         self._connection.execute("UPDATE outbox SET poisoned = ? WHERE idx = ?", (reason, index))
+
+    def retry_poisoned(self) -> int:
+        """Let what was set aside go again; how many there were."""
+        cursor = self._connection.execute(
+            "UPDATE outbox SET poisoned = NULL WHERE poisoned IS NOT NULL"
+        )
+        return cursor.rowcount
+
+    def resend(self, first: int, last: int) -> int:
+        """Queue records once more that the centre has answered for; how many."""
+        cursor = self._connection.execute(
+            "INSERT OR IGNORE INTO outbox (idx, record_id, urgent, size_bytes, enqueued_ns)"
+            " SELECT idx, record_id, urgent, length(canonical), ?3 FROM records"
+            " WHERE idx BETWEEN ?1 AND ?2",
+            (first, last, self._now_ns()),
+        )
+        return cursor.rowcount
 
     def keep_cosignature(self, size: int, time_s: int, line: str) -> bool:
         """Keep the witness's line of the checkpoint of a size; false if there is one already."""

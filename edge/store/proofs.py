@@ -83,6 +83,12 @@ def consistency(connection: sqlite3.Connection, old: int, new: int) -> list[byte
     return consistency_proof(old, new, node_reader(connection))
 
 
+def checkpoint_note(connection: sqlite3.Connection, size: int) -> str | None:
+    """The signed checkpoint of a size, or None where none was made of it."""
+    row = connection.execute("SELECT note FROM checkpoints WHERE size = ?", (size,)).fetchone()
+    return row[0] if row else None
+
+
 def cosigned_size(connection: sqlite3.Connection) -> int:
     """Size of the newest checkpoint that the witness cosigned; 0 if none."""
     (size,) = connection.execute("SELECT max(size) FROM cosignatures").fetchone()

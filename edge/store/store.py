@@ -198,6 +198,14 @@ class Store:
         await self._write(lambda log: log.poison(index, reason))
         self._health.count("store.poisoned")
 
+    async def retry_poisoned(self) -> int:
+        """Let what was set aside go again; how many there were."""
+        return await self._write(lambda log: log.retry_poisoned())
+
+    async def resend(self, first: int, last: int) -> int:
+        """Queue records from ``first`` to ``last`` once more; how many."""
+        return await self._write(lambda log: log.resend(first, last))
+
     async def keep_cosignature(self, size: int, time_s: int, line: str) -> bool:
         """Keep the witness's line of a checkpoint; false if there is one of that size already."""
         return await self._write(lambda log: log.keep_cosignature(size, time_s, line))
@@ -266,6 +274,10 @@ class Store:
             return await self._readers.ask(lambda c: proofs.consistency(c, old, new))
         except (LookupError, ValueError) as error:
             raise _unproven(f"{old}..{new}", error) from error
+
+    async def checkpoint_note(self, size: int) -> str | None:
+        """The signed checkpoint of a size, or None where none was made of it."""
+        return await self._readers.ask(lambda c: proofs.checkpoint_note(c, size))
 
     async def cosigned_size(self) -> int:
         """Size of the newest checkpoint that the witness cosigned; 0 if none."""
