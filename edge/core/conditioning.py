@@ -221,8 +221,11 @@ class Baseline:
 
     def _by_tile(self, extreme: Int32s) -> Int32s:
         """Chunks of a tile, tiles, channels."""
-        tiles = extreme.reshape(-1, self._tile, extreme.shape[1])
-        return np.ascontiguousarray(tiles.transpose(1, 0, 2))
+        # A chunk's channels are moved as one: several times as fast.
+        line = np.dtype((np.void, extreme.itemsize * extreme.shape[1]))
+        tiles = np.ascontiguousarray(extreme).view(line).reshape(-1, self._tile)
+        laid = np.ascontiguousarray(tiles.T).view(np.int32)
+        return laid.reshape(self._tile, -1, extreme.shape[1])
 
     def _recover(self, top: Floats, bottom: Floats, enough: Bools) -> None:
         """Channels without quiet chunks: are they stepped, noisy, or is a wheel on them?"""
