@@ -93,4 +93,5 @@ def _by_vehicle(values: Floats | Bools, vehicle: Indices) -> Floats:
     """Sums (n_axles, n_rows) over all axles of each axle's vehicle."""
     n_rows = values.shape[1]
     place = vehicle[:, None] * n_rows + np.arange(n_rows)
-    return np.bincount(place.ravel(), values.ravel()).reshape(-1, n_rows)[vehicle]
+    sums = np.asarray(np.bincount(place.ravel(), values.ravel()), np.float64)
+    return np.asarray(sums.reshape(-1, n_rows)[vehicle])

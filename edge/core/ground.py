@@ -13,6 +13,7 @@ from edge.records import Bools, Floats, Indices, Int32s
 __all__ = ["Ground", "find_ground"]
 
 _TERMS = 3
+_BEYOND = np.iinfo(np.int32).max
 _LOWEST = 8
 _LEAST_BLOCKS = 4
 _PULLS = 1e-3 * np.diag([0.0, 1.0, 1.0])
@@ -110,7 +111,7 @@ class _Laid(NamedTuple):
     def ranked(self, values: Int32s, rank: Indices) -> Int32s:
         """The value of a rank among each clip's whole blocks: (n_channels, n_clips)."""
         n_clips, width = self.shape
-        laid = np.full((len(values), n_clips * width), np.iinfo(np.int32).max, np.int32)
+        laid = np.full((len(values), n_clips * width), _BEYOND, np.int32)
         if self.whole.all():
             laid[:, self.place] = values
         else:

@@ -226,5 +226,5 @@ def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indice
     moving = single + per_part[0] * inside + per_part[1] * np.bincount(part, u, n) ** 2
     n_causes = shared_kg.shape[1]
     place = part[:, None] * n_causes + np.arange(n_causes)
-    causes = np.bincount(place.ravel(), shared_kg.ravel(), n * n_causes).reshape(n, n_causes)
-    return np.asarray(moving + sum_along(causes**2))
+    causes = np.asarray(np.bincount(place.ravel(), shared_kg.ravel(), n * n_causes), np.float64)
+    return np.asarray(moving + sum_along(causes.reshape(n, n_causes) ** 2))
