@@ -158,7 +158,7 @@ def axle_speeds(at_s: Floats, position_m: Floats, axles: Axles) -> Floats:
     known = (last > first) & (time_s != 0)
     speed = np.where(axles.reversed, -axles.rough_mps, axles.rough_mps)[axles.vehicle]
     speed[known] = (position_m[last] - position_m[first])[known] / time_s[known]
-    for v in np.unique(axles.vehicle[~known]):
+    for v in set(axles.vehicle[~known].tolist()):
         own = axles.vehicle == v
         if known[own].any():
             speed[own & ~known] = np.median(speed[own & known])
@@ -210,7 +210,7 @@ def _even(
     if len(position_m) < 2:
         return np.zeros(len(rough_mps), np.bool_), np.zeros(len(rough_mps), np.bool_)
     first = first_axles(vehicle, len(rough_mps))
-    slowness = np.diff(centre_s, axis=1) / np.diff(position_m)
+    slowness = (centre_s[:, 1:] - centre_s[:, :-1]) / (position_m[1:] - position_m[:-1])
     turned = slowness[first, 0] < 0
     slowness = np.where(turned[vehicle][:, None], -slowness, slowness)
     least = np.minimum.reduceat(slowness.min(axis=1), first)

@@ -35,7 +35,6 @@ _FLOOR_OF_LIGHTEST = 0.25
 """Part of the lightest wheel's peak below which nothing counts as a wheel."""
 
 _LEAST_COUNTS = 4.0
-_SMOOTHING = 0.5
 _TILE_S = 0.5
 _LONELY_S = 5
 _STANDING_S = 180
@@ -107,7 +106,7 @@ class Baseline:
         self._lowest = np.empty_like(self._highest)
         self._filled = 0
         self._started = False
-        self._weight = 1.0
+        self._renewed = False
         self.level = np.zeros(len(floor))
         self.release = floor.copy()
         self._pressed_tiles = np.zeros(len(floor), np.int64)
@@ -129,7 +128,7 @@ class Baseline:
             part = slice(done, done + min(n - done, self._tile - self._filled))
             whole = (n - done) // self._tile
             if whole and not self._filled:
-                count = min(whole, _TILES_AT_ONCE) if self._weight == _SMOOTHING else 1
+                count = min(whole, _TILES_AT_ONCE) if self._renewed else 1
                 part = slice(done, done + count * self._tile)
                 levels, releases = self._renew(highest[part], lowest[part])
                 part = slice(done, done + len(levels) * self._tile)
@@ -197,7 +196,7 @@ class Baseline:
         enough = seen[taken - 1] * 8 >= self._tile
         self.level = np.where(enough, after[taken], after[taken - 1])
         self._set_noise(np.where(enough, spreads[taken], spreads[taken - 1]))
-        self._weight = _SMOOTHING
+        self._renewed = True
         self._pressed_tiles[enough] = 0
         if not enough.all():
             last = (high[:, taken - 1] - after[taken - 1], low[:, taken - 1] - after[taken - 1])
@@ -210,19 +209,23 @@ class Baseline:
         One tile after the other, both at once: the same to the last bit in however many calls.
         """
         seen = np.concatenate([centre, spread], axis=1)
-        values = np.empty((len(seen) + 1, seen.shape[1]))
-        values[0] = np.concatenate([self.level, self._spread])
-        lines = list(values)
-        for value, new, after in zip(lines[:-1], seen, lines[1:], strict=True):
-            np.subtract(new, value, out=after)
-            after *= self._weight
-            after += value
+        before = np.concatenate([self.level, self._spread])
+        # Each goes half the way to what is new: a plain sum at a scale that doubles, and doubling
+        # is exact. The first half second goes all the way.
+        doubled = 2.0 ** np.arange(len(seen) + 1)[:, None]
+        values = np.concatenate([before[None] if self._renewed else seen[:1], seen * doubled[:-1]])
+        np.add.accumulate(values, axis=0, out=values)
+        values /= doubled
+        values[0] = before
         return values[:, : centre.shape[1]], values[:, centre.shape[1] :]
 
     def _by_tile(self, extreme: Int32s) -> Int32s:
         """Chunks of a tile, tiles, channels."""
-        tiles = extreme.reshape(-1, self._tile, extreme.shape[1])
-        return np.ascontiguousarray(tiles.transpose(1, 0, 2))
+        # A chunk's channels are moved as one: several times as fast.
+        line = np.dtype((np.void, extreme.itemsize * extreme.shape[1]))
+        tiles = np.ascontiguousarray(extreme).view(line).reshape(-1, self._tile)
+        laid = np.ascontiguousarray(tiles.T).view(np.int32)
+        return laid.reshape(self._tile, -1, extreme.shape[1])
 
     def _recover(self, top: Floats, bottom: Floats, enough: Bools) -> None:
         """Channels without quiet chunks: are they stepped, noisy, or is a wheel on them?"""

@@ -51,12 +51,10 @@ def contradicting(
     bool array (n_axles, n_observations)
         One row of a vehicle at most, of three or more.
     """
-    rows = np.unique(row)
-    if len(rows) < _LEAST_ROWS:
+    n_rows = int(row.max()) + 1
+    if n_rows < _LEAST_ROWS:
         return valid & False
-    by_row = [np.where(valid, load_kg, np.nan)[:, row == number] for number in rows]
-    load = np.stack([mean_along(x, ~np.isnan(x)) for x in by_row], axis=1)
-    known = np.stack([~np.isnan(x).all(axis=1) for x in by_row], axis=1)
+    load, known = _rows(load_kg, row, valid, n_rows)
     middle = np.maximum(_median(load, known), 1.0)
     off = np.where(known, load / middle[:, None] - 1, 0.0)
     n_axles = np.maximum(_by_vehicle(known, vehicle), 1)
@@ -67,7 +65,18 @@ def contradicting(
     bad = far > _BAD_ROW_SIGMA
     ranked = np.sort(far, axis=1)
     single = (ranked[:, -1] > _BAD_TO_GOOD * ranked[:, -2]) & (known.sum(axis=1) >= _LEAST_ROWS)
-    return np.asarray(valid & (bad & single[:, None])[:, np.searchsorted(rows, row)])
+    return np.asarray(valid & (bad & single[:, None])[:, row])
+
+
+def _rows(load_kg: Floats, row: Indices, valid: Bools, n_rows: int) -> tuple[Floats, Bools]:
+    """What each row says of each axle, the mean of its readings, and whether it says anything."""
+    if len(row) == n_rows:
+        load, known = np.zeros_like(load_kg), np.zeros_like(valid)
+        load[:, row], known[:, row] = np.where(valid, load_kg, 0.0), valid
+        return load, known
+    by_row = [(load_kg[:, row == r], valid[:, row == r]) for r in range(n_rows)]
+    load = np.stack([mean_along(x, own) for x, own in by_row], axis=1)
+    return load, np.stack([own.any(axis=1) for _, own in by_row], axis=1)
 
 
 def _median(values: Floats, known: Bools) -> Floats:
@@ -82,5 +91,7 @@ def _median(values: Floats, known: Bools) -> Floats:
 
 def _by_vehicle(values: Floats | Bools, vehicle: Indices) -> Floats:
     """Sums (n_axles, n_rows) over all axles of each axle's vehicle."""
-    sums = [np.bincount(vehicle, column.astype(np.float64)) for column in values.T]
-    return np.asarray(np.stack(sums, axis=1)[vehicle])
+    n_rows = values.shape[1]
+    place = vehicle[:, None] * n_rows + np.arange(n_rows)
+    sums = np.asarray(np.bincount(place.ravel(), values.ravel()), np.float64)
+    return np.asarray(sums.reshape(-1, n_rows)[vehicle])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge.core.axles import first_axles
 from edge.core.leaning import Pressed, beside
 from edge.core.parting import LEAST_BETWEEN_M, LEAST_STEER_M
 from edge.records import Bools, Flag, FlagBits, Floats, Indices
@@ -44,14 +45,13 @@ def doubts(
     apart : bool
         Whether the lane has a separator.
     """
-    first = np.flatnonzero(np.diff(vehicle, prepend=-1))
-    count = np.diff(np.append(first, len(vehicle)))
+    first, count = first_axles(vehicle, len(known)), np.bincount(vehicle)
     fault = (known & Flag.SEPARATOR_FAULT) > 0
     alone = fault | (not apart)
     checks = {
         Flag.AMBIGUOUS: (count == 1)
         | (alone & (_headless(spacing_m, first, count) | _two(spacing_m, vehicle, first))),
-        Flag.WHEEL_OFF: _one_sided(pressed.wheel_kg, pressed.u_load_rel, first)
+        Flag.WHEEL_OFF: _one_sided(pressed.wheel_kg, pressed.u_load_rel, first, count)
         | beside(pressed, vehicle),
     }
     flags = np.zeros(len(first), np.uint32)
@@ -77,15 +77,17 @@ def _two(spacing_m: Floats, vehicle: Indices, first: Indices) -> Bools:
     return found
 
 
-def _one_sided(wheel_kg: Floats, u_load_rel: Floats, first: Indices) -> Bools:
+def _one_sided(wheel_kg: Floats, u_load_rel: Floats, first: Indices, count: Indices) -> Bools:
     """Vehicles of which a side pressed too little, on a row, of an axle, or ever less."""
     lighter, heavier = np.fmin(*_sides(wheel_kg)), np.fmax(*_sides(wheel_kg))
     off = (lighter < _OFF_SHARE * heavier).any(axis=1)
-    left, right = (np.nansum(side, axis=1) for side in _sides(wheel_kg))
+    held_kg = np.where(np.isnan(wheel_kg), 0.0, wheel_kg)
+    left, right = held_kg.sum(axis=1).T
     off |= np.minimum(left, right) < _AXLE_SHARE * (left + right)
-    row_left, row_right = (np.add.reduceat(np.nan_to_num(s), first) for s in _sides(wheel_kg))
-    drift = np.ptp(row_left / np.maximum(row_left + row_right, 1.0), axis=1)
-    u_mean = np.add.reduceat(u_load_rel, first) / np.diff(np.append(first, len(off)))
+    row_left, row_right = _sides(np.add.reduceat(held_kg, first))
+    share = row_left / np.maximum(row_left + row_right, 1.0)
+    drift = share.max(axis=1) - share.min(axis=1)
+    u_mean = np.add.reduceat(u_load_rel, first) / count
     drifts = drift > np.maximum(_DRIFT_SHARE, _DRIFT_OF_U * u_mean)
     return np.asarray(np.logical_or.reduceat(off, first) | drifts)
 

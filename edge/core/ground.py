@@ -13,6 +13,7 @@ from edge.records import Bools, Floats, Indices, Int32s
 __all__ = ["Ground", "find_ground"]
 
 _TERMS = 3
+_BEYOND = np.iinfo(np.int32).max
 _LOWEST = 8
 _LEAST_BLOCKS = 4
 _PULLS = 1e-3 * np.diag([0.0, 1.0, 1.0])
@@ -110,7 +111,7 @@ class _Laid(NamedTuple):
     def ranked(self, values: Int32s, rank: Indices) -> Int32s:
         """The value of a rank among each clip's whole blocks: (n_channels, n_clips)."""
         n_clips, width = self.shape
-        laid = np.full((len(values), n_clips * width), np.iinfo(np.int32).max, np.int32)
+        laid = np.full((len(values), n_clips * width), _BEYOND, np.int32)
         if self.whole.all():
             laid[:, self.place] = values
         else:
@@ -141,10 +142,15 @@ class _Parabola:
         self._n_blocks = n_blocks
         squares = odd * odd
         powers = [np.ones_like(odd), odd, squares, squares * odd, squares * squares]
-        self._powers = np.stack(powers, axis=1)
+        self._powers = np.array(powers).T.copy()
         bounds = [*first.tolist(), len(odd)]
         self._slices = [slice(a, b) for a, b in pairwise(bounds)]
         self._u = odd / np.repeat(n_blocks, n_blocks)
+        step = 1.0 / n_blocks[:, None, None].astype(np.float64)
+        square = step * step
+        scales = [np.ones_like(step), step, square, square * step, square * square]
+        self._scale = np.concatenate(scales, axis=2)
+        self._pull = _PULLS * n_blocks[:, None, None, None]
 
     def through(self, quiet: Bools, block: int) -> tuple[Floats, Floats]:
         """Coefficients of ``1, u, u**2``, in counts a sample, and how many blocks were quiet.
@@ -161,17 +167,12 @@ class _Parabola:
         for clip, own in enumerate(self._slices):
             np.matmul(weight[:, own], self._powers[own], out=left[clip])
             np.matmul(held[:, own], self._powers[own, :_TERMS], out=right[clip])
-        step = 1.0 / self._n_blocks[:, None, None].astype(np.float64)
-        square = step * step
-        scale = np.concatenate(
-            [np.ones_like(step), step, square, square * step, square * square], axis=2
-        )
-        left *= scale
-        right *= scale[:, :, :_TERMS] / block
-        normal = left[:, :, _HANKEL]
-        normal = normal + _PULLS * self._n_blocks[:, None, None, None]
+        left *= self._scale
+        right *= self._scale[:, :, :_TERMS] / block
+        normal = left[:, :, _HANKEL] + self._pull
         enough = left[:, :, 0] >= _LEAST_BLOCKS
-        normal[~enough] = np.eye(_TERMS)
+        if not enough.all():
+            normal[~enough] = np.eye(_TERMS)
         solved = np.linalg.solve(normal, right[..., None])[..., 0]
         return np.ascontiguousarray(solved.transpose(2, 1, 0)), np.ascontiguousarray(
             left[:, :, 0].T

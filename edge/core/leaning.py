@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from edge.core.axles import first_axles
 from edge.records import STANDARD_GRAVITY_MPS2, Bools, Floats, Indices
 
 __all__ = ["Pressed", "beside"]
@@ -94,26 +95,25 @@ def beside(pressed: Pressed, vehicle: Indices) -> Bools:
         Number of each axle's vehicle, rising from 0 without a hole.
     """
     wheel_kg, contact_m, u_load_rel, u_gross_rel = pressed
-    first = np.flatnonzero(np.diff(vehicle, prepend=-1))
-    count = np.diff(np.append(first, len(vehicle)))
-    rows = np.maximum((~np.isnan(wheel_kg[:, :, 0])).sum(axis=1), 1)
-    left_kg, right_kg = np.nansum(wheel_kg, axis=1).T / rows
+    first, count = first_axles(vehicle, len(u_gross_rel)), np.bincount(vehicle)
+    seen = ~np.isnan(wheel_kg)
+    rows = np.maximum(seen[:, :, 0].sum(axis=1), 1)
+    left_kg, right_kg = np.where(seen, wheel_kg, 0.0).sum(axis=1).T / rows
     load_kg = np.maximum(left_kg + right_kg, 1.0)
     lean = (right_kg - left_kg) / load_kg / 2
     patch = _patch_log(load_kg, contact_m)
     of_lean = 1 / (_U_LADEN**2 + (_ROLL * u_load_rel) ** 2)
     of_patch = 1 / (_U_TYRE**2 + u_load_rel**2)
-    terms = np.stack(
+    terms = np.array(
         [
             *(of_lean, of_lean * lean, of_lean * lean**2),
             *(of_patch, of_patch * patch, of_patch * patch**2),
             load_kg,
-        ],
-        axis=1,
-    )
+        ]
+    ).T
     total = np.add.reduceat(terms, first, axis=0)
     two = np.add.reduceat(terms * ((np.arange(len(vehicle)) - first[vehicle]) < 2)[:, None], first)
-    single = np.stack([terms[first], two, total], axis=1)
+    single = np.array([terms[first], two, total]).transpose(1, 0, 2)
     u_mean = np.add.reduceat(u_load_rel, first) / count
     common_lean = _U_LADEN_VEHICLE**2 + (_ROLL_VEHICLE * u_mean) ** 2
     light = total[:, -1] < _LIGHT_KG * count
@@ -126,7 +126,7 @@ def beside(pressed: Pressed, vehicle: Indices) -> Bools:
 
 def _patch_log(load_kg: Floats, contact_m: Floats) -> Floats:
     """Load of a wheel against what one tyre with its patch would carry, as a logarithm."""
-    seen = np.nan_to_num(contact_m)
+    seen = np.where(np.isnan(contact_m), 0.0, contact_m)
     mean_m = seen.sum(axis=1) / np.maximum((seen > 0).sum(axis=1), 1)
     tyre_n = _TYRE_N_PER_M2 * np.maximum(mean_m, 0.01) ** 2
     return np.asarray(np.log(load_kg * STANDARD_GRAVITY_MPS2 / 2 / tyre_n))
@@ -156,7 +156,7 @@ def _misfits(
         Beside it, to the likelier side.
     """
     two = np.log(2.0)
-    one, both = np.moveaxis(single, 2, 0)[..., None], np.moveaxis(pair, 2, 0)[..., None]
+    one, both = single.transpose(2, 0, 1)[..., None], pair.transpose(2, 0, 1)[..., None]
     lean_weight, lean, lean_square = one[0] + both[0], one[1] + both[1], one[2] + both[2]
     patch_pair = both[4] - two * both[3]
     patch_weight, patch = one[3] + both[3], one[4] + patch_pair

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,7 +28,7 @@ _GUARD = 0.08
 _LEAST_PATCH_M, _LONGEST_PATCH_M = 0.08, 0.5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class RowLoads:
     """Readings of the rows of a lane for the axles of many vehicles.
 
@@ -53,27 +54,28 @@ class RowLoads:
         """Sample rate of all clips."""
         return self.signals.rate_hz
 
-    @property
+    @cached_property
     def _cell(self) -> tuple[Indices, Indices]:
         """Clip and row of each axle's reading, to be broadcast together."""
         return self.sight.vehicle[:, None], np.arange(len(self.lane.rows))
 
-    @property
+    @cached_property
     def width_m(self) -> Floats:
         """Sensing lengths of the rows."""
         return np.array([row.width_m for row in self.lane.rows], np.float64)
 
-    @property
+    @cached_property
     def plate(self) -> Bools:
         """Which rows are plates."""
         return np.array([row.kind == "plate" for row in self.lane.rows], np.bool_)
 
-    @property
+    @cached_property
     def kg_per_count(self) -> Floats:
         """Worth of a count, (n_rows, 2); the sign was taken with the baseline."""
         channels = np.array([(row.left, row.right) for row in self.lane.rows])
         return np.asarray(np.abs(self.gains.newton_per_count[channels]) / self.gains.gravity_mps2)
 
+    @cached_property
     def speed_mps(self) -> Floats:
         """Speed of each axle over each row: (n_axles, n_rows)."""
         at_s = np.where(
@@ -88,7 +90,7 @@ class RowLoads:
         height they stand ``h`` of that length inside the foot, at either end.
         """
         sight = self.sight
-        reach_m = contact_m(self.width_m, sight.leave_s - sight.enter_s, self.speed_mps())
+        reach_m = contact_m(self.width_m, sight.leave_s - sight.enter_s, self.speed_mps)
         ramp_m = np.where(self.plate, np.maximum(reach_m, 0.0), self.width_m)
         return np.asarray(reach_m + 2 * self._height() * ramp_m)
 
@@ -103,23 +105,23 @@ class RowLoads:
         # A sample stands for the time from half before it to half after it.
         a = np.where(np.isnan(from_s), 0.0, from_s) * self.rate_hz + 0.5
         b = np.maximum(np.where(np.isnan(to_s), 0.0, to_s) * self.rate_hz + 0.5, a + 1)
-        total = self._sum_before(b) - self._sum_before(a)
-        mean = total / (b - a)[:, :, None]
+        before_a, before_b = self._sum_before(np.array([a, b]))
+        mean = (before_b - before_a) / (b - a)[:, :, None]
         return np.asarray(mean - self.signals.level_at(*self._cell, (a + b) / 2))
 
     def _sum_before(self, sample: Floats) -> Floats:
         """Sum of counts before a moment, within a sample in proportion."""
         last = self.signals.n_samples[self.sight.vehicle][:, None] - 1
         whole = np.clip(np.floor(sample).astype(np.int64), 0, last)
-        part = np.clip(sample - whole, 0.0, 1.0)[:, :, None]
+        part = np.clip(sample - whole, 0.0, 1.0)[..., None]
         before = self.signals.sum_before(*self._cell, whole)
         return np.asarray(before + part * self.signals.at(*self._cell, whole))
 
     def areas_s(self) -> Floats:
         """Pulse areas of the wheels in count seconds, (n_axles, n_rows, 2); NaN where unseen."""
         start, end = self.sight.start, self.sight.end
-        before = self.signals.sum_before(*self._cell, start)
-        counts = self.signals.sum_before(*self._cell, end) - before
+        before_start, before_end = self.signals.sum_before(*self._cell, np.array([start, end]))
+        counts = before_end - before_start
         level = self.signals.level_at(*self._cell, (start + end) / 2)
         area_s = (counts - level * (end - start)[:, :, None]) / self.rate_hz
         return np.where(self.sight.seen[:, :, None], area_s, np.nan)
@@ -142,7 +144,7 @@ class RowLoads:
             One a strip; a plate gives ``_PLATE_PARTS`` in the time that the whole patch is on it,
             or the one of its area where it is passed too fast for that.
         """
-        sight, seen, speed_mps = self.sight, self.sight.seen, self.speed_mps()
+        sight, seen, speed_mps = self.sight, self.sight.seen, self.speed_mps
         centre_s = sight.centre_s
         patch_m = np.where(seen, contact_m, 0.0)
         wheel_kg = area_s * (speed_mps / self.width_m)[:, :, None] * self.kg_per_count
@@ -183,7 +185,7 @@ class RowLoads:
         """Electrical noise of a reading: of a mean over a plateau, or of an area with its feet."""
         noise_kg = np.sqrt(((self.signals.noise(*self._cell) * self.kg_per_count) ** 2).sum(axis=2))
         parts = length_s.shape[1] // noise_kg.shape[1]
-        across = np.tile(self.speed_mps() / self.width_m, (1, parts))
+        across = np.tile(self.speed_mps / self.width_m, (1, parts))
         widened_s = 1.6 * length_s
         samples = np.maximum(np.where(flat, length_s, widened_s) * self.rate_hz, 1.0)
         mean_kg = np.tile(noise_kg, (1, parts)) / np.sqrt(samples)

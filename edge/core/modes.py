@@ -49,6 +49,7 @@ LOAD_EXPONENT = 0.75
 bags of air, which grow stiffer with their load: 0.5)."""
 
 SPEED_EDGES_KMH = (15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0, 85.0, 100.0)
+_SPEED_EDGES_MPS: Floats = read_only(np.array(SPEED_EDGES_KMH) / 3.6)
 CENTRES_KMH = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 92.0, 110.0)
 
 KINDS = 4
@@ -124,8 +125,8 @@ class Dynamics:
     cells: tuple[tuple[Cell, ...], ...]
 
     def __hash__(self) -> int:
-        """Quick, for it is looked up with every vehicle."""
-        return hash((self.version, self.kinds, self.cells[-1]))
+        """Quick, for it is looked up with every vehicle; few are alike in so little."""
+        return hash((self.version, self.cells[-1][-1].bounce))
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys; floats as the shortest text that reads back."""
@@ -207,7 +208,7 @@ def _table(dynamics: Dynamics, n_rows: int) -> tuple[Floats, Floats]:
 
 def speed_bin(speed_mps: Floats) -> Indices:
     """Number of the span of speeds that a speed falls into."""
-    return np.searchsorted(np.array(SPEED_EDGES_KMH) / 3.6, speed_mps, "right")
+    return _SPEED_EDGES_MPS.searchsorted(speed_mps, "right")
 
 
 def kind_of(n_axles: Indices, mean_axle_kg: Floats) -> Indices:

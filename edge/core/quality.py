@@ -115,7 +115,7 @@ def vehicle_flags(
     uneven = motion.residual_m > _UNEVEN_M
     longest_s = np.fmax.reduceat(durations_s, first_axles(motion.vehicle, len(speed_mps)), axis=0)
     width_m = np.array([row.width_m for row in lane.rows])
-    rolling = rolling_speeds(width_m, np.nan_to_num(longest_s)).min(axis=1)
+    rolling = rolling_speeds(width_m, np.fmax(longest_s, 0.0)).min(axis=1)
     checks = {
         Flag.SPEED_CHANGE: (np.abs(change) > lane.speed_change_max) | uneven,
         Flag.STOPPED: (rolling < STOP_SHARE * lane.speed_min_mps)

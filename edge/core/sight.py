@@ -148,7 +148,7 @@ def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight
     # What no speed is known for is left to the caller as it is.
     extra = alone & moved[sight.vehicle]
     kept = ~extra
-    for v in np.unique(sight.vehicle[extra]).tolist():
+    for v in set(sight.vehicle[extra].tolist()):
         own = sight.vehicle == v
         wheel = _wheels(sight, own & ~alone, own & alone, lane)
         if wheel.any():

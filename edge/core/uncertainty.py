@@ -37,6 +37,12 @@ _DOUBTED_GAIN = 0.01
 """A gain in variance of which half is believed: so much may be lost by wrong frequencies."""
 
 _SLOWEST_MPS = 0.1
+_TRAIN_AXLES = 6
+_TRAIN_ALIKE = 0.8
+"""Trains of more axles ride on many equal ones, and each meets the same rise of the road under a
+row: what one axle reads too low, all read too low, and the rows do not show it."""
+_TRAIN_STIFFNESS = 1.4
+"""Their springs are made for 12 t and more on an axle, against some 9 t of other lorries."""
 _TINY = 1e-30
 
 
@@ -90,6 +96,7 @@ def fuse(
     kind = kind_of(n_axles, np.bincount(vehicle, rough) / n_axles)[vehicle]
     n_rows = int(seen.row.max()) + 1
     swing = Swing.of(dynamics, np.maximum(speed_mps, _SLOWEST_MPS), kind, n_rows)
+    swing = _alike_in_trains(swing, n_axles[vehicle])
     bias = load_scale(rough)[:, None] * swing.row_bias[:, seen.row]
     seen = replace(seen, load_kg=seen.load_kg / (1 + bias))
     left_out = contradicting(seen.load_kg, seen.row, valid, swing, vehicle)
@@ -107,6 +114,18 @@ def fuse(
     u_kg = np.sqrt(scale * _variance(weight, system))
     correlations = swing.group_correlation, swing.axle_correlation
     return Fusion(fused, u_kg, weight, *correlations, left_out)
+
+
+def _alike_in_trains(swing: Swing, n_axles: Indices) -> Swing:
+    """Correlations of long trains at least ``_TRAIN_ALIKE``, and their stiffer springs."""
+    train = n_axles > _TRAIN_AXLES
+    least = np.where(train, _TRAIN_ALIKE, 0.0)
+    return replace(
+        swing,
+        lie=swing.lie * np.where(train, _TRAIN_STIFFNESS**2, 1.0),
+        group_correlation=np.maximum(swing.group_correlation, least),
+        axle_correlation=np.maximum(swing.axle_correlation, least),
+    )
 
 
 def _cautious(best: Floats, plain: Floats, system: Floats) -> Floats:
@@ -144,16 +163,17 @@ def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[
     a whole is off by, and would speak for more certainty than there is.
     """
     seen, rows = valid, system
-    number = np.unique(row, return_inverse=True)[1]
-    if int(number.max()) + 1 < len(row):
-        into = (np.arange(number.max() + 1)[:, None] == number) & valid[:, None, :]
+    n_rows = int(row.max()) + 1
+    if n_rows < len(row):
+        into = (np.arange(n_rows)[:, None] == row) & valid[:, None, :]
         seen = into.any(axis=2)
         mean = into / np.maximum(into.sum(axis=2, keepdims=True), 1)
         rows = mean @ system @ mean.transpose(0, 2, 1)
         i = np.arange(rows.shape[1])
         rows[:, i, i] += np.where(seen, 0.0, UNSEEN_KG**2)
         load = np.asarray((mean @ load[:, :, None])[:, :, 0], np.float64)
-    ones_and_load = np.stack([seen.astype(np.float64), load], axis=2)
+    ones_and_load = np.empty((*load.shape, 2))
+    ones_and_load[..., 0], ones_and_load[..., 1] = seen, load
     solved = np.asarray(np.linalg.solve(rows, ones_and_load), np.float64)
     best = sum_along(solved[:, :, 0] * load) / np.maximum(sum_along(solved[:, :, 0] * seen), _TINY)
     left = np.where(seen, load - best[:, None], 0.0)
@@ -186,7 +206,7 @@ def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indice
     group : int array (n_axles,)
         Number of each axle's group; no group reaches over two vehicles.
     part : int array (n_axles,)
-        Which sum an axle belongs to, from 0 on: itself, its group or its vehicle.
+        Which sum an axle belongs to, rising from 0: itself, its group or its vehicle.
 
     Returns
     -------
@@ -195,14 +215,16 @@ def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indice
     """
     n = int(part.max()) + 1
     u = fusion.u_kg
-    group_of_part = np.unique(part * (int(group.max()) + 1) + group, return_inverse=True)[1]
-    first = np.zeros(int(group_of_part.max()) + 1, np.int64)
-    first[group_of_part] = part
-    inside = np.bincount(first, np.bincount(group_of_part, u) ** 2, n)
+    begins = np.ones(len(part), np.bool_)
+    begins[1:] = (part[1:] != part[:-1]) | (group[1:] != group[:-1])
+    group_of_part = np.cumsum(begins) - 1
+    inside = np.bincount(part[begins], np.bincount(group_of_part, u) ** 2, n)
     single = np.bincount(part, (1 - fusion.group_correlation) * u**2, n)
     between = fusion.axle_correlation
     per_part = np.zeros((2, n))
-    per_part[:, part] = np.stack([fusion.group_correlation - between, between])
+    per_part[0, part], per_part[1, part] = fusion.group_correlation - between, between
     moving = single + per_part[0] * inside + per_part[1] * np.bincount(part, u, n) ** 2
-    causes = [np.bincount(part, cause, n) ** 2 for cause in shared_kg.T]
-    return np.asarray(moving + sum(causes, np.zeros(n)))
+    n_causes = shared_kg.shape[1]
+    place = part[:, None] * n_causes + np.arange(n_causes)
+    causes = np.asarray(np.bincount(place.ravel(), shared_kg.ravel(), n * n_causes), np.float64)
+    return np.asarray(moving + sum_along(causes.reshape(n, n_causes) ** 2))

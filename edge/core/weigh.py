@@ -164,7 +164,7 @@ def _weighed(
     speed_mps = np.maximum(np.abs(motion.coefficients[:, 0]), LEAST_SPEED_MPS)
     change = _change(motion, position_m, speed_mps)
     fusion = fuse(readings, speed_mps[vehicle], vehicle, dynamics)
-    spacing_m = np.abs(np.diff(motion.behind_m))
+    spacing_m = np.abs(motion.behind_m[1:] - motion.behind_m[:-1])
     group = _group_numbers(spacing_m, vehicle)
     shared_kg = _shared_kg(fusion, wheel_kg, rows, (motion.u_speed_mps / speed_mps)[vehicle])
     transfer_kg, u_transfer_kg = load_transfer(
@@ -249,12 +249,14 @@ def _change(motion: Motion, position_m: Floats, speed_mps: Floats) -> Floats:
 def _group_numbers(spacing_m: Floats, vehicle: Indices) -> Indices:
     """Number of each axle's group, counted through all vehicles."""
     apart = (spacing_m > GROUP_SPACING_M) | (vehicle[1:] != vehicle[:-1])
-    return np.concatenate([[0], np.cumsum(apart)])
+    number = np.zeros(len(vehicle), np.int64)
+    apart.cumsum(out=number[1:])
+    return number
 
 
 def _sides(load_kg: Floats, wheel_kg: Floats) -> Floats:
     """The fused load shared between left and right as the rows saw it: (n_axles, 2)."""
-    sides = np.nansum(wheel_kg, axis=1)
+    sides = np.where(np.isnan(wheel_kg), 0.0, wheel_kg).sum(axis=1)
     whole = sides[:, 0] + sides[:, 1]
     share = sides / np.where(whole == 0, 1.0, whole)[:, None]
     return np.asarray(np.round(load_kg[:, None] * share, _DIGITS))

@@ -137,12 +137,12 @@ def _speeds(cell: Cell) -> tuple[float, ...]:
 
 def _other_jobs(size: Size, seed: int) -> dict[str, list[Job]]:
     """Hard conditions, free flow, and vehicles at the limit."""
-    a_world = adversarial.VEHICLES_A_WORLD
+    a_world = min(adversarial.VEHICLES_A_WORLD, size.hard)
     return {
         "hard": [
             Job(
                 adversarial.outcomes,
-                (name, _SEEDS_A_RUN * seed + world),
+                (name, _SEEDS_A_RUN * seed + world, a_world),
                 a_world * (_ALONE_COST if CONDITIONS[name].alone else _HARD_COST),
             )
             for name in size.conditions

@@ -23,7 +23,7 @@ from simulator.world import World
 
 __all__ = ["VEHICLES_A_WORLD", "Case", "Outcome", "assigned", "outcomes", "table"]
 
-VEHICLES_A_WORLD = 40
+VEHICLES_A_WORLD = 125
 _WRONG_SIGMA = 3.0
 _WRONG_REL = 0.05
 _LEAST_OVERLAP = 1e-3
@@ -65,7 +65,7 @@ class Case:
         return 100.0 * self.wrong / self.vehicles
 
 
-def outcomes(condition: str, seed: int, vehicles: int = VEHICLES_A_WORLD) -> list[Outcome]:
+def outcomes(condition: str, seed: int, vehicles: int) -> list[Outcome]:
     """Let vehicles pass the mixed site of four lanes under a condition."""
     world = CONDITIONS[condition].world(mixed(), seed, vehicles)
     passings = world.left_between(0.0, np.inf)
