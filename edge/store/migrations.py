@@ -146,3 +146,16 @@ MIGRATIONS: Sequence[str] = (
     + _append_only("private", verbs=("UPDATE",)),
 )
 """Each brings the schema one version on."""
+
+EARLIER_READ: dict[int, str] = {
+    1: """
+CREATE TEMP VIEW receipts AS SELECT *, NULL AS note_id FROM main.receipts;
+CREATE TEMP TABLE private (idx INTEGER PRIMARY KEY, data BLOB);
+CREATE TEMP TABLE receipt_notes (id INTEGER PRIMARY KEY, note TEXT);
+CREATE TEMP TABLE cosignatures (size INTEGER PRIMARY KEY, time_s INTEGER, line TEXT);
+CREATE TEMP TABLE dropped (sha256 TEXT PRIMARY KEY, size_bytes INTEGER, idx INTEGER);
+CREATE TEMP TABLE lost (idx INTEGER PRIMARY KEY, leaf BLOB);
+CREATE TEMP TABLE settings (key TEXT PRIMARY KEY, value TEXT);
+""",
+}
+"""For a reader of a store that was never brought on: what it lacks, beside it and empty."""

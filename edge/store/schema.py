@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.errors import ConfigError, StoreError
-from edge.store.migrations import MIGRATIONS
+from edge.store.migrations import EARLIER_READ, MIGRATIONS
 
 DATABASE = "station.db"
 APPLICATION_ID = 0x53544C59
@@ -45,6 +45,8 @@ def connect_reader(path: Path) -> sqlite3.Connection:
             raise
         connection = _open_uri(path, "mode=ro&immutable=1")
     _configure(connection)
+    _, version = _identity(connection)
+    connection.executescript(EARLIER_READ.get(version, ""))
     connection.execute("PRAGMA query_only=ON")
     return connection
 
