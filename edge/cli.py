@@ -9,7 +9,17 @@ from typing import Any
 import click
 
 from edge import __version__
-from edge.commands import bench, calibrate, evidence, faults, recordings, simulated, station, tiles
+from edge.commands import (
+    bench,
+    calibrate,
+    centre,
+    evidence,
+    faults,
+    recordings,
+    simulated,
+    station,
+    tiles,
+)
 from edge.errors import SteelyardError
 
 
@@ -65,7 +75,7 @@ for command in (
     station.run,
     station.check,
     simulated.simulate,
-    simulated.case_system,
+    centre.case_system,
     recordings.record,
     recordings.replay,
     recordings.learn,

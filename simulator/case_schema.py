@@ -116,9 +116,11 @@ def prepare(database: sqlite3.Connection) -> None:
     StoreError
         The database was written by a newer program.
     """
+    if _version(database) == VERSION:
+        return
     database.execute("BEGIN IMMEDIATE")
     try:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
+        version = _version(database)  # another process may have been faster
         if version > VERSION:
             raise _too_new(version)
         if version < VERSION:
@@ -128,6 +130,10 @@ def prepare(database: sqlite3.Connection) -> None:
     except BaseException:
         database.execute("ROLLBACK")
         raise
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _upgrade(database: sqlite3.Connection) -> None:

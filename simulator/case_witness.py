@@ -68,6 +68,28 @@ class Alarm:
     times: int
 
 
+def alarms(store: CaseStore) -> list[Alarm]:
+    """Every conflict that was ever found, the first one first."""
+    rows = store.database.execute("SELECT * FROM alarms ORDER BY first_us")
+    return [Alarm(*row) for row in rows]
+
+
+def overview(store: CaseStore) -> list[str]:
+    """A line for each station: state, records, how far its log is cosigned, conflict."""
+    rows = store.database.execute(
+        "SELECT station, coalesce(state, '?'), conflict,"
+        " (SELECT count(*) FROM records r WHERE r.station = s.station),"
+        " (SELECT max(size) FROM cosigned c WHERE c.station = s.station),"
+        " (SELECT max(size) FROM checkpoints c WHERE c.station = s.station)"
+        " FROM stations s ORDER BY station"
+    )
+    return [
+        f"{station}  {state}  记录 records {records}  日志 log {size or 0}"
+        f"  共签 cosigned {cosigned or 0}" + (f"  ✗ {WORDS[name]}" if name else "")
+        for station, state, name, records, cosigned, size in rows
+    ]
+
+
 def log_of(station: str, origin: str) -> Log | None:
     """Which log of a station an origin line names, None if it is none of its logs."""
     first = origin_of(station)
@@ -134,11 +156,6 @@ class Witness:
         self._health.count(f"case.alarm_{name}")
         if new[0]:
             log.warning("%s: %s (%s)", of.station, WORDS[name], detail)
-
-    def alarms(self) -> list[Alarm]:
-        """Every conflict that was ever found."""
-        rows = self._store.database.execute("SELECT * FROM alarms ORDER BY first_us")
-        return [Alarm(*row) for row in rows]
 
     # ------------------------------------------------------------------------------------------
     # Inside

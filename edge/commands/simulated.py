@@ -1,15 +1,13 @@
-"""Everything simulated: ``demo``, ``simulate``, ``case-system``."""
+"""Everything simulated: ``demo``, ``simulate``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from edge.commands.tools import ANY_PATH, either, lazy, run_until_signal
-from edge.errors import InputError
+from edge.commands.tools import ANY_PATH, lazy, run_until_signal
 
 
 @click.command()
@@ -68,27 +66,3 @@ def simulate(
             announce=lambda text: click.echo(text, err=True),
         )
     )
-
-
-@click.command("case-system")
-@click.option("--broker", required=True, help="mqtt://host:port of the broker.")
-@click.option("--store", "directory", type=ANY_PATH, required=True, help="Where records are kept.")
-def case_system(*, broker: str, directory: Path) -> None:
-    """A small central case system: verifies, stores, answers with receipts."""
-    system = lazy("simulator.case_system", "CaseSystem")(_uplink_section(broker), directory)
-    click.echo(f"案件系统 / case system: {broker} → {directory}", err=True)
-    run_until_signal(lambda stop: either(system.run(), stop))
-
-
-def _uplink_section(broker: str) -> Any:
-    from pydantic import ValidationError
-
-    from edge.config import UplinkSection
-
-    try:
-        return UplinkSection(broker=broker)
-    except ValidationError as error:
-        raise InputError(
-            f"--broker {broker}：要写成 mqtt://主机:端口",
-            f"--broker {broker}: must be mqtt://host:port or mqtts://host:port",
-        ) from error

@@ -24,7 +24,7 @@ from edge.uplink.paho_client import Message
 from edge.uplink.topics import Topics
 from simulator.case_intake import Intake, Outgoing
 from simulator.case_store import CaseStore
-from simulator.case_witness import Alarm, Witness
+from simulator.case_witness import Alarm, alarms
 
 STATION = "S1"
 TOPICS = Topics(STATION)
@@ -70,7 +70,7 @@ class Desk:
         self.take(Topics(log.station).key, log.signer.verifier_key.encode())
 
     def alarms(self) -> list[Alarm]:
-        return Witness(self.store, self.signer, self.health).alarms()
+        return alarms(self.store)
 
     def count(self, name: str) -> int:
         return self.health.snapshot().counters.get(f"case.{name}", 0)
