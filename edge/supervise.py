@@ -5,6 +5,7 @@ error                  policy
 =====================  ==========================================================
 ``LinkDown``           try again soon, 0.3 s growing to 5 s with jitter
 ``DeviceFault``        try again slowly, 2 s growing to 30 s
+``StoreError``         as a device: a full disk is cleared, and the weighing must not end meanwhile
 other ``SteelyardError``  not for us: it ends the station with its own exit code
 anything else          a defect of the program: counted, logged whole, tried again
 =====================  ==========================================================
@@ -19,7 +20,7 @@ import random
 import socket
 from collections.abc import Awaitable, Callable
 
-from edge.errors import DeviceFault, LinkDown, SteelyardError
+from edge.errors import DeviceFault, LinkDown, SteelyardError, StoreError
 from edge.health import Health, Level, State
 
 log = logging.getLogger("steelyard")
@@ -27,6 +28,7 @@ log = logging.getLogger("steelyard")
 _RETRY_S: dict[type[SteelyardError], tuple[float, float]] = {
     LinkDown: (0.3, 5.0),
     DeviceFault: (2.0, 30.0),
+    StoreError: (2.0, 30.0),
 }
 _DEFECT_RETRY_S = (1.0, 30.0)
 
