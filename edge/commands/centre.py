@@ -79,11 +79,12 @@ def command(
     valid_s: float,
 ) -> None:
     """Tell a STATION to do something; the running case system signs and sends it."""
-    given = {
+    needed: dict[str, dict[str, Any]] = {
         "message": {"zh": zh, "en": en},
         "resend": {"first": first, "last": last},
         "rule_pack": _pack_of(pack) if pack else {"pack": None},
-    }.get(action, {})
+    }
+    given = needed.get(action, {})
     missing = [f"--{name}" for name, value in given.items() if value is None]
     if missing:
         raise click.UsageError(f"{action} needs {' and '.join(missing)}")
