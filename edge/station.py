@@ -310,9 +310,10 @@ class Station:
             self._model.uplink,
             station=self._model.station.id,
             resolve=self._config.resolve,
+            data_dir=self._config.data_dir,
             verifier_key=signer.verifier_key,
             health=self._health,
-            now_ns=time.time_ns,
+            clock=self._clock,
             on_receipt=self._tell_receipt,
             telemetry=self._telemetry,
         )

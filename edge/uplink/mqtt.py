@@ -173,7 +173,7 @@ class Link:
         *,
         retain: bool = False,
         expiry_s: int | None = None,
-        answered: asyncio.Future[None] | None = None,
+        answered: asyncio.Future[bool] | None = None,
     ) -> int:
         """Publish with QoS 1; returns the reason code when the broker acknowledged.
 
@@ -260,7 +260,7 @@ class Link:
         finally:
             self._hand_over(self._on_end)
 
-    async def _acknowledged(self, mid: int, answered: asyncio.Future[None] | None = None) -> int:
+    async def _acknowledged(self, mid: int, answered: asyncio.Future[bool] | None = None) -> int:
         ack = self._acks[mid] = _Ack(self._loop.create_future(), time.monotonic() + _STALL_S)
         hurry = partial(self._hurry, ack)
         if answered:

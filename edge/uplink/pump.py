@@ -1,13 +1,14 @@
-"""From the outbox to the broker: blobs first, then the record, then wait for the receipt.
+"""From the outbox to the centre: cases first and each by itself, all else in batches.
 
 An entry leaves the outbox by its receipt only. What gets none is sent again under the same id,
 later each time, while the others go on; what the broker or the centre will never take is put
 aside with an alarm.
 
 ======================================  =====================================================
-no receipt within ``receipt_timeout_s``  attempt noted, the entry rests, longer each time
-several in a row without a receipt       the centre is silent: one entry at a time goes on asking
-the line breaks under an entry, often    the entry rests first on the next connection
+no receipt within ``receipt_timeout_s``  attempt noted, the records rest, longer each time
+several in a row without a receipt       the centre is silent: one record at a time goes on asking
+the broker is full                       the same, in its words
+the line breaks under a record, often    it rests first on the next connection
 too large, or its bytes are gone         poisoned
 ======================================  =====================================================
 """
@@ -15,30 +16,37 @@ too large, or its bytes are gone         poisoned
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edge.config import UplinkSection
 from edge.errors import IntegrityError, Text
 from edge.health import Health, Level
-from edge.store.queries import OutboxEntry
 from edge.store.store import Store
-from edge.uplink.mqtt import Link, MessageTooLarge
-from edge.uplink.topics import CHUNK_BYTES, Topics, chunks
+from edge.uplink.gate import Turn
+from edge.uplink.line import Line
+from edge.uplink.mqtt import MessageTooLarge, PublishRefused
+from edge.uplink.paho_client import MQTT_5
+from edge.uplink.parcels import Parcel, parcels_of
+from edge.uplink.patience import Patience
+from edge.uplink.porter import Porter
+from edge.uplink.refusals import NO_SUBSCRIBER, NOT_AUTHORISED
+from edge.uplink.silence import Silence
+from edge.uplink.tasks import end, together
+from edge.uplink.topics import Topics
 
-_LONGEST_REST_S = 300.0
-_MOST_RESTING = 5_000
-"""Beyond this all are asked again: the centre must have been away for days."""
-_BREAKS_BEFORE_REST = 3
-_SILENT_AFTER = 3
+_BATCH_BYTES = 256 * 1024
+_BATCH_RECORDS = 200
+_BATCHES = 6
+"""Batches on their way or waiting for their receipt."""
+_ROUNDS = 3
+"""Times that a record is sent within one delivery because the centre lacks its blobs."""
 _DRAIN_S = 2.0
 
 
 class Pump:
-    """Keeps up to ``section.window`` records on their way."""
+    """Keeps up to ``section.window`` cases and a few batches on their way."""
 
     def __init__(
         self,
@@ -46,34 +54,60 @@ class Pump:
         section: UplinkSection,
         topics: Topics,
         health: Health,
+        *,
         mono_s: Callable[[], float] = time.monotonic,
+        on_case: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._section = section
         self._topics = topics
         self._health = health
         self._mono_s = mono_s
+        self._on_case = on_case
         self._wake = asyncio.Event()
-        self._settled: dict[int, asyncio.Event] = {}
-        self._sending: dict[int, asyncio.Task[None]] = {}
-        self._resting: dict[int, float] = {}
-        self._misses: Counter[int] = Counter()
-        self._breaks: Counter[int] = Counter()
-        self._unanswered = 0
-        self._blob_turn = asyncio.Lock()
+        self._patience = Patience(section.receipt_timeout_s, mono_s)
+        self._silence = Silence(health)
+        self._parcel_of: dict[int, Parcel] = {}
+        self._sending: dict[Parcel, asyncio.Task[None]] = {}
 
-    def settle(self, index: int) -> None:
-        """The centre has answered for this record."""
-        if self._unanswered >= _SILENT_AFTER:
-            self._resting.clear()  # it was the centre's silence, not theirs
-        self._unanswered = 0
-        for memory in (self._resting, self._misses, self._breaks):
-            memory.pop(index, None)
-        if index in self._settled:
-            self._settled[index].set()
+    # ------------------------------------------------------------------------------------------
+    # What the centre says
+
+    def settle(self, indices: Iterable[int]) -> None:
+        """The centre has answered for these records."""
+        settled = list(indices)
+        if not settled:
+            return
+        if self._silence.ended():
+            self._patience.wake_all()  # it was the centre's silence, not theirs
+        self._patience.forget(settled)
+        for index in settled:
+            if parcel := self._parcel_of.pop(index, None):
+                parcel.settle(index)
         self._wake.set()
 
-    async def run(self, link: Link, stopping: asyncio.Event) -> None:
+    def hold(self, index: int) -> None:
+        """The centre does not take a record now; it is offered again, later each time."""
+        self._patience.missed([index])
+        if parcel := self._parcel_of.pop(index, None):
+            parcel.settle(index)
+        self._wake.set()
+
+    def lacks(self, sha256: str) -> None:
+        """The centre has a record whose blob is not there."""
+        for parcel in self._sending:
+            if any(blob.sha256 == sha256 for blob in parcel.blobs):
+                parcel.send_again()
+
+    def wake(self) -> None:
+        """The outbox has changed."""
+        self._patience.wake_all()
+        self._wake.set()
+
+    # ------------------------------------------------------------------------------------------
+    # One connection
+
+    async def run(self, line: Line, porter: Porter, stopping: asyncio.Event) -> None:
         """Deliver over one connection until told to stop; then give what is on its way a moment.
 
         Raises
@@ -81,7 +115,7 @@ class Pump:
         LinkDown, StoreError
             The connection or the store failed; what was on its way goes again on the next.
         """
-        self._rest_the_breakers()
+        self._patience.on_new_line()
         watchers = [
             asyncio.create_task(self._watch_store(), name="uplink-appended"),
             asyncio.create_task(self._watch_stop(stopping), name="uplink-stop"),
@@ -89,7 +123,7 @@ class Pump:
         try:
             while not stopping.is_set():
                 self._wake.clear()
-                await self._take_more(link)
+                await self._take_more(line, porter)
                 await self._wait()
                 self._reap(watchers[0])
             if self._sending:
@@ -97,94 +131,139 @@ class Pump:
         finally:
             # Forgotten before it is awaited: a second cancellation may cut the waiting short.
             unfinished, self._sending = self._sending, {}
-            self._breaks.update(list(unfinished))
-            await _end([*watchers, *unfinished.values()])
+            self._parcel_of.clear()
+            for parcel in unfinished:
+                if not parcel.handed_over:
+                    self._patience.broke(parcel.open)
+            await end([*watchers, *unfinished.values()])
 
     # ------------------------------------------------------------------------------------------
     # What is sent next
 
-    async def _take_more(self, link: Link) -> None:
-        room = self._room() - len(self._sending)
-        if room <= 0:
+    async def _take_more(self, line: Line, porter: Porter) -> None:
+        await self._take_cases(line, porter)
+        while self._has_room_for_batch():
+            parcels = await self._next_batch(line)
+            if not parcels:
+                return
+            for parcel in parcels:
+                self._start(line, porter, parcel)
+
+    async def _take_cases(self, line: Line, porter: Porter) -> None:
+        under_way = {i for p in self._sending if p.is_case for i in p.open}
+        room = self._silence.limit(self._section.window) - len(under_way)
+        if self._silence.holds and self._sending:
             return
-        busy = {*self._sending, *self._still_resting()}
-        for entry in await self._store.outbox(room, exclude=busy):
-            task = asyncio.create_task(self._deliver(link, entry), name=f"uplink-{entry.index}")
-            task.add_done_callback(lambda _: self._wake.set())
-            self._sending[entry.index] = task
+        busy = {*under_way, *self._patience.resting()}
+        for entry in await self._store.outbox(max(room, 0), exclude=busy):
+            if entry.urgent:
+                blobs = await self._store.deliverable_blobs(entry.index)
+                self._start(line, porter, Parcel((entry.index,), blobs=tuple(blobs), is_case=True))
+                self._on_case()
 
-    def _room(self) -> int:
-        return 1 if self._unanswered >= _SILENT_AFTER else self._section.window
+    def _has_room_for_batch(self) -> bool:
+        batches = sum(not parcel.is_case for parcel in self._sending)
+        if self._silence.holds:
+            return not self._sending
+        return batches < _BATCHES
 
-    def _still_resting(self) -> set[int]:
-        now_s = self._mono_s()
-        if len(self._resting) > _MOST_RESTING:
-            self._resting.clear()
-        for index in [i for i, until_s in self._resting.items() if until_s <= now_s]:
-            del self._resting[index]
-        return set(self._resting)
+    async def _next_batch(self, line: Line) -> list[Parcel]:
+        busy = {*self._parcel_of, *self._patience.resting()}
+        limit = self._silence.limit(_BATCH_RECORDS)
+        size = min(_BATCH_BYTES, line.room_bytes(self._topics.records), line.gate.budget_bytes // 2)
+        try:
+            batch = await self._store.batch(limit, size, busy)
+        except IntegrityError:  # one proof is damaged: found by sending each by itself
+            return await self._one_by_one(busy)
+        return list(parcels_of(batch)) if batch else []
 
-    def _rest(self, index: int, times: int) -> None:
-        """Rest ``index``, longer each time, spread so that they do not all come back at once."""
-        longest_s = min(_LONGEST_REST_S, self._section.receipt_timeout_s * 2.0 ** min(times, 16))
-        self._resting[index] = self._mono_s() + longest_s * random.uniform(0.5, 1.0)
+    async def _one_by_one(self, busy: set[int]) -> list[Parcel]:
+        entries = await self._store.outbox(self._section.window, exclude=busy)
+        return [
+            Parcel((entry.index,), blobs=tuple(await self._store.deliverable_blobs(entry.index)))
+            for entry in entries
+        ]
 
-    def _rest_the_breakers(self) -> None:
-        self._resting.clear()
-        for index, breaks in self._breaks.items():
-            if breaks >= _BREAKS_BEFORE_REST:
-                self._rest(index, breaks - _BREAKS_BEFORE_REST)
+    def _start(self, line: Line, porter: Porter, parcel: Parcel) -> None:
+        task = asyncio.create_task(self._deliver(line, porter, parcel), name=parcel.name)
+        task.add_done_callback(lambda _: self._wake.set())
+        self._sending[parcel] = task
+        self._parcel_of.update(dict.fromkeys(parcel.open, parcel))
 
     # ------------------------------------------------------------------------------------------
-    # One record
+    # One parcel
 
-    async def _deliver(self, link: Link, entry: OutboxEntry) -> None:
-        settled = self._settled[entry.index] = asyncio.Event()
+    async def _deliver(self, line: Line, porter: Porter, parcel: Parcel) -> None:
         started_s = self._mono_s()
         try:
-            await self._send(link, entry)
-            async with asyncio.timeout(self._section.receipt_timeout_s):
-                await settled.wait()
+            await self._send_until_answered(line, porter, parcel)
             self._health.gauge("uplink.delivery_ms", (self._mono_s() - started_s) * 1e3)
+        except PublishRefused as refused:
+            if refused.code == NOT_AUTHORISED:
+                raise
+            self._silence.refused(refused)
+            await self._note_miss(parcel)
         except (MessageTooLarge, IntegrityError) as error:
-            await self.poison(entry.index, str(error.what))
+            await self._poison_all(parcel, str(error.what))
         except FileNotFoundError as error:
             name = Path(error.filename).name
-            await self.poison(entry.index, f"附件丢失：{name} / a file is gone: {name}")
-        except OSError:  # no receipt in time (TimeoutError), or the disk gave no blob this time
-            await self._miss(entry.index)
+            await self._poison_all(parcel, f"附件丢失：{name} / a file is gone: {name}")
+        except OSError:  # no answer in time (TimeoutError), or the disk gave no blob this time
+            await self._miss(line, parcel)
         finally:
-            if self._settled.get(entry.index) is settled:
-                del self._settled[entry.index]
+            for index in parcel.open:
+                if self._parcel_of.get(index) is parcel:
+                    del self._parcel_of[index]
 
-    async def _send(self, link: Link, entry: OutboxEntry) -> None:
-        for blob in await self._store.deliverable_blobs(entry.index):
-            data = await asyncio.to_thread(self._store.blob_path(blob.sha256).read_bytes)
-            async with self._blob_turn:  # one large message on a slow line, not a window of them
-                await self._send_blob(link, blob.sha256, data)
-        await link.publish(self._topics.record, await self._store.envelope(entry.index))
-        self._health.count("uplink.resends" if entry.attempts else "uplink.records_sent")
+    async def _send_until_answered(self, line: Line, porter: Porter, parcel: Parcel) -> None:
+        for _ in range(_ROUNDS):
+            answered = parcel.begin_round()
+            await self._bring_blobs(porter, parcel)
+            if not parcel.open:
+                return
+            topic, payload = await self._payload(parcel)
+            parcel.goes_out()
+            turn = Turn.CASE if parcel.is_case else Turn.RECORD
+            code = await line.send(turn, topic, payload, answered=answered)
+            parcel.handed_over = True
+            self._count(parcel)
+            self._silence.nobody_there = code == NO_SUBSCRIBER
+            async with asyncio.timeout(self._section.receipt_timeout_s):
+                if await answered:
+                    return
+        raise TimeoutError
 
-    async def _send_blob(self, link: Link, sha256: str, data: bytes) -> None:
-        overhead = link.overhead_bytes(self._topics.blob(sha256, 99_999, 99_999))
-        pieces = chunks(data, max(1, min(CHUNK_BYTES, link.max_packet_bytes - overhead)))
-        for number, piece in enumerate(pieces):
-            await link.publish(self._topics.blob(sha256, number, len(pieces)), piece)
-        self._health.count("uplink.blobs_sent")
+    def _count(self, parcel: Parcel) -> None:
+        again = self._patience.sent_before(parcel.indices)
+        self._health.count("uplink.resends", again)
+        self._health.count("uplink.records_sent", len(parcel.indices) - again)
 
-    async def _miss(self, index: int) -> None:
-        self._unanswered += 1
-        self._misses[index] += 1
-        self._rest(index, self._misses[index])
-        self._health.count("uplink.receipts_missed")
-        if self._unanswered >= _SILENT_AFTER:
-            self._health.state(
-                "uplink.receipts",
-                Level.WARNING,
-                "中心已连接，但没有回执；证据仍保存在本站，会继续重发",
-                "connected, but the centre sends no receipts; the records stay here and go again",
-            )
-        await self._store.note_attempt(index)
+    async def _bring_blobs(self, porter: Porter, parcel: Parcel) -> None:
+        turn = Turn.CASE if parcel.is_case else Turn.BLOB
+        if parcel.blobs:
+            await together(porter.bring(blob, turn) for blob in parcel.blobs)
+
+    async def _payload(self, parcel: Parcel) -> tuple[str, bytes]:
+        if parcel.batch is None:
+            [index] = parcel.indices
+            return self._topics.record, await self._store.envelope(index)
+        return self._topics.records, await asyncio.to_thread(parcel.batch.encode)
+
+    async def _miss(self, line: Line, parcel: Parcel) -> None:
+        await self._note_miss(parcel)
+        if self._silence.missed(tells_refusals=line.link.version == MQTT_5):
+            # The broker may have forgotten us; and a line that only seems to be open ends here.
+            await line.link.subscribe(self._topics.all_down)
+
+    async def _note_miss(self, parcel: Parcel) -> None:
+        missed = list(parcel.open)
+        self._patience.missed(missed)
+        self._health.count("uplink.receipts_missed", len(missed))
+        await self._store.note_attempts(missed)
+
+    async def _poison_all(self, parcel: Parcel, reason: str) -> None:
+        for index in sorted(parcel.open):
+            await self.poison(index, reason)
 
     async def poison(self, index: int, reason: str) -> None:
         """Take a record out of the way with an alarm; it stays in the store."""
@@ -203,10 +282,8 @@ class Pump:
 
     async def _wait(self) -> None:
         """Until something changes: a receipt, a new record, a failure, the end of a rest."""
-        now_s = self._mono_s()
-        due_s = min(self._resting.values(), default=now_s + _LONGEST_REST_S)
         try:
-            async with asyncio.timeout(max(1.0, due_s - now_s)):
+            async with asyncio.timeout(max(1.0, self._patience.next_s())):
                 await self._wake.wait()
         except TimeoutError:
             return
@@ -226,10 +303,4 @@ class Pump:
         for task in (watcher, *self._sending.values()):
             if task.done():
                 task.result()
-        self._sending = {index: task for index, task in self._sending.items() if not task.done()}
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        self._sending = {p: task for p, task in self._sending.items() if not task.done()}

@@ -1,35 +1,46 @@
-"""The station's line to the centre: presence, key, telemetry, records out, receipts in."""
+"""The station's line to the centre: its records out, what the centre says in."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-from collections.abc import Callable, Coroutine, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.clock import HostClock
 from edge.config import UplinkSection
-from edge.errors import ConfigError, LinkDown, Text
+from edge.errors import ConfigError, LinkDown, StoreError
 from edge.evidence.note import NoteVerifier
 from edge.evidence.receipt import Receipt
 from edge.health import Health, Level
 from edge.store.store import Store
 from edge.uplink.access import Access, read_access
-from edge.uplink.mqtt import VERSIONS, Link, MessageTooLarge, open_link
-from edge.uplink.paho_client import Will
+from edge.uplink.backoff import Backoff
+from edge.uplink.blobs import BlobState
+from edge.uplink.centre_time import CentreTime
+from edge.uplink.commands import Commands
+from edge.uplink.gate import Sizes
+from edge.uplink.line import Line
+from edge.uplink.mqtt import VERSIONS, Link, PublishRefused, open_link
+from edge.uplink.paho_client import Message, Will
+from edge.uplink.porter import Porter
 from edge.uplink.pump import Pump
-from edge.uplink.topics import Presence, Topics
+from edge.uplink.receipts import Receipts
+from edge.uplink.tasks import first_to_end
+from edge.uplink.telemetry import Telemetry
+from edge.uplink.topics import MOST_CHUNK_BYTES, Presence, Topics, blob_of_state
+from edge.uplink.witness import Witness
 
-log = logging.getLogger("steelyard.uplink")
-
-TELEMETRY_PERIOD_S = 60.0
-_TELEMETRY_EXPIRY_S = 600
+PACKS_DIRECTORY = "rule-packs"
+"""Below the data directory: packs that the centre sent, for a person to adopt."""
 _GOODBYE_S = 5.0
+_STEADY_S = 60.0
+"""A connection that stood so long counts as a success, whatever went over it."""
 
 
 class Uplink:
-    """Delivers the outbox; one call of ``run`` is one connection, the supervisor starts the next.
+    """Delivers the outbox, over one connection after the other.
 
     Raises
     ------
@@ -45,29 +56,77 @@ class Uplink:
         station: str,
         verifier_key: str,
         resolve: Callable[[Path], Path],
+        data_dir: Path,
         health: Health,
-        now_ns: Callable[[], int],
+        clock: HostClock,
         on_receipt: Callable[[Receipt], None],
         telemetry: Callable[[], dict[str, Any]],
     ) -> None:
         self._store = store
         self._section = section
         self._station = station
+        self._topics = topics = Topics(station)
         self._verifier_key = verifier_key
         self._resolve = resolve
         self._health = health
-        self._now_ns = now_ns
+        self._clock = clock
+        self._telemetry = Telemetry(health, clock, topics, telemetry)
         self._on_receipt = on_receipt
-        self._telemetry = telemetry
-        self._topics = Topics(station)
-        self._pump = Pump(store, section, self._topics, health)
         self._versions: Sequence[int] = VERSIONS
         self._stopping = asyncio.Event()
-        self._centre = _centre_verifier(section.centre_key)
+        self._backoff = Backoff()
+        self._sizes = Sizes(MOST_CHUNK_BYTES)
+        self._porter: Porter | None = None
+        centre, centre_time = _centre_verifier(section.centre_key), CentreTime()
+        self._witness = Witness(
+            store,
+            topics,
+            health,
+            centre=centre,
+            clock=clock,
+            centre_time=centre_time,
+            seal=store.append,
+        )
+        self._pump = Pump(store, section, topics, health, on_case=self._witness.nudge)
+        self._receipts = Receipts(
+            store,
+            self._pump,
+            health,
+            station=station,
+            centre=centre,
+            on_receipt=self._tell_receipt,
+            witness=self._witness,
+            centre_time=centre_time,
+        )
+        self._commands = Commands(
+            store,
+            health,
+            station=station,
+            centre=centre,
+            clock=clock,
+            centre_time=centre_time,
+            packs=data_dir / PACKS_DIRECTORY,
+            seal=store.append,
+            wake_pump=self._pump.wake,
+            wake_witness=self._witness.nudge,
+        )
         read_access(section, resolve)  # a wrong file is told at the start, not in the field
 
     async def run(self) -> None:
-        """Deliver until cancelled; then drain for a moment and say goodbye.
+        """Deliver until cancelled, connecting again and again with a fair wait in between."""
+        while True:
+            began_s = time.monotonic()
+            try:
+                await self.connect()
+            except (LinkDown, StoreError) as error:  # a full disk passes, and nothing is lost
+                self._health.count("uplink.outages")
+                self._health.state("uplink", Level.DOWN, *error.what, next_step=error.next_step)
+            if time.monotonic() - began_s >= _STEADY_S:
+                self._backoff.succeeded()
+            await asyncio.sleep(self._backoff.next_s())
+
+    async def connect(self) -> None:
+        """Deliver over one connection; when cancelled, drain for a moment and say goodbye.
 
         Raises
         ------
@@ -91,8 +150,10 @@ class Uplink:
     async def _connection(self) -> None:
         will = Will(self._topics.state, Presence("offline", "lost").encode())
         self._health.state("uplink", Level.WAITING, "正在连接中心", "connecting to the centre")
+        access = self._access()
+        self._telemetry.watch(access.certificates)
         async with open_link(
-            self._access(),
+            access,
             client_id=f"steelyard-{self._station}",
             will=will,
             window=self._section.window,
@@ -115,92 +176,78 @@ class Uplink:
             ) from error
 
     async def _serve(self, link: Link) -> None:
-        await link.subscribe(self._topics.receipt)
-        await link.publish(self._topics.key, self._verifier_key.encode(), retain=True)
-        await link.publish(self._topics.state, Presence("online").encode(), retain=True)
+        await link.subscribe(self._topics.all_down)
+        await self._announce(link, self._topics.key, self._verifier_key.encode())
+        await self._announce(link, self._topics.state, Presence("online").encode())
         self._health.state("uplink", Level.OK, "已连接中心", "connected to the centre")
-        await _first_to_end(
-            self._pump.run(link, self._stopping),
-            self._read_receipts(link),
-            self._send_telemetry(link),
+        line = Line(link, self._sizes)
+        self._porter = porter = self._new_porter(line)
+        try:
+            await first_to_end(
+                self._pump.run(line, porter, self._stopping),
+                self._listen(link),
+                self._witness.run(line),
+                self._telemetry.run(line),
+            )
+        finally:
+            await porter.close()
+        await self._announce(link, self._topics.state, Presence("offline", "stopped").encode())
+
+    def _new_porter(self, line: Line) -> Porter:
+        return Porter(
+            line,
+            self._topics,
+            self._store.blob_path,
+            self._health,
+            answer_s=self._section.receipt_timeout_s,
+            lacks=self._pump.lacks,
         )
-        await link.publish(self._topics.state, Presence("offline", "stopped").encode(), retain=True)
+
+    async def _announce(self, link: Link, topic: str, payload: bytes) -> None:
+        """Publish what is useful but delivers nothing: a refusal is no reason to stop."""
+        try:
+            await link.publish(topic, payload, retain=True)
+        except PublishRefused as refused:
+            self._telemetry.note_refusal(refused)
 
     # ------------------------------------------------------------------------------------------
-    # Receipts
+    # What the centre says
 
-    async def _read_receipts(self, link: Link) -> None:
+    async def _listen(self, link: Link) -> None:
         while True:
-            for message in await link.receive():
-                if message.topic == self._topics.receipt:
-                    await self._take_receipt(message.payload)
+            messages = await link.receive()
+            await self._take(messages)
+            for message in messages:
                 link.accept(message)
 
-    async def _take_receipt(self, payload: bytes) -> None:
+    async def _take(self, messages: Sequence[Message]) -> None:
+        receipts = []
+        for message in messages:
+            if message.topic == self._topics.receipt:
+                receipts.append(message.payload)
+            elif message.topic == self._topics.witness:
+                await self._witness.take(message.payload)
+            elif message.topic == self._topics.command:
+                await self._commands.take(message.payload)
+            elif sha256 := blob_of_state(message.topic):
+                self._take_blob_state(sha256, message.payload)
+            else:
+                self._health.count("uplink.unknown")
+        await self._receipts.take(receipts)
+
+    def _take_blob_state(self, sha256: str, payload: bytes) -> None:
         try:
-            receipt = Receipt.decode(payload, self._centre)
-        except ValueError as error:
-            self._distrust(error)
-            return
-        if receipt.status == "stored":
-            closed = await self._store.acknowledge(receipt)
+            state = BlobState.decode(payload)
+        except ValueError:
+            state = None
+        if state and state.sha256 == sha256 and self._porter:
+            self._porter.told(state)
         else:
-            closed = await self._take_refusal(receipt)
-        if closed:
-            self._health.count("uplink.receipts")
-            self._pump.settle(receipt.index)
-            self._tell_trust()
-            self._on_receipt(receipt)
+            self._health.count("uplink.blob_states_bad")
 
-    async def _take_refusal(self, receipt: Receipt) -> bool:
-        record = await self._store.record(receipt.index)
-        delivery = await self._store.delivery(receipt.index)
-        if record is None or record.record_id != receipt.record_id:
-            return False
-        if delivery.receipted_us is not None or delivery.poisoned is not None:
-            return False  # decided before: an old refusal undoes nothing
-        await self._pump.poison(receipt.index, f"中心拒收 / refused: {receipt.reason}")
-        return True
-
-    def _distrust(self, error: ValueError) -> None:
-        self._health.count("uplink.receipts_bad")
-        log.warning("回执无效，已忽略 / a receipt does not hold and was ignored: %s", error)
-        self._health.state(
-            "uplink.receipts",
-            Level.WARNING,
-            f"收到无效的回执，已忽略：{error}",
-            f"a receipt does not hold and was ignored: {error}",
-            next_step=Text(
-                "核对 [uplink] centre_key；若正确，可能有人冒充中心",
-                "check [uplink] centre_key; if it is right, somebody may pose as the centre",
-            ),
-        )
-
-    def _tell_trust(self) -> None:
-        if self._centre:
-            self._health.state("uplink.receipts", Level.OK, "回执正常", "receipts arrive")
-            return
-        self._health.state(
-            "uplink.receipts",
-            Level.WARNING,
-            "回执未经核对：没有配置中心的公钥",
-            "receipts are taken unchecked: the centre's key is not configured",
-            next_step=Text("设置 [uplink] centre_key", "set [uplink] centre_key"),
-        )
-
-    # ------------------------------------------------------------------------------------------
-    # Telemetry
-
-    async def _send_telemetry(self, link: Link) -> None:
-        while True:
-            body = {"time_us": self._now_ns() // 1000, **self._telemetry()}
-            payload = json.dumps(body).encode()
-            try:
-                await link.publish(self._topics.telemetry, payload, expiry_s=_TELEMETRY_EXPIRY_S)
-            except MessageTooLarge:
-                self._health.count("uplink.telemetry_too_large")
-            self._health.gauge("uplink.overflows", link.overflows)
-            await asyncio.sleep(TELEMETRY_PERIOD_S)
+    def _tell_receipt(self, receipt: Receipt) -> None:
+        self._backoff.succeeded()
+        self._on_receipt(receipt)
 
 
 def _centre_verifier(key: str | None) -> NoteVerifier | None:
@@ -213,16 +260,3 @@ def _centre_verifier(key: str | None) -> NoteVerifier | None:
             next_zh="向中心索取公钥，格式为 名称+编号+base64",
             next_en="ask the centre for its key, in the form name+id+base64",
         ) from error
-
-
-async def _first_to_end(*parts: Coroutine[Any, Any, None]) -> None:
-    """Run all until the first ends or fails; the others are cancelled."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

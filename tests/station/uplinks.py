@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge.clock import HostClock
 from edge.config import UplinkSection
 from edge.errors import Text
 from edge.evidence.note import NoteSigner
@@ -65,7 +66,8 @@ class Post:
             verifier_key=self.signer.verifier_key,
             resolve=lambda path: self.directory / path,
             health=self.health,
-            now_ns=time.time_ns,
+            data_dir=self.directory,
+            clock=HostClock(),
             on_receipt=self.receipts.append,
             telemetry=lambda: {"counters": self.health.snapshot().counters},
         )
