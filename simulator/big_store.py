@@ -128,7 +128,7 @@ class _Filler:
             part = slice(at, at + _A_COMMIT)
             self._commit(group[part], ids[part], delivered_below)
         self._db.execute("COMMIT")
-        self._journal.append((made.index, made.canonical, made.private) for made in group)
+        self._journal.append([(made.index, made.canonical, made.private) for made in group])
 
     def close(self) -> None:
         self._journal.sync(None)

@@ -19,7 +19,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +59,33 @@ class Journal:
         found = [data for number, data in _records_of(path) if number == index]
         return found[-1] if found else None
 
-    def append(self, rows: Iterable[JournalRow]) -> bool:
+    def append(self, rows: Sequence[JournalRow]) -> bool:
         """Write lines; a disk that refuses is counted, and what is missing is written later."""
+        parts = [(index, private) for index, _, private in rows if private is not None]
+        return self._append([(index, data) for index, data, _ in rows], parts)
+
+    def fill(self, first: int, rows: Sequence[JournalRow]) -> bool:
+        """Write those records of the file of ``first`` that it lacks."""
+        have = {index for index, _ in _records_of(self._path(first, "jsonl"))}
+        have_part = {index for index, _ in _privates_of(self._path(first, "private"))}
+        return self._append(
+            [(index, data) for index, data, _ in rows if index not in have],
+            [(i, part) for i, _, part in rows if part is not None and i not in have_part],
+        )
+
+    def _append(
+        self, records: Iterable[tuple[int, bytes]], parts: Iterable[tuple[int, bytes]]
+    ) -> bool:
         lines: dict[tuple[int, str], list[bytes]] = {}
-        for index, data, private in rows:
-            segment = index // RECORDS_A_FILE
-            lines.setdefault((segment, "jsonl"), []).append(data + b"\n")
-            if private is not None:
-                line = _private_line(index, private)
-                lines.setdefault((segment, "private"), []).append(line)
+        for index, data in records:
+            lines.setdefault((index // RECORDS_A_FILE, "jsonl"), []).append(data + b"\n")
+        for index, private in parts:
+            line = _private_line(index, private)
+            lines.setdefault((index // RECORDS_A_FILE, "private"), []).append(line)
         with self._gate:
             try:
-                for (segment, suffix), parts in lines.items():
-                    self._write(self._file(segment, suffix), b"".join(parts))
+                for (segment, suffix), some in lines.items():
+                    self._write(self._file(segment, suffix), b"".join(some))
             except OSError:
                 self._health.count("store.journal_failures")
                 return False

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from edge.errors import StoreError
 from edge.store.blobs import disk_refused
-from edge.store.schema import connect_reader
+from edge.store.schema import connect_reader, is_damage
 
 T = TypeVar("T")
 
@@ -22,8 +22,9 @@ _THREADS = 3
 class Readers:
     """Runs questions and file work off the event loop."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, on_damage: Callable[[str], None]) -> None:
         self._database = database
+        self._on_damage = on_damage
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-reader")
         self._own = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -36,7 +37,7 @@ class Readers:
         StoreError
             The database can't be read, or the store is closed.
         """
-        return await self.run(lambda: self._answer(question))
+        return await self.run(lambda: self.answer(question))
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work of the store in one of its threads."""
@@ -52,7 +53,8 @@ class Readers:
         for connection in self._connections:
             connection.close()
 
-    def _answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
+    def answer(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """The answer to a question asked from any thread; as ``ask``."""
         try:
             connection = self._connection()
             connection.execute("BEGIN")
@@ -61,6 +63,8 @@ class Readers:
             finally:
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
+            if is_damage(error):
+                self._on_damage(str(error))
             raise disk_refused(error) from error
 
     def _connection(self) -> sqlite3.Connection:

@@ -21,6 +21,10 @@ _BUSY_TIMEOUT_MS = 10_000
 _JOURNAL_LIMIT_BYTES = 16 << 20
 
 
+class NewerDatabase(ConfigError):
+    """A newer version of this program wrote the database; it is whole, but not for this one."""
+
+
 def connect_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes. Transactions are begun by hand."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -79,7 +83,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIO
             next_en="check data_dir in the station file",
         )
     if version > len(migrations):
-        raise ConfigError(
+        raise NewerDatabase(
             f"数据库版本 {version} 比本程序新",
             f"the database has version {version}, newer than this program knows",
             next_zh="安装写入它的程序版本或更新的版本",
@@ -102,6 +106,12 @@ def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
 def _has_tables(connection: sqlite3.Connection) -> bool:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return bool(tables)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is broken, rather than the disk busy or full."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def quick_check(connection: sqlite3.Connection) -> str:

@@ -12,13 +12,14 @@ One thread writes; reads go through connections of their own and never wait for 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from edge.errors import IntegrityError
+from edge.errors import IntegrityError, StoreError
 from edge.evidence.batch import EnvelopeBatch
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
@@ -26,14 +27,17 @@ from edge.health import Health
 from edge.records import Blob, Draft, Record
 from edge.store import proofs, queries
 from edge.store.blobs import BlobDirectory, disk_refused
-from edge.store.files import sync_directory
+from edge.store.copying import JournalCopy, catch_up
 from edge.store.growth import Growth
+from edge.store.journal import Journal
+from edge.store.keeper import Chore, Keeper
 from edge.store.lock import DirectoryLock
 from edge.store.log import StationLog
 from edge.store.queries import DeliveryState, Head, OutboxEntry, OutboxSummary
 from edge.store.readers import Readers
-from edge.store.schema import DATABASE, connect_writer, migrate
+from edge.store.schema import DATABASE, quick_check
 from edge.store.standing import Standing, standing
+from edge.store.start import Opened, Opening, mark_damage, tell_damage, tell_recovered
 from edge.store.writer import Writer
 
 T = TypeVar("T")
@@ -61,22 +65,75 @@ class Store:
         self._lock = DirectoryLock(directory)
         self._blobs = BlobDirectory(directory / "blobs")
         self._growth = Growth()
+        self._damage = ""
+        self._directory = directory
+        self._journal = Journal(directory / "journal", health)
+        self._opening = Opening(directory, self._journal, station, signer, now_ns, self._stamped)
         try:
             self._blobs.prepare()
-            connection = connect_writer(directory / DATABASE)
-            try:
-                log = _open_log(connection, station, signer, now_ns)
-                sync_directory(directory)
-            except BaseException:
-                connection.close()
-                raise
+            self._take_up(self._opening.open())
         except BaseException:
             self._lock.release()
             raise
+        self._keeper = Keeper(self._chores(), health)
+        self._keeper.start()
+
+    def _take_up(self, opened: Opened) -> None:
+        """Begin to read and to write a log that was opened."""
+        log, database = opened.log, self._directory / DATABASE
+        if opened.recovered is not None:
+            tell_recovered(self._health, opened.recovered)
         self._growth.grown(log.frontier.size)
-        self._readers = Readers(directory / DATABASE)
-        self._writer = Writer(connection, log, health, self._growth.grown)
+        self._readers = Readers(database, self._note_damage)
+        self._writer = Writer(
+            opened.connection, log, self._health, self._copying(opened), self._note_damage
+        )
         self._writer.start()
+
+    def _copying(self, opened: Opened) -> Callable[[int], None]:
+        """What follows a commit, in the writer's thread: the copy first, then it is told."""
+        copy = JournalCopy(self._journal, opened.connection, opened.log.frontier.size)
+
+        def committed(size: int) -> None:
+            copy.up_to(size)
+            self._growth.grown(size)
+
+        return committed
+
+    def _note_damage(self, finding: str) -> None:
+        """Damage was met while the station runs: it is recovered as soon as may be."""
+        if not self._damage:
+            self._damage = finding
+            mark_damage(self._directory, finding)
+            tell_damage(self._health, finding)
+            self._keeper.call("heal")
+
+    def _chores(self) -> list[Chore]:
+        return [
+            Chore("heal", self._heal, 3_600.0, 3_600.0),
+            Chore("journal", self._keep_journal, 5.0, 1.0),
+            Chore("check", self._check, 86_400.0, 60.0),
+        ]
+
+    def _heal(self) -> None:
+        """Recover while the station runs; whoever writes meanwhile is refused and tries again."""
+        if not self._damage:
+            return
+        self._readers.close()
+        self._writer.close()
+        self._take_up(self._opening.open())
+        self._damage = ""
+
+    def _keep_journal(self) -> None:
+        catch_up(self._journal, self._readers)
+        head = self._readers.answer(queries.head)
+        self._journal.sync(head.note if head else None)
+
+    def _check(self) -> None:
+        """Read the whole database; what SQLite finds wrong is recovered from."""
+        if finding := self._readers.answer(quick_check):
+            self._note_damage(finding)
+        self._health.count("store.checks")
 
     @classmethod
     async def open(
@@ -111,7 +168,7 @@ class Store:
                 provenance=provenance,
             )
         except (OSError, sqlite3.Error) as error:
-            raise _damaged(str(error)) if _is_damage(error) else disk_refused(error) from error
+            raise disk_refused(error) from error
 
     async def close(self) -> None:
         """Finish what is queued and give the directory free; the second call does nothing."""
@@ -119,9 +176,15 @@ class Store:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        self._keeper.close()
+        self._end_journal()
         self._readers.close()
         if self._writer.close():
             self._lock.release()
+
+    def _end_journal(self) -> None:
+        with contextlib.suppress(OSError, StoreError):  # the next start writes what is missing
+            self._keep_journal()
 
     # ------------------------------------------------------------------------------- writing
 
@@ -338,32 +401,9 @@ class Store:
         return await self._growth.wait(after_index)
 
 
-def _open_log(
-    connection: sqlite3.Connection, station: str, signer: NoteSigner, now_ns: Callable[[], int]
-) -> StationLog:
-    migrate(connection)
-    return StationLog(connection, station=station, signer=signer, now_ns=now_ns)
-
-
 def _unproven(what: str, cause: Exception) -> IntegrityError:
     return IntegrityError(
         f"记录 {what} 的证明不完整：{cause}",
         f"the proof of record {what} is incomplete: {cause}",
         step="envelope",
-    )
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether SQLite says that the file itself is broken, rather than the disk busy or full."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _damaged(finding: str) -> IntegrityError:
-    return IntegrityError(
-        f"数据库损坏：{finding}",
-        f"the database is damaged: {finding}",
-        step="quick_check",
-        next_zh="不要删除任何文件；备份数据目录，通知维护人员",
-        next_en="delete nothing; copy the data directory and call the maintainer",
     )

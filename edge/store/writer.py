@@ -20,6 +20,7 @@ from edge.errors import StoreError
 from edge.health import Health, Level
 from edge.store.blobs import disk_refused
 from edge.store.log import StationLog
+from edge.store.schema import is_damage
 
 T = TypeVar("T")
 
@@ -42,11 +43,13 @@ class Writer:
         log: StationLog,
         health: Health,
         on_grown: Callable[[int], None],
+        on_damage: Callable[[str], None],
     ) -> None:
         self._connection = connection
         self._log = log
         self._health = health
         self._on_grown = on_grown
+        self._on_damage = on_damage
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
@@ -158,6 +161,8 @@ class Writer:
             self._on_grown(self._log.frontier.size)
 
     def _fail(self, group: list[_Job], error: Exception) -> None:
+        if isinstance(error, sqlite3.Error) and is_damage(error):
+            self._on_damage(str(error))
         refused = disk_refused(error)
         refused.__cause__ = error
         self._report(refused)

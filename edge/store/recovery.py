@@ -1,0 +1,369 @@
+"""A damaged database is set aside whole and a new one made of what is readable.
+
+::
+
+    <directory>/damaged-20260102T030405Z/   the database as it was found; nothing is ever deleted
+    <directory>/station.db.rebuilt          the new one, until it is complete
+
+Sources are the pages of the damaged file, its write-ahead log and the journal. The tree is made
+anew; if it fits the newest checkpoint that can be found, the log goes on, and a record whose bytes
+are gone leaves its hash. If it does not, a new log of the next generation begins; what the centre
+has not answered is quoted in it. Killed on the way, the next start begins again.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edge.evidence.merkle import Frontier
+from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier, origin_of
+from edge.evidence.seal import reopen
+from edge.evidence.statement import other_draft
+from edge.records import Draft, Record
+from edge.store.files import sync_directory
+from edge.store.journal import Journal
+from edge.store.log import StationLog
+from edge.store.pages import rows
+from edge.store.salvage import Salvage
+from edge.store.schema import DATABASE, migrate
+from edge.store.settings import keep_setting
+
+REBUILT = "station.db.rebuilt"
+_MARKER = "recovered"
+_NEWEST_CHECKPOINTS = 10_000
+_MOST_RANGES = 200
+
+Stamp = Callable[[Draft], Draft]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of a damaged store; ``generation`` rose if its log could not be continued."""
+
+    aside: str
+    records: int
+    lost: tuple[tuple[int, int], ...]
+    continued: bool
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A checkpoint of the log that its key signed."""
+
+    checkpoint: Checkpoint
+    time_ns: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    frontier: Frontier
+    lost: list[tuple[int, bytes]]
+
+
+class Recovery:
+    """One recovery of the store in ``directory``; ``run`` does it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        journal: Journal,
+        *,
+        station: str,
+        signer: NoteSigner,
+        now_ns: Callable[[], int],
+        stamp: Stamp,
+    ) -> None:
+        self._directory = directory
+        self._journal = journal
+        self._station = station
+        self._signer = signer
+        self._now_ns = now_ns
+        self._stamp = stamp
+
+    def run(self, cause: str) -> Recovered:
+        """Set the database aside, make a new one, seal a statement of kind ``recovered`` in it.
+
+        Raises
+        ------
+        OSError, sqlite3.Error
+            The disk refuses; the next start tries again from the same sources.
+        """
+        aside = self._set_aside()
+        path = self._directory / REBUILT
+        connection = self._fresh(path)
+        try:
+            done = self._rebuild(connection, cause, aside.name)
+        finally:
+            connection.close()
+        if not done.continued:
+            self._keep_what_was_found(path, aside)
+            path = path.with_name(path.name + ".next")
+        self._put_in_place(path)
+        for source in self._sources():
+            (source / _MARKER).touch()
+        return done
+
+    def _set_aside(self) -> Path:
+        """Move what there is of the database to a directory of its own."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._now_ns() / 1e9))
+        aside = self._directory / f"damaged-{stamp}"
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = self._directory / f"damaged-{stamp}-{number}"
+        aside.mkdir()
+        for suffix in ("-wal", "-shm", ""):  # the log goes with its database, or stays with it
+            path = self._directory / f"{DATABASE}{suffix}"
+            if path.exists():
+                path.rename(aside / path.name)
+        sync_directory(aside)
+        sync_directory(self._directory)
+        return aside
+
+    def _sources(self) -> list[Path]:
+        """What was set aside and not recovered yet, newest first."""
+        found = self._directory.glob("damaged-*/")
+        return sorted((d for d in found if not (d / _MARKER).exists()), reverse=True)
+
+    def _fresh(self, path: Path) -> sqlite3.Connection:
+        """A new database; it is nothing until it is complete, so it waits for no disk."""
+        for leftover in (path, path.with_name(path.name + "-journal")):
+            leftover.unlink(missing_ok=True)
+        connection = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-100000"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        migrate(connection)
+        return connection
+
+    def _rebuild(self, connection: sqlite3.Connection, cause: str, aside: str) -> Recovered:
+        salvage = Salvage(connection, self._station)
+        connection.execute("BEGIN")
+        self._collect(salvage)
+        known = self._known(salvage)
+        tree = _grow(connection, salvage, known)
+        salvage.settle_parts()
+        salvage.settle_answers()
+        facts = {"cause": cause, "aside": aside, **_old_head(known)}
+        if tree is None:
+            connection.execute("COMMIT")
+            return self._begin_anew(connection, salvage.generation, facts)
+        _finish(connection, tree)
+        salvage.settle_cosignatures()
+        return self._go_on(connection, tree, salvage.generation, facts)
+
+    def _collect(self, salvage: Salvage) -> None:
+        for source in self._sources():
+            salvage.take_pages(rows(source / DATABASE))
+        salvage.take_lines(self._journal.records())
+        salvage.take_parts(self._journal.privates())
+        if note := self._journal.head():
+            salvage.take_note(note, self._now_ns())
+
+    def _known(self, salvage: Salvage) -> dict[int, _Known]:
+        """Checkpoints that this station's key signed for this log."""
+        verifier = NoteVerifier(self._signer.verifier_key)
+        origin = origin_of(self._station, salvage.generation)
+        known = {}
+        for size, found in salvage.notes(_NEWEST_CHECKPOINTS).items():
+            for time_ns, note in found:
+                try:
+                    checkpoint = Checkpoint.parse(verifier.verify(note))
+                except ValueError:
+                    continue
+                if (checkpoint.origin, checkpoint.size) == (origin, size):
+                    known[size] = _Known(checkpoint, time_ns, note)
+        return known
+
+    def _go_on(
+        self, connection: sqlite3.Connection, tree: _Tree, generation: int, facts: dict[str, Any]
+    ) -> Recovered:
+        """The same log, with a statement of what happened as its next record."""
+        size = tree.frontier.size
+        _keep(connection, "generation", generation)
+        if size:
+            text = Checkpoint(origin_of(self._station, generation), size, tree.frontier.root())
+            connection.execute(
+                "INSERT OR IGNORE INTO checkpoints VALUES (?, ?, ?)",
+                (size, self._now_ns(), self._signer.sign(text.text())),
+            )
+        lost = _ranges([index for index, _ in tree.lost])
+        self._state(connection, facts | _account(size, len(tree.lost), lost, continued=True))
+        return Recovered(facts["aside"], size - len(tree.lost), tuple(lost), True, generation)
+
+    def _begin_anew(
+        self, found: sqlite3.Connection, generation: int, facts: dict[str, Any]
+    ) -> Recovered:
+        """A log of the next generation, quoting what the centre has not answered."""
+        connection = self._fresh(self._directory / (REBUILT + ".next"))
+        try:
+            connection.execute("BEGIN")
+            _keep(connection, "generation", generation + 1)
+            _keep_passages(connection, found)
+            connection.executemany(
+                "INSERT INTO commands VALUES (?, ?, ?)", found.execute("SELECT * FROM commands")
+            )
+            (records,) = found.execute("SELECT count(*) FROM records").fetchone()
+            account = _account(records, 0, [], continued=False)
+            self._state(connection, facts | account, quotes=_quotes(found, generation))
+        finally:
+            connection.close()
+        return Recovered(facts["aside"], records, (), False, generation + 1)
+
+    def _state(
+        self,
+        connection: sqlite3.Connection,
+        fields: dict[str, Any],
+        quotes: Iterable[Callable[[int], Draft]] = (),
+    ) -> None:
+        now_ns = self._now_ns()
+        _keep(connection, "orphans_from_ns", now_ns)
+        log = StationLog(
+            connection, station=self._station, signer=self._signer, now_ns=self._now_ns
+        )
+        log.append(self._stamp(other_draft("recovered", time_ns=now_ns, fields=fields)))
+        for quote in quotes:
+            log.append(self._stamp(quote(now_ns)))
+        log.checkpoint()
+        connection.execute("COMMIT")
+
+    def _keep_what_was_found(self, path: Path, aside: Path) -> None:
+        """The old log's readable records and its journal stay with the damaged database."""
+        path.rename(aside / "readable.db")
+        self._journal.directory.rename(aside / "journal")
+        self._journal.prepare()
+        sync_directory(aside)
+
+    def _put_in_place(self, path: Path) -> None:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.rename(self._directory / DATABASE)
+        sync_directory(self._directory)
+
+
+def _grow(
+    connection: sqlite3.Connection, salvage: Salvage, known: dict[int, _Known]
+) -> _Tree | None:
+    """The tree over all leaves; None if one is unknown, or if a signed checkpoint differs."""
+    (last,) = connection.execute("SELECT max(idx) FROM records").fetchone()
+    size = max(-1 if last is None else last, max(known, default=0) - 1) + 1
+    frontier, lost = Frontier(), []
+    for index, leaf, is_there in salvage.leaves(size):
+        if leaf is None:
+            return None
+        if not is_there:
+            lost.append((index, leaf))
+        frontier, nodes = frontier.append(leaf)
+        connection.executemany("INSERT INTO nodes VALUES (?, ?, ?)", nodes)
+        if (signed := known.get(frontier.size)) is None:
+            continue
+        if signed.checkpoint.root != frontier.root():
+            return None
+        connection.execute(
+            "INSERT INTO checkpoints VALUES (?, ?, ?)",
+            (frontier.size, signed.time_ns, signed.note),
+        )
+    return _Tree(frontier, lost)
+
+
+def _finish(connection: sqlite3.Connection, tree: _Tree) -> None:
+    """What follows from the records: lost ones, uses of blobs, what waits for the centre."""
+    connection.executemany("INSERT INTO lost VALUES (?, ?)", tree.lost)
+    connection.execute(_BLOB_USES)
+    connection.execute(_OUTBOX)
+    if tree.lost:
+        _keep_passages(connection, connection)
+
+
+_BLOB_USES = """
+INSERT OR IGNORE INTO blob_uses
+SELECT blob.value ->> 'sha256', idx, blob.value ->> 'role',
+    CASE WHEN urgent THEN 'case' WHEN kind = 'vehicle' THEN 'lawful' ELSE 'config' END,
+    blob.value ->> 'size_bytes'
+FROM records, json_each(CAST(canonical AS TEXT), '$.blobs') AS blob
+WHERE blob.value ->> 'sha256' NOT IN (SELECT sha256 FROM dropped)
+"""
+_OUTBOX = """
+INSERT INTO outbox (idx, record_id, urgent, size_bytes, enqueued_ns)
+SELECT idx, record_id, urgent,
+    length(canonical) + coalesce((
+        SELECT sum(blob.value ->> 'size_bytes')
+        FROM json_each(CAST(canonical AS TEXT), '$.blobs') AS blob WHERE blob.value ->> 'deliver'
+    ), 0),
+    max(time_us, 0) * 1000
+FROM records WHERE idx NOT IN (SELECT idx FROM receipts)
+"""
+
+
+def _keep_passages(connection: sqlite3.Connection, found: sqlite3.Connection) -> None:
+    """Passage numbers go on above any that a lost record may have had."""
+    for lane, last, index in found.execute(
+        "SELECT lane, max(passage), max(idx) FROM records WHERE passage IS NOT NULL GROUP BY lane"
+    ).fetchall():
+        (lost,) = found.execute("SELECT count(*) FROM lost WHERE idx > ?", (index,)).fetchone()
+        _keep(connection, f"passage_floor.{lane}", last + lost)
+
+
+def _quotes(found: sqlite3.Connection, generation: int) -> Iterator[Callable[[int], Draft]]:
+    """Makers of drafts that quote the records of the old log that no receipt answered."""
+    for data, urgent, private in found.execute(
+        "SELECT canonical, urgent, data FROM records LEFT JOIN private USING (idx)"
+        " WHERE idx NOT IN (SELECT idx FROM receipts) ORDER BY idx"
+    ):
+        record = reopen(data, urgent=bool(urgent))
+        yield partial(_quote, record=record, private=private, generation=generation)
+
+
+def _quote(now_ns: int, record: Record, private: bytes | None, generation: int) -> Draft:
+    fields = {
+        "of_generation": generation,
+        "of_index": record.index,
+        "of_record_id": record.record_id,
+        "record": base64.b64encode(record.canonical).decode(),
+    }
+    draft = other_draft("salvaged", time_ns=now_ns, fields=fields, blobs=record.blobs)
+    erasable = {"record_private": base64.b64encode(private).decode()} if private else {}
+    return replace(draft, urgent=record.urgent, private=erasable)
+
+
+def _account(
+    size: int, lost: int, ranges: list[tuple[int, int]], *, continued: bool
+) -> dict[str, Any]:
+    return {
+        "records": size - lost,
+        "lost_count": lost,
+        "lost": [list(pair) for pair in ranges[:_MOST_RANGES]],
+        "continued": continued,
+    }
+
+
+def _old_head(known: dict[int, _Known]) -> dict[str, Any]:
+    """The newest signed state of the log before the damage, as far as anybody can tell."""
+    if not known:
+        return {"old_size": None, "old_head": None}
+    newest = max(known)
+    return {"old_size": newest, "old_head": known[newest].note}
+
+
+def _ranges(indices: list[int]) -> list[tuple[int, int]]:
+    """First and last number of each unbroken run."""
+    ranges: list[tuple[int, int]] = []
+    for index in indices:
+        if ranges and ranges[-1][1] == index - 1:
+            ranges[-1] = (ranges[-1][0], index)
+        else:
+            ranges.append((index, index))
+    return ranges
+
+
+def _keep(connection: sqlite3.Connection, key: str, value: int) -> None:
+    keep_setting(connection, key, str(value))
