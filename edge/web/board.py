@@ -16,11 +16,10 @@ from edge.errors import SteelyardError
 from edge.health import Snapshot
 from edge.records import Record
 from edge.web.desk import Desk
+from edge.web.ledger import cosigned, delivery, state_of
 from edge.web.present import VehicleView, vehicle_view
 from edge.web.status import (
-    free_bytes,
     headline,
-    outage_text,
     parts,
     store_trouble,
     troubles,
@@ -32,6 +31,7 @@ from edge.web.view import StationView
 _RECENT = 12
 _PERIOD_S = 1.0
 _SHOWN_CASES = 3
+_SHOWN_MESSAGES = 3
 
 
 class Board:
@@ -89,7 +89,7 @@ class Board:
     async def _state(self, t: Speaker) -> dict[str, str]:
         return {
             **self._devices(self._station.health.snapshot(), t),
-            "outbox": await self._outbox(t),
+            "outbox": self._render("outbox", t, d=await delivery(self._station, self._desk, t)),
             "log": await self._log(t),
         }
 
@@ -110,23 +110,17 @@ class Board:
             (case, t.pick(SELECTIONS[case.selection]), (mono_ns - case.opened_ns) // 60_000_000_000)
             for case in waiting[-_SHOWN_CASES:][::-1]
         ]
-        return {"cases": shown, "more": len(waiting) - len(shown)}
-
-    async def _outbox(self, t: Speaker) -> str:
-        summary = await self._station.store.outbox_summary()
-        now_ns = self._station.utc_ns()
-        free = free_bytes(self._station.config.data_dir)
-        return self._render(
-            "outbox",
-            t,
-            summary=summary,
-            oldest=t.age(max(0, now_ns - summary.oldest_ns) / 1e9) if summary.oldest_ns else "",
-            free_gb=free / 1e9,
-            hours=outage_text(free, self._desk.bytes_per_hour, t),
-        )
+        messages = self._desk.messages.unread[:_SHOWN_MESSAGES]
+        return {"cases": shown, "more": len(waiting) - len(shown), "messages": messages}
 
     async def _log(self, t: Speaker) -> str:
-        return self._render("log", t, head=await self._station.store.head())
+        return self._render(
+            "log",
+            t,
+            size=self._station.store.size,
+            cosigned=await cosigned(self._station),
+            clock=state_of(self._station.health.snapshot(), "clock", t),
+        )
 
     def _without_store(self, error: SteelyardError, t: Speaker) -> dict[str, str]:
         shown = self._devices(self._station.health.snapshot(), t)

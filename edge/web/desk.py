@@ -9,12 +9,14 @@ from edge.errors import SteelyardError
 from edge.health import Level
 from edge.inspection.floor import Floor
 from edge.records import Draft, Record
+from edge.web.messages import Messages
 from edge.web.status import bytes_per_hour
 from edge.web.view import StationView
 
 _REBUILT_FROM = 200
 _RETRY_S = 5.0
 _TRAFFIC_S = 60.0
+_MESSAGES_S = 1.0
 
 
 class Desk:
@@ -22,6 +24,7 @@ class Desk:
 
     def __init__(self, station: StationView) -> None:
         self.floor = Floor()
+        self.messages = Messages(station)
         self.bytes_per_hour: float | None = None
         self.open = asyncio.Event()
         """Set once the floor was rebuilt, or could not be at the first try."""
@@ -42,6 +45,9 @@ class Desk:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._every(1.0, self._seal_no_shows), name="desk no-shows")
                 group.create_task(self._every(_TRAFFIC_S, self._measure), name="desk traffic")
+                group.create_task(
+                    self._every(_MESSAGES_S, self.messages.refresh), name="desk messages"
+                )
                 async for event, data in news:
                     if event == "vehicle":
                         self.floor.see(data["record_id"], data, self._station.mono_ns())

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
-from edge.records import Record
 from edge.web.api import Index, record_of, station_of
 from edge.web.board import Board
+from edge.web.gist import gist
+from edge.web.ledger import ledger
 from edge.web.present import vehicle_view
 from edge.web.status import parts
-from edge.web.terms import CASES, KINDS, VERDICTS
+from edge.web.terms import KINDS
 from edge.web.texts import Speaker, language
 
 router = APIRouter()
@@ -97,9 +98,7 @@ async def records(
     return page(
         request,
         "records.html",
-        rows=[
-            (r, t.pick(KINDS[r.kind]) if r.kind in KINDS else r.kind, _gist(r, t)) for r in shown
-        ],
+        rows=[(r, t.pick(KINDS[r.kind]) if r.kind in KINDS else r.kind, gist(r, t)) for r in shown],
         older=shown[-1].index if len(found) > _PAGE else None,
         newest=before is None,
     )
@@ -119,6 +118,20 @@ async def record(request: Request, index: Index) -> HTMLResponse:
     )
 
 
+@router.get("/log")
+async def log(request: Request) -> HTMLResponse:
+    """How the log stands, what waits for the centre, the clock, messages, what happened here."""
+    station, t = station_of(request), speaker_of(request)
+    return page(request, "ledger.html", **await ledger(station, request.app.state.desk, t))
+
+
+@router.post("/messages/{index}/read")
+async def read_message(request: Request, index: Index) -> RedirectResponse:
+    """The operator has read a message of the centre: sealed, then taken off the page."""
+    await request.app.state.desk.messages.read(index)
+    return RedirectResponse("/", status_code=303)
+
+
 @router.get("/devices")
 async def devices(request: Request) -> HTMLResponse:
     """Every state, counter and present value, for whoever comes to repair."""
@@ -131,17 +144,3 @@ async def devices(request: Request) -> HTMLResponse:
         counters=sorted(snapshot.counters.items()),
         gauges=sorted(snapshot.gauges.items()),
     )
-
-
-def _gist(record: Record, t: Speaker) -> str:
-    """A record of the log in a few words."""
-    body = record.body
-    if record.kind == "vehicle":
-        plate = body["plate"]["text"] or t("plate.none")
-        return f"{plate} · {body['verdict']['measured_kg']:,} kg · " + t.pick(
-            VERDICTS[body["verdict"]["kind"]]
-        )
-    if record.kind == "case":
-        plate = body["plate"] or t("plate.none")
-        return f"{plate} · #{body['vehicle_index']} · " + t.pick(CASES[body["state"]])
-    return ""

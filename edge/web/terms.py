@@ -103,8 +103,17 @@ KINDS: dict[str, Text] = {
     "case": Text("引导", "guidance"),
     "start": Text("启动", "start"),
     "stop": Text("停止", "stop"),
-    "config": Text("配置", "configuration"),
+    "configuration": Text("配置", "settings"),
+    "software": Text("软件", "software"),
     "device": Text("设备", "device"),
+    "gap": Text("数据缺失", "lost samples"),
+    "clock": Text("时钟", "clock"),
+    "correction": Text("更正", "correction"),
+    "operator": Text("操作", "operator"),
+    "command": Text("中心命令", "command"),
+    "witness": Text("见证", "witness"),
+    "retention": Text("清理", "clearing"),
+    "recovered": Text("修复", "recovery"),
 }
 
 PARTS: dict[str, Text] = {
@@ -122,6 +131,8 @@ PARTS: dict[str, Text] = {
     "rows": Text("车道 {id} 的传感器排", "Sensor rows of lane {id}"),
     "lessons": Text("学习数据", "What was learned"),
     "disk": Text("磁盘", "Disk"),
+    "log": Text("日志见证", "Log and witness"),
+    "chronicle": Text("站点日记", "Diary of the station"),
 }
 
 NEXT_STEPS: dict[str, Text] = {
@@ -155,6 +166,11 @@ NEXT_STEPS: dict[str, Text] = {
     "calibration": Text(
         "仍可筛查，但不能作出判定。打电话给计量工程师，安排检定。",
         "Vehicles are still selected, but none is judged. Call the metrology engineer.",
+    ),
+    "log": Text(
+        "照常称重。不要重装系统、不要恢复备份、不要换机器。马上打电话给中心，报出这一行。",
+        "Go on weighing. Do not reinstall, restore a backup or change the machine. Call the centre "
+        "at once and read them this line.",
     ),
     "lessons": Text(
         "称重不受影响。当班期间告诉维护这一行。",
