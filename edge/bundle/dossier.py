@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -62,6 +62,10 @@ class Dossier:
     others: tuple[Statement, ...] = ()
     receipt: str | None = None
     """The centre's signed note that answers it, perhaps among others."""
+    second_key: str | None = None
+    """Of the station's second signature (SM2), where the log has one."""
+    removed: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """What the statements of removals removed, by their number: hashes of files."""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -82,6 +86,11 @@ class Dossier:
     def missing(self) -> list[Blob]:
         """Files that the record names and that are not there."""
         return [blob for blob in self.main.record.blobs if blob.sha256 not in self.blobs]
+
+    def removed_by(self, blob: Blob) -> int | None:
+        """Number of the statement whose list names a file; whether it binds the list is not
+        checked."""
+        return next((n for n, names in self.removed.items() if blob.sha256 in names), None)
 
     def files(self, role: str) -> list[tuple[Blob, bytes | None]]:
         """The record's files of a role, in its order; None for one that is not there."""

@@ -19,6 +19,7 @@ from edge.evidence.cosignature import with_line
 from edge.evidence.envelope import Envelope
 from edge.evidence.merkle import inclusion_proof
 from edge.store.blobs import BlobDirectory
+from edge.store.opening import second_keys
 from edge.store.rows import node_reader
 from edge.store.schema import DATABASE, connect_reader
 
@@ -114,18 +115,18 @@ class Source:
             size = self._size_for(index, numbers)
             main = self._statement(index, size)
             others = [self._statement(n, size) for n in numbers]
+            removed = dict(self._removed(blob.sha256 for blob in main.record.blobs))
+            others += [self._statement(n, size) for n in removed]
             dossier = Dossier(
                 main,
                 {},
                 self._keys.station,
                 self._keys.centre,
-                tuple(others),
+                tuple(sorted(others, key=lambda statement: statement.index)),
                 self._receipt(index),
+                self._second_key(size),
+                removed,
             )
-            drops = self._drops(blob.sha256 for blob in main.record.blobs)
-            others += [self._statement(n, size) for n in drops if n not in numbers]
-            others.sort(key=lambda statement: statement.index)
-            dossier = replace(dossier, others=tuple(others))
             return replace(dossier, blobs=dict(self._contents(dossier)))
         except (LookupError, ValueError, sqlite3.Error) as error:
             raise InputError(
@@ -206,15 +207,26 @@ class Source:
                 yield number
                 return
 
-    def _drops(self, wanted: Iterable[str]) -> set[int]:
-        """Statements that say that a file was removed by rule."""
+    def _removed(self, wanted: Iterable[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Statements that say that files were removed by rule, each with all that it removed."""
         if "dropped" not in self._tables:
-            return set()
+            return
         found = (
             self._db.execute("SELECT idx FROM dropped WHERE sha256 = ?", (sha256,)).fetchone()
             for sha256 in wanted
         )
-        return {int(row[0]) for row in found if row}
+        for number in {int(row[0]) for row in found if row}:
+            rows = self._db.execute(
+                "SELECT sha256 FROM dropped WHERE idx = ? ORDER BY sha256", (number,)
+            )
+            yield number, tuple(sha256 for (sha256,) in rows)
+
+    def _second_key(self, size: int) -> str | None:
+        """The key of the second signature under the checkpoint of a size."""
+        if "settings" not in self._tables:
+            return None
+        known = [key for since, key in second_keys(self._db) if since < size]
+        return (known[-1] or None) if known else None
 
     def _receipt(self, index: int) -> str | None:
         note: str | None = None

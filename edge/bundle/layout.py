@@ -7,7 +7,7 @@ from them again (texts that were signed, bare signatures, keys as PEM, hashes of
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Iterator, Mapping
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -18,12 +18,15 @@ from edge.errors import IntegrityError
 from edge.evidence.cosignature import CosignatureVerifier
 from edge.evidence.envelope import Envelope
 from edge.evidence.note import NoteVerifier, split_note
+from edge.evidence.sm2 import Sm2Verifier, sm2_public_pem
 
 RECORD = "record/record"
 CHECKPOINT = "log/checkpoint"
 RECEIPT = "receipt/receipt"
-STATION_KEY, CENTRE_KEY = "keys/station", "keys/centre"
+STATION_KEY, CENTRE_KEY, SECOND_KEY = "keys/station", "keys/centre", "keys/station-sm2"
+REMOVED = ".removed.txt"
 _FILES = ("signal/", "pictures/", "configuration/", "files/")
+_REMOVAL = re.compile(r"statements/(\d{9,15})\.removed\.txt")
 _FOLDER = {"signal": "signal", "picture": "pictures"}
 _SETTINGS = {
     "station_file": ("station", "toml"),
@@ -68,12 +71,16 @@ def dossier_of(files: Mapping[str, bytes]) -> Dossier:
     return Dossier(
         main=_read_statement(files, f"{RECORD}.envelope.json"),
         blobs=by_hash(data for name, data in files.items() if name.startswith(_FILES)),
-        station_key=_text(files, f"{STATION_KEY}.txt").strip(),
-        centre_key=_text(files, f"{CENTRE_KEY}.txt").strip()
-        if f"{CENTRE_KEY}.txt" in files
-        else None,
+        station_key=_text(files, f"{STATION_KEY}.txt").removesuffix("\n"),
+        centre_key=_optional(files, f"{CENTRE_KEY}.txt", "\n"),
         others=tuple(_read_statement(files, name) for name in others),
-        receipt=_text(files, f"{RECEIPT}.txt") if f"{RECEIPT}.txt" in files else None,
+        receipt=_optional(files, f"{RECEIPT}.txt"),
+        second_key=_optional(files, f"{SECOND_KEY}.txt", "\n"),
+        removed={
+            int(match[1]): tuple(_text(files, match[0]).split())
+            for match in map(_REMOVAL.fullmatch, files)
+            if match
+        },
     )
 
 
@@ -125,6 +132,8 @@ def _statements(dossier: Dossier) -> Iterator[tuple[str, bytes]]:
         yield f"{name}.json", envelope.record_bytes
         if envelope.private is not None:
             yield f"{name}.private.json", envelope.private
+    for number, removed in dossier.removed.items():
+        yield f"statements/{number:09d}{REMOVED}", "".join(f"{r}\n" for r in removed).encode()
 
 
 def _checkpoint(dossier: Dossier) -> Iterator[tuple[str, bytes]]:
@@ -134,6 +143,9 @@ def _checkpoint(dossier: Dossier) -> Iterator[tuple[str, bytes]]:
     yield from _signed(CHECKPOINT, envelope.checkpoint_note, dossier.station_key)
     for number, node in enumerate(envelope.proof, 1):
         yield f"log/proof/{number:02d}", node
+    if dossier.second_key is not None:
+        verifier = Sm2Verifier(dossier.second_key)
+        yield from _signature(f"{CHECKPOINT}.sm2.sig", envelope.checkpoint_note, verifier)
     if cosigned := cosignature_of(dossier):
         _, time_s, signature = cosigned
         yield "log/cosigned.signed", f"cosignature/v1\ntime {time_s}\n{text}".encode()
@@ -149,12 +161,16 @@ def _receipt(dossier: Dossier) -> Iterator[tuple[str, bytes]]:
 
 def _signed(name: str, note: str, key: str) -> Iterator[tuple[str, bytes]]:
     """What a key signed of a note, and its bare signature."""
-    text, signatures = split_note(note)
-    verifier = NoteVerifier(key)
-    own = [s for s in signatures if (s.name, s.key_id) == (verifier.name, verifier.key_id)]
-    yield f"{name}.signed", text.encode()
+    yield f"{name}.signed", split_note(note)[0].encode()
+    yield from _signature(f"{name}.sig", note, NoteVerifier(key))
+
+
+def _signature(
+    name: str, note: str, verifier: NoteVerifier | Sm2Verifier
+) -> Iterator[tuple[str, bytes]]:
+    own = [s for s in split_note(note)[1] if (s.name, s.key_id) == (verifier.name, verifier.key_id)]
     if own:
-        yield f"{name}.sig", own[0].value
+        yield name, own[0].value
 
 
 def _keys(dossier: Dossier) -> Iterator[tuple[str, bytes]]:
@@ -162,6 +178,9 @@ def _keys(dossier: Dossier) -> Iterator[tuple[str, bytes]]:
         if key is not None:
             yield f"{name}.txt", f"{key}\n".encode()
             yield f"{name}.pem", pem_of(key)
+    if dossier.second_key is not None:
+        yield f"{SECOND_KEY}.txt", f"{dossier.second_key}\n".encode()
+        yield f"{SECOND_KEY}.pem", sm2_public_pem(dossier.second_key).encode()
 
 
 def _read_statement(files: Mapping[str, bytes], name: str) -> Statement:
@@ -180,6 +199,10 @@ def _text(files: Mapping[str, bytes], name: str) -> str:
         raise _malformed(name, str(error)) from error
 
 
+def _optional(files: Mapping[str, bytes], name: str, end: str = "") -> str | None:
+    return _text(files, name).removesuffix(end) if name in files else None
+
+
 def _needed(files: Mapping[str, bytes], name: str) -> bytes:
     if name not in files:
         raise _malformed(name, "missing")
@@ -192,8 +215,3 @@ def _malformed(name: str, why: str) -> IntegrityError:
         f"{name} of the bundle is missing or damaged ({why})",
         step=name,
     )
-
-
-def base64_lines(data: bytes) -> str:
-    """As ``openssl base64`` prints short data."""
-    return base64.b64encode(data).decode()

@@ -87,7 +87,7 @@ def sheet(dossier: Dossier) -> bytes:
         return render(
             "statement.html", kind=KINDS.get(body["kind"], Text(body["kind"], "")), **shared
         )
-    return render("sheet.html", **shared, **_vehicle(dossier, config))
+    return render("sheet.html", **shared, **_vehicle(dossier, config, zone))
 
 
 def proof_of(dossier: Dossier, zone: tzinfo = UTC) -> Proof:
@@ -114,13 +114,15 @@ def answer_of(dossier: Dossier) -> Receipt | None:
     return next((a for a in answers if a.record_id == dossier.main.record.record_id), None)
 
 
-def _vehicle(dossier: Dossier, config: StationConfig | None) -> dict[str, Any]:
+def _vehicle(dossier: Dossier, config: StationConfig | None, zone: tzinfo) -> dict[str, Any]:
     body = dossier.body
     verdict = body["verdict"]
     pack = _pack(dossier)
     plate = body["plate"]
     lanes = list(body.get("lanes", [body["lane"]]))
+    until_us = body["calibration"].get("valid_until_us")
     return {
+        "valid_until": _time(until_us, zone) if until_us else None,
         "verdict": VERDICTS[verdict["kind"]],
         "sentence": verdict_sentence(verdict),
         "reasons": [_words(key, pack) for key in verdict["reasons"]],

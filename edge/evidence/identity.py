@@ -26,15 +26,19 @@ the legally relevant part). Rule packs are data with hashes of their own."""
 
 def software_identity() -> dict[str, str]:
     """Name, version and ``sha256`` of the legally relevant part, as records carry them."""
-    lines = "".join(
-        f"{hashlib.sha256((_ROOT / name).read_bytes()).hexdigest()}  {name}\n"
-        for name in legally_relevant_files()
-    )
     return {
         "name": "steelyard",
         "version": __version__,
-        "sha256": hashlib.sha256(lines.encode()).hexdigest(),
+        "sha256": hashlib.sha256(legally_relevant_lines().encode()).hexdigest(),
     }
+
+
+def legally_relevant_lines() -> str:
+    """The text that is hashed: a line with hash and name for every file."""
+    return "".join(
+        f"{hashlib.sha256((_ROOT / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in legally_relevant_files()
+    )
 
 
 def legally_relevant_files() -> list[str]:
