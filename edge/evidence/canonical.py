@@ -17,7 +17,11 @@ from typing import Any, NoReturn
 import rfc8785
 
 _LARGEST = (1 << 53) - 1
-_MAYBE_TOO_LARGE = re.compile(rb"\d{16}")
+_SIXTEEN_DIGITS_FROM_NINE = re.compile(rb"9\d{15}")
+_SEVENTEEN_DIGITS = b"0" * 17
+_DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(
+    range(128, 256)
+)
 _BEYOND_BMP = re.compile(rb"[\xf0-\xf4]")
 """First byte of UTF-8 for a character beyond U+FFFF."""
 
@@ -55,7 +59,7 @@ def parse_canonical(data: bytes) -> dict[str, Any]:
         if not isinstance(body, dict):
             raise ValueError("a statement is a JSON object")
         # What was read from JSON has strings for keys and no other types; numbers may be large.
-        if _MAYBE_TOO_LARGE.search(data):
+        if _may_hold_large_numbers(data):
             _check(body)
         if _encoded(body) != data:
             raise ValueError("not in canonical form")
@@ -66,9 +70,16 @@ def parse_canonical(data: bytes) -> dict[str, Any]:
 
 def _encoded(body: object) -> bytes:
     data = _encode(body).encode()
-    if _BEYOND_BMP.search(data):
+    if not data.isascii() and _BEYOND_BMP.search(data):
         return rfc8785.dumps(body)  # type: ignore[arg-type]  # checked before
     return data
+
+
+def _may_hold_large_numbers(data: bytes) -> bool:
+    """Whether any digits could be a number beyond 2^53; microseconds since 1970 are none."""
+    if _SIXTEEN_DIGITS_FROM_NINE.search(data):
+        return True
+    return _SEVENTEEN_DIGITS in data.translate(_DIGITS_AS_ZERO)
 
 
 def _check(value: object) -> None:

@@ -117,20 +117,25 @@ def verify_record(envelope: Envelope, checkpoint: Checkpoint) -> dict[str, Any]:
     leaf = leaf_hash(envelope.record_bytes)
     if not verify_inclusion(leaf, envelope.index, checkpoint.size, envelope.proof, checkpoint.root):
         raise failed("inclusion", "记录不在日志树中", "the record is not in the signed tree")
+    try:
+        record = reopen(envelope.record_bytes, private=envelope.private)
+    except ValueError as error:
+        raise _malformed(envelope, checkpoint.origin, error) from error
+    _check_number(record, envelope.index, checkpoint.origin)
+    return record.body
+
+
+def _malformed(envelope: Envelope, origin: str, error: ValueError) -> IntegrityError:
+    """Which step failed: both are read at once, since a record is read far more often than not."""
     # (4) The bytes have one meaning only.
     try:
         record = reopen(envelope.record_bytes)
-    except ValueError as error:
-        raise failed("canonical", "记录格式无效", "the record is malformed", error) from error
+    except ValueError as cause:
+        return failed("canonical", "记录格式无效", "the record is malformed", cause)
     # (5) The record names the place and the log where it stands.
-    _check_number(record, envelope.index, checkpoint.origin)
+    _check_number(record, envelope.index, origin)
     # (6) The private part is the one that the record binds.
-    if envelope.private is None:
-        return record.body
-    try:
-        return reopen(envelope.record_bytes, private=envelope.private).body
-    except ValueError as error:
-        raise failed("private", "隐私部分不符", "the private part does not fit", error) from error
+    return failed("private", "隐私部分不符", "the private part does not fit", error)
 
 
 def entry_of(envelope: Envelope) -> dict[str, Any]:

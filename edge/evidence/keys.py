@@ -85,9 +85,10 @@ def unbase64(text: str) -> bytes:
         Not base64, or not in its canonical form.
     """
     try:
-        data = base64.b64decode(text.encode("ascii"), validate=True)
+        encoded = text.encode("ascii")
+        data = binascii.a2b_base64(encoded, strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         raise ValueError("not base64") from None
-    if base64.b64encode(data).decode() != text:
+    if binascii.b2a_base64(data, newline=False) != encoded:
         raise ValueError("not canonical base64")
     return data

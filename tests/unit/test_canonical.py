@@ -98,3 +98,17 @@ def test_depth_beyond_the_interpreter_is_refused_not_crashed() -> None:
         body = [body]
     with pytest.raises(ValueError, match="deeply"):
         canonical(body)
+
+
+@pytest.mark.parametrize(
+    "text", ["%d", '{"b":%d}', "[%d]", "[1,%d]", "[1,-%d]", '{"b":[{"c":-%d}]}']
+)
+def test_numbers_are_read_up_to_their_bound_wherever_they_stand(text: str) -> None:
+    """Digits in a text are no number, however many."""
+    bound = 2**53 - 1
+    for number in (1_790_000_000_000_000, 8_999_999_999_999_999, bound):
+        data = f'{{"a":{text % number},"z":"99999999999999999999"}}'.encode()
+        assert canonical(parse_canonical(data)) == data
+    for number in (bound + 1, 9_999_999_999_999_999, 10**16, 10**17, 10**30):
+        with pytest.raises(ValueError, match="integer"):
+            parse_canonical(f'{{"a":{text % number}}}'.encode())
