@@ -296,7 +296,7 @@ def _body(verdict: str) -> dict[str, Any]:
         },
         "calibration": {"certificate": "K-2026-1", "sha256": "ef" * 32},
         "dynamics": {"version": 1, "sha256": "0d" * 32},
-        "configuration_sha256": "01" * 32,
+        "configuration_sha256": hashlib.sha256(b"configuration").hexdigest(),
         "software": {"name": "steelyard", "version": "1", "sha256": "0a" * 32},
         "signal": {
             "device": "D1", "first_sample": 1_000_000, "end_sample": 1_012_000,
