@@ -139,12 +139,21 @@ async def test_a_forged_receipt_ends_nothing(tmp_path: Path) -> None:
         ):
             record = await station.append()
             await until(lambda: station.count("records_sent"))
-            true = Receipt(record.record_id, record.index, "stored", "", 1, 1)
+            true = Receipt(record.record_id, record.index, "stored", "", 1, 1, station=STATION)
             forged = true.encode(forger)
-            of_another = Receipt("0" * 64, record.index, "stored", "", 1, 1).encode(centre)
-            for payload in (forged, of_another, b"", b"\xff\x00", forged[:-1], b"x" * 100_000):
+            of_another = Receipt("0" * 64, record.index, "stored", "", 1, 1, station=STATION)
+            to_another = Receipt(record.record_id, record.index, "stored", "", 1, 1, station="S2")
+            for payload in (
+                forged,
+                of_another.encode(centre),
+                to_another.encode(centre),
+                b"",
+                b"\xff\x00",
+                forged[:-1],
+                b"x" * 100_000,
+            ):
                 await other.publish(TOPICS.receipt, payload)
-            await until(lambda: station.count("receipts_bad") == 5)
+            await until(lambda: station.count("receipts_bad") == 6)
             assert not await station.is_empty()
             await other.publish(TOPICS.receipt, true.encode(centre))
             await until(station.is_empty)
@@ -163,11 +172,13 @@ async def test_a_refused_record_is_put_aside_and_the_next_one_goes_on(tmp_path: 
             await other.subscribe(TOPICS.record)
             for record, status in zip(records, ("refused", "stored"), strict=True):
                 await until(lambda n=record.index: station.count("records_sent") > n)
-                receipt = Receipt(record.record_id, record.index, status, "fork", 1, 1)
+                receipt = Receipt(
+                    record.record_id, record.index, status, "number", 1, 1, station=STATION
+                )
                 await other.publish(TOPICS.receipt, receipt.encode(centre))
             await until(station.is_empty)
             assert (await station.store.outbox_summary()).poisoned == 1
-            assert "fork" in (await station.store.delivery(0)).poisoned
+            assert "number" in (await station.store.delivery(0)).poisoned
             assert station.state("poisoned").level == "warning"
 
 
@@ -336,7 +347,7 @@ async def test_cancelling_at_any_moment_of_a_connection_leaves_nothing_behind(
     with mosquitto(tmp_path / "broker") as broker:
         async with post(tmp_path / "station") as station:
             for delay_ms in (0, 1, 2, 4, 8, 16, 32, 64):
-                task = asyncio.create_task(station.uplink(broker.url).run())
+                task = asyncio.create_task(station.uplink(broker.url).connect())
                 await asyncio.sleep(delay_ms / 1e3)
                 task.cancel()
                 began = time.monotonic()
@@ -350,7 +361,7 @@ async def test_a_closed_port_is_said_in_plain_words(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path / "broker")
     async with post(tmp_path / "station") as station:
         with pytest.raises(LinkDown, match="the port is closed") as caught:
-            await station.uplink(broker.url).run()
+            await station.uplink(broker.url).connect()
     assert "[uplink] broker" in caught.value.next_step.en
 
 
