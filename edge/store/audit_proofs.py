@@ -124,8 +124,7 @@ class ProofAudit:
                     f"中心见过 {tree_size} 条记录，现只有 {size} 条",
                     f"the centre saw {tree_size} records, now there are {size}",
                 )
-            if note := own + (shared or ""):
-                self._check_receipt(note, index, receipted, tree_size)
+            self._check_receipt(own + (shared or ""), index, receipted, tree_size)
             count += 1
         self._check_none_dropped()
         return self._with_key(f"{count} 张回执", f"{count} receipts")

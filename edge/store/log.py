@@ -136,9 +136,13 @@ class StationLog:
         return cursor.rowcount
 
     def keep_cosignature(self, size: int, time_s: int, line: str) -> bool:
-        """Keep the witness's line of the checkpoint of a size; false if there is one already."""
+        """Keep the witness's line of the checkpoint of a size.
+
+        False if there is one already, or this log has no checkpoint of that size.
+        """
         cursor = self._connection.execute(
-            "INSERT OR IGNORE INTO cosignatures VALUES (?, ?, ?)", (size, time_s, line)
+            "INSERT OR IGNORE INTO cosignatures SELECT size, ?, ? FROM checkpoints WHERE size = ?",
+            (time_s, line, size),
         )
         return cursor.rowcount == 1
 

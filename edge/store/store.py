@@ -84,9 +84,9 @@ class Store:
         if opened.recovered is not None:
             tell_recovered(self._health, opened.recovered)
         self._growth.grown(log.frontier.size)
-        self._readers = Readers(database, self._note_damage)
+        self._readers = Readers(database, self.note_damage)
         self._writer = Writer(
-            opened.connection, log, self._health, self._copying(opened), self._note_damage
+            opened.connection, log, self._health, self._copying(opened), self.note_damage
         )
         self._writer.start()
 
@@ -100,7 +100,7 @@ class Store:
 
         return committed
 
-    def _note_damage(self, finding: str) -> None:
+    def note_damage(self, finding: str) -> None:
         """Damage was met while the station runs: it is recovered as soon as may be."""
         if not self._damage:
             self._damage = finding
@@ -111,7 +111,7 @@ class Store:
     def _chores(self) -> list[Chore]:
         return [
             Chore("heal", self._heal, 3_600.0, 3_600.0),
-            Chore("journal", self._keep_journal, 5.0, 1.0),
+            Chore("journal", self._keep_journal, 5.0, 0.2),
             Chore("check", self._check, 86_400.0, 60.0),
         ]
 
@@ -132,7 +132,7 @@ class Store:
     def _check(self) -> None:
         """Read the whole database; what SQLite finds wrong is recovered from."""
         if finding := self._readers.answer(quick_check):
-            self._note_damage(finding)
+            self.note_damage(finding)
         self._health.count("store.checks")
 
     @classmethod
@@ -270,7 +270,10 @@ class Store:
         return await self._write(lambda log: log.resend(first, last))
 
     async def keep_cosignature(self, size: int, time_s: int, line: str) -> bool:
-        """Keep the witness's line of a checkpoint; false if there is one of that size already."""
+        """Keep the witness's line of a checkpoint.
+
+        False if there is one of that size already, or this log has no such checkpoint.
+        """
         return await self._write(lambda log: log.keep_cosignature(size, time_s, line))
 
     async def take_command(self, number: int, outcome: str) -> bool:
@@ -279,6 +282,7 @@ class Store:
 
     async def erase_private(self, indices: Sequence[int]) -> int:
         """Erase the private parts of records; how many there were. The log stays verifiable."""
+        await self._readers.run(lambda: self._journal.forget(indices))
         return await self._write(lambda log: log.erase_private(indices))
 
     async def _write(self, work: Callable[[StationLog], T]) -> T:
