@@ -100,7 +100,7 @@ class LogAudit:
         )
         count = 0
         for index, lane, passage in rows:
-            before, at = last.get(lane) or (number(self._db, f"passage_floor.{lane}"), -1)
+            before, at = last.get(lane) or (number(self._db, f"passage_base.{lane}"), -1)
             skipped = passage - before - 1 if isinstance(passage, int) else -1
             if not 0 <= skipped <= self._lost_between(at, index):
                 raise Broken(

@@ -25,6 +25,7 @@ from typing import Any
 
 from edge.evidence.merkle import Frontier
 from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier, origin_of
+from edge.evidence.removal import removal_hash
 from edge.evidence.seal import reopen
 from edge.evidence.statement import other_draft
 from edge.records import Draft, Record
@@ -196,9 +197,10 @@ class Recovery:
                 "INSERT OR IGNORE INTO checkpoints VALUES (?, ?, ?)",
                 (size, self._now_ns(), self._signer.sign(text.text())),
             )
-        lost = _ranges([index for index, _ in tree.lost])
-        self._state(connection, facts | _account(size, len(tree.lost), lost, continued=True))
-        return Recovered(facts["aside"], size - len(tree.lost), tuple(lost), True, generation)
+        lost = [index for index, _ in tree.lost]
+        self._state(connection, facts | _account(size - len(lost), lost, continued=True))
+        ranges = tuple(_ranges(lost))
+        return Recovered(facts["aside"], size - len(lost), ranges, True, generation)
 
     def _begin_anew(
         self, found: sqlite3.Connection, generation: int, facts: dict[str, Any]
@@ -208,12 +210,14 @@ class Recovery:
         try:
             connection.execute("BEGIN")
             _keep(connection, "generation", generation + 1)
-            _keep_passages(connection, found)
+            (last,) = found.execute("SELECT max(idx) FROM records").fetchone()
+            _keep_passages(connection, found, max(facts["old_size"] or 0, (last or 0) + 1))
+            connection.execute(_PASSAGE_BASES)
             connection.executemany(
                 "INSERT INTO commands VALUES (?, ?, ?)", found.execute("SELECT * FROM commands")
             )
             (records,) = found.execute("SELECT count(*) FROM records").fetchone()
-            account = _account(records, 0, [], continued=False)
+            account = _account(records, [], continued=False)
             self._state(connection, facts | account, quotes=_quotes(found, generation))
         finally:
             connection.close()
@@ -281,7 +285,7 @@ def _finish(connection: sqlite3.Connection, tree: _Tree) -> None:
     connection.execute(_BLOB_USES)
     connection.execute(_OUTBOX)
     if tree.lost:
-        _keep_passages(connection, connection)
+        _keep_passages(connection, connection, tree.frontier.size)
 
 
 _BLOB_USES = """
@@ -292,6 +296,11 @@ SELECT blob.value ->> 'sha256', idx, blob.value ->> 'role',
 FROM records, json_each(CAST(canonical AS TEXT), '$.blobs') AS blob
 WHERE blob.value ->> 'sha256' NOT IN (SELECT sha256 FROM dropped)
 """
+_PASSAGE_BASES = """
+INSERT INTO settings SELECT replace(key, 'floor', 'base'), value FROM settings
+WHERE key GLOB 'passage_floor.*'
+"""
+"""Where the passages of a new log begin."""
 _OUTBOX = """
 INSERT INTO outbox (idx, record_id, urgent, size_bytes, enqueued_ns)
 SELECT idx, record_id, urgent,
@@ -304,13 +313,13 @@ FROM records WHERE idx NOT IN (SELECT idx FROM receipts)
 """
 
 
-def _keep_passages(connection: sqlite3.Connection, found: sqlite3.Connection) -> None:
-    """Passage numbers go on above any that a lost record may have had."""
+def _keep_passages(connection: sqlite3.Connection, found: sqlite3.Connection, size: int) -> None:
+    """Passage numbers go on above any that a record without bytes may have had."""
     for lane, last, index in found.execute(
         "SELECT lane, max(passage), max(idx) FROM records WHERE passage IS NOT NULL GROUP BY lane"
     ).fetchall():
-        (lost,) = found.execute("SELECT count(*) FROM lost WHERE idx > ?", (index,)).fetchone()
-        _keep(connection, f"passage_floor.{lane}", last + lost)
+        (later,) = found.execute("SELECT count(*) FROM records WHERE idx > ?", (index,)).fetchone()
+        _keep(connection, f"passage_floor.{lane}", last + size - 1 - index - later)
 
 
 def _quotes(found: sqlite3.Connection, generation: int) -> Iterator[Callable[[int], Draft]]:
@@ -335,13 +344,12 @@ def _quote(now_ns: int, record: Record, private: bytes | None, generation: int) 
     return replace(draft, urgent=record.urgent, private=erasable)
 
 
-def _account(
-    size: int, lost: int, ranges: list[tuple[int, int]], *, continued: bool
-) -> dict[str, Any]:
+def _account(records: int, lost: list[int], *, continued: bool) -> dict[str, Any]:
     return {
-        "records": size - lost,
-        "lost_count": lost,
-        "lost": [list(pair) for pair in ranges[:_MOST_RANGES]],
+        "records": records,
+        "lost_count": len(lost),
+        "lost": [list(pair) for pair in _ranges(lost)[:_MOST_RANGES]],
+        "lost_sha256": removal_hash(str(index) for index in lost),
         "continued": continued,
     }
 

@@ -295,28 +295,6 @@ def test_a_log_is_not_continued_with_another_key(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(
-    "tampering",
-    [
-        "DELETE FROM records WHERE idx = 2",
-        "DELETE FROM checkpoints",
-        "DELETE FROM nodes WHERE level = 1",
-        "UPDATE nodes SET hash = zeroblob(32) WHERE level = 1",
-    ],
-)
-def test_a_log_that_contradicts_itself_is_not_continued(tmp_path: Path, tampering: str) -> None:
-    async def scenario() -> None:
-        async with opened(tmp_path) as store:
-            for _ in range(3):
-                await store.append(start())
-        tamper(tmp_path, tampering)
-        with pytest.raises(IntegrityError, match="contradicts itself"):
-            async with opened(tmp_path):
-                pass
-
-    asyncio.run(scenario())
-
-
 def tamper(directory: Path, statement: str) -> None:
     """What somebody with the file and without scruples could do."""
     connection = sqlite3.connect(directory / "station.db")
@@ -347,20 +325,6 @@ def test_the_tables_of_the_log_take_no_change_by_accident(tmp_path: Path, statem
         connection.close()
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("content", [b"rubbish" * 1_000, b"SQLite format 3\0" + b"\xff" * 8_176])
-def test_a_broken_database_is_kept_and_reported(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "station.db").write_bytes(content)
-
-    async def scenario() -> None:
-        with pytest.raises((IntegrityError, StoreError)) as caught:
-            async with opened(tmp_path):
-                pass
-        assert isinstance(caught.value, IntegrityError)
-
-    asyncio.run(scenario())
-    assert (tmp_path / "station.db").read_bytes() == content
 
 
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
