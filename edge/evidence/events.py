@@ -12,7 +12,7 @@ from typing import Any
 
 from edge.errors import Text
 from edge.evidence.statement import other_draft
-from edge.records import Blob, Draft
+from edge.records import Blob, Draft, Record
 
 __all__ = [
     "clock_boot_draft",
@@ -21,6 +21,7 @@ __all__ = [
     "clock_synchronised_draft",
     "command_draft",
     "configuration_draft",
+    "corrected_us",
     "device_draft",
     "gap_draft",
     "operator_draft",
@@ -169,6 +170,21 @@ def clock_synchronised_draft(
 
 def _clock(time_ns: int, event: str, fields: Mapping[str, Any]) -> Draft:
     return other_draft("clock", time_ns=time_ns, fields={"event": event, **fields})
+
+
+def corrected_us(body: Mapping[str, Any], clock: Sequence[Record]) -> tuple[int, int] | None:
+    """UTC of a record's time as a later clock statement sets it right, and that one's index.
+
+    None where no statement does: the time was vouched for when it was made, or nobody has
+    vouched for the clock of that boot since.
+    """
+    for statement in clock:
+        ranged = statement.body.get("sets_right")
+        if not ranged or statement.body["boot_id"] != body.get("boot_id"):
+            continue
+        if ranged["first"] <= body["index"] <= ranged["last"]:
+            return body["mono_us"] + statement.body["offset_us"], statement.index
+    return None
 
 
 def operator_draft(time_ns: int, action: str, about: Mapping[str, Any]) -> Draft:

@@ -140,13 +140,15 @@ class Floor:
             "lane": case.lane,
             "vehicle_index": case.index,
             "vehicle_record_id": case.record_id,
-            "plate": case.plate,
             "selection": str(case.selection),
             "state": str(state),
+            "by": "operator" if state is CaseState.GUIDED else "station",
             "waited_s": (now_ns - case.opened_ns) // 1_000_000_000,
         }
         draft = other_draft("case", time_ns=time_us * 1_000, fields=fields)
-        return replace(draft, urgent=state is CaseState.EXPIRED)
+        body = draft.body | {"schema": "steelyard/case/2"}
+        private = {"plate": case.plate}
+        return replace(draft, body=body, private=private, urgent=state is CaseState.EXPIRED)
 
     def _forget_oldest(self) -> None:
         closed = [i for i, c in self._cases.items() if c.state is not CaseState.WAITING]

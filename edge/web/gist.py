@@ -7,6 +7,7 @@ from typing import Any
 
 from edge.errors import Text
 from edge.records import Record
+from edge.web.present import plate_text
 from edge.web.terms import CASES, VERDICTS, part_name
 from edge.web.texts import Speaker
 
@@ -35,6 +36,14 @@ OUTCOMES: dict[str, Text] = {
     "unknown-action": Text("不认识的命令，未执行", "unknown, not carried out"),
     "clock-unsure": Text("时钟未对时，未执行", "not carried out: nothing vouches for the clock"),
     "bad-signature": Text("签名不对，未执行", "wrong signature, not carried out"),
+}
+
+ACTIONS: dict[str, Text] = {
+    "message": Text("消息", "message"),
+    "resend": Text("重新发送", "send again"),
+    "retry_poisoned": Text("重新发送被拒收的记录", "send refused records again"),
+    "checkpoint": Text("提交检查点", "submit a checkpoint"),
+    "rule_pack": Text("新规则包", "new rule pack"),
 }
 
 CONFLICTS: dict[str, Text] = {
@@ -75,9 +84,12 @@ def _joined(*parts: str) -> str:
 
 
 def _vehicle(body: _Body, t: Speaker) -> str:
-    plate = body["plate"]["text"] or t("plate.none")
     verdict = body["verdict"]
-    return _joined(plate, f"{verdict['measured_kg']:,} kg", t.pick(VERDICTS[verdict["kind"]]))
+    return _joined(
+        plate_text(body["plate"], t),
+        f"{verdict['measured_kg']:,} kg",
+        t.pick(VERDICTS[verdict["kind"]]),
+    )
 
 
 def _case(body: _Body, t: Speaker) -> str:
@@ -148,7 +160,8 @@ def _operator(body: _Body, t: Speaker) -> str:
 
 def _command(body: _Body, t: Speaker) -> str:
     said = body.get("arguments", {}).get(t.lang, "") if body["action"] == "message" else ""
-    return _joined(str(body["action"]), _known(OUTCOMES, body["outcome"], t), str(said)[:120])
+    action = _known(ACTIONS, str(body["action"]), t)
+    return _joined(action, _known(OUTCOMES, body["outcome"], t), str(said)[:120])
 
 
 def _witness(body: _Body, t: Speaker) -> str:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
+from edge.evidence.events import corrected_us
+from edge.records import Record
 from edge.web.api import Index, record_of, station_of
 from edge.web.board import Board
 from edge.web.gist import gist
@@ -16,10 +18,12 @@ from edge.web.present import vehicle_view
 from edge.web.status import parts
 from edge.web.terms import KINDS
 from edge.web.texts import Speaker, language
+from edge.web.view import StationView
 
 router = APIRouter()
 
 _PAGE = 40
+_CLOCK_STATEMENTS = 500
 _YEAR_S = 365 * 86_400
 
 
@@ -75,6 +79,7 @@ async def vehicle(request: Request, index: Index) -> HTMLResponse:
         record=record,
         delivery=await station.store.delivery(index),
         head=await station.store.head(),
+        clock=await _clock_text(station, record, t),
         pictures={b.sha256 for b in record.blobs if b.role == "picture"},
         signals=[b for b in record.blobs if b.role == "signal"],
     )
@@ -144,3 +149,21 @@ async def devices(request: Request) -> HTMLResponse:
         counters=sorted(snapshot.counters.items()),
         gauges=sorted(snapshot.gauges.items()),
     )
+
+
+async def _clock_text(station: StationView, record: Record, t: Speaker) -> str:
+    """How far the time of a vehicle may be trusted, in words."""
+    body = record.body
+    host = body.get("clock_host")
+    device_ms = body["clock"]["bound_us"] / 1000
+    if host is None:
+        return f"{device_ms:.1f} ms"
+    right = corrected_us(body, await station.store.latest(kind="clock", limit=_CLOCK_STATEMENTS))
+    if right is not None:
+        time_us, index = right
+        shown = f"{station.local(time_us):%Y-%m-%d %H:%M:%S}"
+        return t("proof.clock.right", time=shown, index=index)
+    if not host["synchronised"]:
+        return t("proof.clock.unsure")
+    bound_ms = device_ms + (host["bound_us"] or 0) / 1000
+    return f"{bound_ms:.1f} ms · {host['source']}"

@@ -114,7 +114,9 @@ def plate_text(plate: Mapping[str, Any], t: Speaker) -> str:
     """The plate as it is painted (省 A·12345), or why there is none."""
     if plate["join"] == "read" and plate["text"]:
         return spaced_plate(plate["text"])
-    return t("plate.ambiguous") if plate["join"] == "ambiguous" else t("plate.none")
+    return t(
+        {"ambiguous": "plate.ambiguous", "erased": "plate.erased"}.get(plate["join"], "plate.none")
+    )
 
 
 def spaced_plate(text: str) -> str:

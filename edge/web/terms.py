@@ -40,7 +40,11 @@ JOIN_REASONS: dict[str, Text] = {
     "different-texts": Text(
         "几次读数的车牌不一样，所以不采用。", "Several reads differ, so none of them is used."
     ),
-    "no_camera": Text("这条车道没有车牌相机。", "This lane has no plate camera."),
+    "no-camera": Text("这条车道没有车牌相机。", "This lane has no plate camera."),
+    "erased": Text(
+        "保存期满，车牌已按规定删除；记录的其余部分没有改变。",
+        "Its time was over and the plate was erased by rule; the rest of the record is unchanged.",
+    ),
 }
 """Why a plate and a vehicle came together or not."""
 

@@ -64,6 +64,7 @@ TEXTS: dict[str, Text] = {
     "plate": Text("车牌", "Plate"),
     "plate.none": Text("未识别", "Not read"),
     "plate.ambiguous": Text("不能确定", "Not certain"),
+    "plate.erased": Text("已按期删除", "Erased by rule"),
     "plate.offset": Text("与预计时间相差", "Off the expected time"),
     "plate.confidence": Text("置信度", "Confidence"),
     "plate.grammar": Text("号牌种类", "Kind of plate"),
@@ -115,6 +116,13 @@ TEXTS: dict[str, Text] = {
     "proof.software": Text("软件", "Software"),
     "proof.configuration": Text("站点文件", "Station file"),
     "proof.clock": Text("时间误差不超过", "Time is good to"),
+    "proof.clock.unsure": Text(
+        "当时没有对时，时间未核准", "nothing vouched for the clock when it was made"
+    ),
+    "proof.clock.right": Text(
+        "当时没有对时；第 {index} 号记录把时间补正为 {time}",
+        "nothing vouched for the clock; record {index} sets the time right: {time}",
+    ),
     "proof.download": Text("下载记录原文", "Download the record, byte for byte"),
     "proof.signal": Text("信号", "Signal"),
     "delivery.title": Text("送往中心", "Delivery to the centre"),

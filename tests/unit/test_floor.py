@@ -67,6 +67,9 @@ def test_guiding_seals_the_vehicle_and_closes_its_case() -> None:
     assert draft.kind == "case"
     assert draft.body["vehicle_record_id"] == "ab" * 32
     assert draft.body["waited_s"] == 90
+    assert draft.body["by"] == "operator"
+    assert "plate" not in draft.body, "a plate must be erasable"
+    assert "plate" in draft.private
     floor.settle(draft.body)
     assert floor.waiting() == []
     with pytest.raises(InputError):

@@ -22,8 +22,8 @@ def run(*changes: tuple[float, Level], until_s: float) -> list[tuple[float, str,
     for tick in range(round(until_s * 10) + 1):
         now_ns = tick * S // 10
         events = [*outages.hear("camera.C1", at[tick], TEXT, now_ns)] if tick in at else []
-        for e in [*events, *outages.due(now_ns)]:
-            said.append((now_ns / S, e.event, e.level.value, e.outages, e.bad_ns / S))
+        events += outages.due(now_ns)
+        said += [(now_ns / S, e.event, e.level.value, e.outages, e.bad_ns / S) for e in events]
     return said
 
 
