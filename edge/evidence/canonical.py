@@ -22,8 +22,8 @@ _SEVENTEEN_DIGITS = b"0" * 17
 _DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(
     range(128, 256)
 )
-_BEYOND_BMP = re.compile(rb"[\xf0-\xf4]")
-"""First byte of UTF-8 for a character beyond U+FFFF."""
+_BEYOND_BMP = tuple(bytes([lead]) for lead in range(0xF0, 0xF5))
+"""First bytes of UTF-8 for a character beyond U+FFFF."""
 
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
@@ -70,7 +70,7 @@ def parse_canonical(data: bytes) -> dict[str, Any]:
 
 def _encoded(body: object) -> bytes:
     data = _encode(body).encode()
-    if not data.isascii() and _BEYOND_BMP.search(data):
+    if not data.isascii() and any(lead in data for lead in _BEYOND_BMP):
         return rfc8785.dumps(body)  # type: ignore[arg-type]  # checked before
     return data
 
