@@ -79,23 +79,31 @@ def verify_files(
     station: NoteVerifier | None = None,
     centre: NoteVerifier | None = None,
     progress: Callable[[Step], None] = lambda _step: None,
+    *,
+    until_failed: bool = False,
 ) -> list[Step]:
-    """As ``verify_bundle``, of files that were read already."""
+    """As ``verify_bundle``, of files that were read already; perhaps no further than what fails."""
     try:
         dossier = dossier_of(files)
         _ = NoteVerifier(dossier.station_key), _given(dossier.centre_key)
     except (SteelyardError, ValueError) as error:
         what = error.what if isinstance(error, SteelyardError) else Text(str(error), str(error))
         container = _Check(lambda: whole(files, archive, None), *_ARCHIVE)
-        return _taken([container, _Check(lambda: ("failed", what), *_PARTS)], progress)
-    return _taken(_checks(Checks(dossier, files, archive, station, centre)), progress)
+        checks = [container, _Check(lambda: ("failed", what), *_PARTS)]
+    else:
+        checks = _checks(Checks(dossier, files, archive, station, centre))
+    return _taken(checks, progress, until_failed=until_failed)
 
 
-def _taken(checks: list[_Check], progress: Callable[[Step], None]) -> list[Step]:
-    steps = []
+def _taken(
+    checks: list[_Check], progress: Callable[[Step], None], *, until_failed: bool = False
+) -> list[Step]:
+    steps: list[Step] = []
     for number, check in enumerate(checks, 1):
         steps.append(Step(number, check.title, *_outcome(check.run), check.proves))
         progress(steps[-1])
+        if until_failed and steps[-1].state == "failed":
+            break
     return steps
 
 
