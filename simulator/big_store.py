@@ -209,12 +209,17 @@ def _vehicles(station: str, records: int, chance: random.Random) -> Iterator[_Ma
         yield samples[verdict].made(index, lane, passages[lane], chance)
 
 
+def sample_draft(verdict: str) -> Draft:
+    """The statement of a six-axle vehicle; numbers that differ from record to record are huge."""
+    return Draft("vehicle", _body(verdict), (), verdict == "over", _private())
+
+
 class _Sample:
     """A sealed vehicle and its private part as templates: places where records differ."""
 
     def __init__(self, station: str, verdict: str) -> None:
         self._verdict = verdict
-        draft = Draft("vehicle", _body(verdict), (), verdict == "over", _private())
+        draft = sample_draft(verdict)
         sealed = seal(draft, station=station, index=_MARK, passage=_MARK + 1, salt=_SALT)
         assert sealed.private is not None
         self._private = _template(sealed.private, {_SALT.hex(): "salt", _PLATE: "plate"})
