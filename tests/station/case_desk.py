@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge.evidence.batch import EnvelopeBatch
 from edge.evidence.envelope import Envelope
 from edge.evidence.merkle import Frontier, consistency_proof, inclusion_proof, leaf_hash, node_hash
-from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier
+from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier, origin_of
 from edge.evidence.receipt import Receipt
 from edge.evidence.seal import seal
 from edge.evidence.witness import Submission, WitnessAnswer
@@ -88,11 +88,12 @@ class StationLog:
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     records: list[Record] = field(default_factory=list)
     origin: str = ""
+    generation: int = 1
 
     def __post_init__(self) -> None:
         self._nodes: dict[tuple[int, int], bytes] = {}
         self.signer = NoteSigner(f"steelyard/{self.station}", self.key)
-        self.origin = self.origin or self.signer.name
+        self.origin = self.origin or origin_of(self.station, self.generation)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -106,7 +107,14 @@ class StationLog:
             index = len(self.records)
             salt = os.urandom(16)
             self.records.append(
-                seal(draft, station=self.station, index=index, passage=None, salt=salt)
+                seal(
+                    draft,
+                    station=self.station,
+                    index=index,
+                    passage=None,
+                    salt=salt,
+                    generation=self.generation,
+                )
             )
         return self.records[-1]
 

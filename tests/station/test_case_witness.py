@@ -218,12 +218,17 @@ def test_a_checkpoint_of_another_log_is_not_taken(desk: Desk, log: StationLog) -
 
 def test_a_log_begun_anew_is_cosigned_and_told(desk: Desk, log: StationLog) -> None:
     desk.witness(log.submission())
-    anew = StationLog(key=log.key, origin=f"steelyard/{STATION}/2")
+    desk.receipts(TOPICS.records, log.batch())
+    anew = StationLog(key=log.key, generation=2)
     anew.append(2)
     answer = desk.witness(anew.submission(boot_id="boot-b"))
     assert (answer.status, answer.known_size) == ("cosigned", 2)
     [alarm] = desk.alarms()
     assert (alarm.name, alarm.generation, alarm.known) == ("renewed", 2, log.note())
+    assert {r.status for r in desk.receipts(TOPICS.records, anew.batch())} == {"stored"}
+    held = [(record.generation, record.index) for record in desk.store.records(STATION)]
+    assert held == [*((1, n) for n in range(5)), (2, 0), (2, 1)]
+    assert desk.store.verify() == []
 
 
 @pytest.mark.parametrize(
