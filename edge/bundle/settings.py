@@ -28,6 +28,8 @@ FILES = {
 }
 """What people call the files that a weight follows from."""
 
+_PRIOR_SHA256 = PRIOR.sha256
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -112,8 +114,9 @@ def _certified(raw: bytes, device: str, channels: tuple[str, ...]) -> Gains:
 
 
 @lru_cache(maxsize=64)
-def _frozen(raw: bytes) -> Frozen:
-    return Frozen.parse(raw)
+def _frozen(raw: bytes) -> tuple[Dynamics, str]:
+    dynamics = Frozen.parse(raw).dynamics
+    return dynamics, dynamics.sha256
 
 
 def _gains(dossier: Dossier, device: str) -> Gains:
@@ -132,19 +135,20 @@ def _gains(dossier: Dossier, device: str) -> Gains:
 
 def _dynamics(dossier: Dossier) -> Dynamics:
     wanted = str(dossier.body["dynamics"]["sha256"])
-    if wanted == PRIOR.sha256:
+    if wanted == _PRIOR_SHA256:
         return PRIOR
     for blob in dossier.dynamics_blobs():
         raw = dossier.blobs.get(blob.sha256)
         try:
-            if raw is not None and (dynamics := _frozen(raw).dynamics).sha256 == wanted:
-                return dynamics
+            dynamics, sha256 = _frozen(raw) if raw is not None else (PRIOR, _PRIOR_SHA256)
         except ValueError:
             continue  # of another version of the program: as good as missing
+        if sha256 == wanted:
+            return dynamics
     raise ConfigError(
-        f"缺少记录所用的动态参数（内容散列 {wanted}），本程序的出厂参数是 {PRIOR.sha256}",
+        f"缺少记录所用的动态参数（内容散列 {wanted}），本程序的出厂参数是 {_PRIOR_SHA256}",
         f"the dynamics with content hash {wanted} are missing; this program's prior is "
-        f"{PRIOR.sha256}",
+        f"{_PRIOR_SHA256}",
         next_zh="用封存这条记录的程序版本重算，或取得那份动态参数文件",
         next_en="recompute with the program version that sealed it, or get that file of dynamics",
     )

@@ -115,7 +115,7 @@ def test_sealed_without_holes_and_weighed_again_from_the_store(
 
 
 async def sealed_by_clerk(
-    store: Store, station: StationConfig, vehicles: list[Vehicle]
+    store: Store, station: StationConfig, vehicles: list[Vehicle], newton_per_count: float = 1.0
 ) -> list[Record]:
     records: list[Record] = []
     clerk = Clerk(
@@ -124,7 +124,7 @@ async def sealed_by_clerk(
         RulePack.parse(station.pack_bytes()),
         Health(lambda: 0),
         software=software_identity(),
-        gains=lambda device: station.gains_of(device, 1.0),
+        gains=lambda device: station.gains_of(device, newton_per_count),
         on_sealed=records.append,
     )
     for vehicle in vehicles:
