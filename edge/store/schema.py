@@ -19,6 +19,10 @@ APPLICATION_ID = 0x53544C59
 
 _BUSY_TIMEOUT_MS = 10_000
 _JOURNAL_LIMIT_BYTES = 16 << 20
+_FOLD_PAGES = 4_000
+"""Pages of the write-ahead log that are folded into the database at once. One record alone takes
+some fifteen; folding seldom keeps it out of the time of all but one commit in some hundreds, and
+writes the pages that change with every record far less often to the disk."""
 
 
 class NewerDatabase(ConfigError):
@@ -34,6 +38,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA secure_delete=ON")  # what was erased is overwritten on the disk
     connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT_BYTES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_FOLD_PAGES}")
     return connection
 
 
