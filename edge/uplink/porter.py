@@ -125,15 +125,14 @@ class Porter:
 
     async def _send(self, manifest: Manifest, missing: list[int], path: Path, turn: Turn) -> None:
         """All that is missing, in order, a few pieces in the memory at a time."""
-        numbers = iter(missing)
-
-        async def send_some() -> None:
-            for number in numbers:
-                piece = await asyncio.to_thread(_read, path, manifest, number)
-                await self._line.send(turn, self._topics.chunk(manifest.sha256, number), piece)
-                self._health.count("uplink.chunks_sent")
-
-        await together(send_some() for _ in range(min(_CHUNKS_AT_ONCE, len(missing))))
+        for start in range(0, len(missing), _CHUNKS_AT_ONCE):
+            numbers = missing[start : start + _CHUNKS_AT_ONCE]
+            pieces = await asyncio.to_thread(_read, path, manifest, numbers)
+            await together(
+                self._line.send(turn, self._topics.chunk(manifest.sha256, number), piece)
+                for number, piece in zip(numbers, pieces, strict=True)
+            )
+            self._health.count("uplink.chunks_sent", len(numbers))
 
     def _remember(self, sha256: str) -> None:
         self._there[sha256] = None
@@ -154,10 +153,13 @@ def _manifest(path: Path, blob: Blob, chunk_bytes: int) -> Manifest:
     return Manifest(blob.sha256, size, chunk_bytes, hashes)
 
 
-def _read(path: Path, manifest: Manifest, number: int) -> bytes:
+def _read(path: Path, manifest: Manifest, numbers: list[int]) -> list[bytes]:
+    pieces = []
     with path.open("rb") as file:
-        file.seek(number * manifest.chunk_bytes)
-        return file.read(manifest.size_of(number))
+        for number in numbers:
+            file.seek(number * manifest.chunk_bytes)
+            pieces.append(file.read(manifest.size_of(number)))
+    return pieces
 
 
 def _check_whole(path: Path, sha256: str) -> None:

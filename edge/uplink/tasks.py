@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 
-async def together(parts: Iterable[Coroutine[Any, Any, None]]) -> None:
+async def together(parts: Iterable[Coroutine[Any, Any, object]]) -> None:
     """Run all to their end; the first that fails ends the others and is raised as it is."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:
@@ -27,7 +27,7 @@ async def first_to_end(*parts: Coroutine[Any, Any, None]) -> None:
         await end(tasks)
 
 
-async def end(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait for their end."""
     ending = list(tasks)
     for task in ending:

@@ -15,8 +15,8 @@ ROOT = "wim/v1"
 ALL_STATIONS_UP = f"{ROOT}/+/up/#"
 """What a case system subscribes to."""
 
-CHUNK_BYTES = 128 * 1024
-"""A piece of a blob as this program sends it: 17 s of a line with 64 kbit/s."""
+CHUNK_BYTES = 192 * 1024
+"""A piece of a blob as this program sends it: 25 s of a line with 64 kbit/s."""
 MOST_CHUNK_BYTES = 256 * 1024
 """Largest piece that the wire allows."""
 

@@ -30,7 +30,7 @@ from edge.uplink.mqtt import MessageTooLarge, PublishRefused
 from edge.uplink.paho_client import MQTT_5, MQTT_311
 from edge.uplink.porter import Porter
 from edge.uplink.pump import Pump
-from edge.uplink.topics import Topics, parse_up
+from edge.uplink.topics import CHUNK_BYTES, Topics, parse_up
 from tests.station.uplinks import runs, until
 
 TOPICS = Topics("S1")
@@ -137,7 +137,7 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def pumping(self, centre: Centre) -> AsyncIterator[asyncio.Task[None]]:
-        line = Line(centre, Sizes(128 * 1024))  # type: ignore[arg-type]
+        line = Line(centre, Sizes(256 * 1024))  # type: ignore[arg-type]
         porter = Porter(
             line,
             TOPICS,
@@ -421,11 +421,11 @@ async def test_only_the_missing_pieces_are_sent(tmp_path: Path) -> None:
     sha256 = hashlib.sha256(data).hexdigest()
     async with bench(tmp_path, timeout_s=5) as b:
         await b.append(data, urgent=True)
-        size = 128 * 1024
-        held = {n: data[n * size : (n + 1) * size] for n in (0, 1, 2, 5)}
+        size = CHUNK_BYTES
+        held = {n: data[n * size : (n + 1) * size] for n in (0, 1, 2, 4)}
         async with b.pumping(line := Centre(chunks={sha256: held})):
             await emptied(b)
-        assert sum(what == "chunk" for what, _ in line.sent) == 4
+        assert sum(what == "chunk" for what, _ in line.sent) == 2
         assert line.bytes_of(sha256) == data
 
 
