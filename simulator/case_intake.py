@@ -52,6 +52,11 @@ class Outgoing(NamedTuple):
     topic: str
     payload: bytes
 
+    @property
+    def is_receipt(self) -> bool:
+        """Whether it tells what became of records."""
+        return self.topic.endswith("/receipt")
+
 
 class Intake:
     """Takes messages in batches, each batch in one transaction; one thread at a time."""

@@ -47,7 +47,7 @@ class CaseSystem:
     station_keys
         Verifier keys by station; a station that is not named is trusted on first use.
     receipt_delay_s
-        Wait between the commit and the answers: a centre that is slow, or killed in between.
+        Wait between storing records and answering: a centre that is slow, or killed in between.
 
     Raises
     ------
@@ -136,7 +136,7 @@ class _Serving:
         """The next batch is taken while the answers to the one before are on their way."""
         messages = await link.receive()
         answers = await self._in_store(self._intake.take, messages)
-        if self._system._receipt_delay_s:
+        if self._system._receipt_delay_s and any(answer.is_receipt for answer in answers):
             await asyncio.sleep(self._system._receipt_delay_s)
         for message in messages:
             link.accept(message)
