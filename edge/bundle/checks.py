@@ -31,6 +31,7 @@ class Checks:
     zipped: bytes | None
     trusted_station: NoteVerifier | None
     trusted_centre: NoteVerifier | None
+    trusted_second: str | None = None
 
     def archive(self) -> tuple[State, Text]:
         return whole(self.contents, self.zipped, self.dossier)
@@ -47,9 +48,11 @@ class Checks:
     def signature(self) -> tuple[State, Text]:
         note = self.dossier.main.envelope.checkpoint_note
         checkpoint = verify_checkpoint(note, self._station())
-        if self.dossier.second_key is not None:
-            Sm2Verifier(self.dossier.second_key).verify(note)
-        second = self.dossier.second_key is not None
+        second = self.dossier.second_key
+        if self.trusted_second not in (None, second):
+            raise _another_key()
+        if second is not None:
+            Sm2Verifier(second).verify(note)
         return "ok", Text(
             f"{checkpoint.origin}，{checkpoint.size} 条记录"
             f"{'，另有国密签名' if second else ''}{self._whose(self.trusted_station).zh}",
@@ -181,7 +184,11 @@ class Checks:
 def _same(own: NoteVerifier, trusted: NoteVerifier) -> NoteVerifier:
     """The trusted key, if the bundle names the same."""
     if own.public != trusted.public:
-        raise IntegrityError(
-            "证据包中的公钥不是您给出的那一把", "the bundle names another key than the one given"
-        )
+        raise _another_key()
     return trusted
+
+
+def _another_key() -> IntegrityError:
+    return IntegrityError(
+        "证据包中的公钥不是您给出的那一把", "the bundle names another key than the one given"
+    )

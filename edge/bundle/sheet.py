@@ -29,6 +29,12 @@ from edge.web.drawing import draw
 from edge.web.present import kg, spaced_plate, verdict_sentence
 from edge.web.terms import FLAGS, KINDS, VERDICTS, figures_text, flag_text, join_text
 
+_SHAPE = frozenset(
+    ("time_us", "lane", "passage", "clock", "axles", "spacings_mm", "groups", "gross_kg")
+    + ("u_gross_kg", "configuration", "flags", "speed_mm_s", "u_speed_mm_s", "plate", "verdict")
+    + ("calibration", "dynamics", "software", "signal")
+)
+"""What the page of a vehicle shows; a statement without it is shown value by value."""
 _PICTURES = ("image/jpeg", "image/png")
 
 _environment = Environment(
@@ -71,7 +77,6 @@ def sheet(dossier: Dossier) -> bytes:
     body = dossier.body
     config = _config(dossier)
     zone = _zone(config)
-    is_vehicle = body["kind"] == "vehicle"
     shared = {
         "d": dossier,
         "body": body,
@@ -83,11 +88,11 @@ def sheet(dossier: Dossier) -> bytes:
         "later": [_later(statement, zone) for statement in dossier.later],
         "rows": _rows(body),
     }
-    if not is_vehicle:
-        return render(
-            "statement.html", kind=KINDS.get(body["kind"], Text(body["kind"], "")), **shared
-        )
-    return render("sheet.html", **shared, **_vehicle(dossier, config, zone))
+    vehicle = _vehicle(dossier, config, zone) if body["kind"] == "vehicle" else None
+    if vehicle is None:
+        kind = KINDS.get(body["kind"], Text(body["kind"], ""))
+        return render("statement.html", kind=kind, **shared)
+    return render("sheet.html", **shared, **vehicle)
 
 
 def proof_of(dossier: Dossier, zone: tzinfo = UTC) -> Proof:
@@ -114,8 +119,11 @@ def answer_of(dossier: Dossier) -> Receipt | None:
     return next((a for a in answers if a.record_id == dossier.main.record.record_id), None)
 
 
-def _vehicle(dossier: Dossier, config: StationConfig | None, zone: tzinfo) -> dict[str, Any]:
+def _vehicle(dossier: Dossier, config: StationConfig | None, zone: tzinfo) -> dict[str, Any] | None:
+    """Values of the page of a vehicle; None for a statement of another shape than we know."""
     body = dossier.body
+    if _SHAPE - body.keys():
+        return None
     verdict = body["verdict"]
     pack = _pack(dossier)
     plate = body["plate"]

@@ -45,6 +45,8 @@ def verify_bundle(
     station_key: str | None = None,
     centre_key: str | None = None,
     progress: Callable[[Step], None] = lambda _step: None,
+    *,
+    second_key: str | None = None,
 ) -> list[Step]:
     """Check a bundle, or the folder that it was unpacked into.
 
@@ -56,6 +58,8 @@ def verify_bundle(
         that shows wholeness, not whose evidence it is.
     progress : callable
         Called with every step when it is done.
+    second_key : str or None
+        Verifier key of the station's SM2 signature, likewise.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def verify_bundle(
     except IntegrityError as error:
         unreadable = error.what
         return _taken([_Check(lambda: ("failed", unreadable), *_ARCHIVE)], progress)
-    return verify_files(files, archive, *given, progress)
+    return verify_files(files, archive, *given, progress, second=second_key)
 
 
 def verify_files(
@@ -80,6 +84,7 @@ def verify_files(
     centre: NoteVerifier | None = None,
     progress: Callable[[Step], None] = lambda _step: None,
     *,
+    second: str | None = None,
     until_failed: bool = False,
 ) -> list[Step]:
     """As ``verify_bundle``, of files that were read already; perhaps no further than what fails."""
@@ -91,7 +96,7 @@ def verify_files(
         container = _Check(lambda: whole(files, archive, None), *_ARCHIVE)
         checks = [container, _Check(lambda: ("failed", what), *_PARTS)]
     else:
-        checks = _checks(Checks(dossier, files, archive, station, centre))
+        checks = _checks(Checks(dossier, files, archive, station, centre, second))
     return _taken(checks, progress, until_failed=until_failed)
 
 

@@ -70,7 +70,7 @@ def _station_key(config: StationConfig) -> str:
 @click.argument("path", type=EXISTING)
 @click.option("--key", help="Verifier key of the station (name+id+key), from another source.")
 @click.option("--centre-key", help="Verifier key of the case system, likewise.")
-@click.option("--second-key", help="Verifier key of the station's SM2 signature; stores only.")
+@click.option("--second-key", help="Verifier key of the station's SM2 signature, likewise.")
 def verify(*, path: Path, key: str | None, centre_key: str | None, second_key: str | None) -> None:
     """Verify a bundle or a station's store offline, in numbered steps; a failing one is named.
 
@@ -79,10 +79,12 @@ def verify(*, path: Path, key: str | None, centre_key: str | None, second_key: s
     if _is_store(path):
         _verify_store(path, key, centre_key, second_key)
     else:
-        _verify_bundle(path, key, centre_key)
+        _verify_bundle(path, key, centre_key, second_key)
 
 
-def _verify_bundle(path: Path, key: str | None, centre_key: str | None) -> None:
+def _verify_bundle(
+    path: Path, key: str | None, centre_key: str | None, second_key: str | None
+) -> None:
     from edge.bundle.steps import Step, verify_bundle
 
     def tell(step: Step) -> None:
@@ -90,7 +92,7 @@ def _verify_bundle(path: Path, key: str | None, centre_key: str | None) -> None:
         if step.state == "ok":
             click.echo(f"     {step.proves}")
 
-    steps = verify_bundle(path, key, centre_key, tell)
+    steps = verify_bundle(path, key, centre_key, tell, second_key=second_key)
     if key is None:
         click.echo(
             "没有给出 --key：只能说明完整，不能说明是谁的证据 / "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +19,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.bundle.archive import pack, unpack
 from edge.bundle.dossier import Dossier
+from edge.bundle.gather import Keys, Source
 from edge.bundle.layout import dossier_of, files_of
 from edge.bundle.pages import HOW_TO, MANIFEST, SHEET, export, manifest, path_sides
 from edge.bundle.steps import Step, verify_bundle, verify_files
 from edge.cli import main
 from edge.evidence.merkle import Frontier, inclusion_proof, leaf_hash, node_hash
 from edge.evidence.note import NoteSigner, NoteVerifier
+from edge.evidence.sm2 import Sm2Signer
+from edge.evidence.statement import other_draft
 from simulator.tamper_bundle import repacked, run
 from tests.evidence.bundled import JPEG, PLATE, Sealed, sealed_station
+from tests.evidence.sample import opened
 
 
 @pytest.fixture(scope="module")
@@ -341,3 +347,88 @@ def test_version_states_the_hash_that_records_carry(sealed: Sealed) -> None:
     assert said.exit_code == 0
     assert sealed.case.body["software"]["sha256"] in said.output
     assert "edge/core/weigh.py" in said.output
+
+
+# ------------------------------------------------------- files removed by rule, SM2, old stores
+
+
+def copied(sealed: Sealed, directory: Path) -> Path:
+    return Path(shutil.copytree(sealed.config.data_dir, directory / "data"))
+
+
+async def swept(sealed: Sealed, data: Path) -> None:
+    """The same station twelve years later: every time to keep is over."""
+    later_ns = time.time_ns() + 12 * 366 * 86_400 * 10**9
+    async with opened(
+        data, station="DEMO", signer=sealed.station, now_ns=lambda: later_ns
+    ) as store:
+        await asyncio.to_thread(store._house.sweep)
+
+
+def test_files_that_were_removed_by_rule_are_told_from_lost_ones(
+    sealed: Sealed, tmp_path: Path
+) -> None:
+    data = copied(sealed, tmp_path)
+    asyncio.run(swept(sealed, data))
+    with Source(data, sealed.keys) as source:
+        dossier = source.dossier(sealed.case.index)
+    assert {blob.role for blob in dossier.missing} == {"signal", "picture"}
+    files = unpack(export(dossier))
+    steps = steps_of(files, sealed)
+    assert failed(steps) == []
+    assert steps[5].state == "absent"
+    (removal, *_) = sorted(name for name in files if name.endswith(".removed.txt"))
+    forged = replace(
+        dossier, removed={n: (*names, "ab" * 32) for n, names in dossier.removed.items()}
+    )
+    assert failed(steps_of(unpack(export(forged)), sealed)) == [6], removal
+    with Source(data, sealed.keys) as source:
+        lawful = next(r for r in sealed.records if r.body["verdict"]["kind"] == "within")
+        assert source.dossier(lawful.index).body["plate"]["join"] == "erased"
+
+
+def test_a_second_signature_is_in_the_bundle_and_in_the_commands(tmp_path: Path) -> None:
+    second = Sm2Signer.load_or_create(tmp_path / "sm2.key", "steelyard/S1")
+    signer = NoteSigner("steelyard/S1", Ed25519PrivateKey.generate(), second)
+
+    async def seal() -> None:
+        async with opened(tmp_path / "data", signer=signer) as store:
+            await store.append(other_draft("start", time_ns=1_700_000_000 * 10**9, fields={}))
+
+    asyncio.run(seal())
+    with Source(tmp_path / "data", Keys(signer.verifier_key)) as source:
+        files = unpack(export(source.dossier(0)))
+    steps = verify_files(files, None, second=second.verifier_key)
+    assert failed(steps) == []
+    assert "SM2" in steps[2].detail.en
+    for name, data in files.items():
+        (tmp_path / "un" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "un" / name).write_bytes(data)
+    script = [c for c in commands(files[HOW_TO]) if "check.py" not in c]
+    done = subprocess.run(
+        ["sh", "-e", "-c", "\n".join(script)],
+        cwd=tmp_path / "un", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.count("Signature Verified Successfully") == 2, done.stderr
+    altered = dict(files)
+    altered["log/checkpoint.sm2.sig"] = altered["log/checkpoint.sm2.sig"][:-1] + b"\0"
+    assert 2 in failed(verify_files(altered, None))
+    other = Sm2Signer.load_or_create(tmp_path / "other.key", "steelyard/S1").verifier_key
+    assert failed(verify_files(files, None, second=other)) == [3]
+
+
+def test_a_store_of_the_first_release_gives_bundles_that_hold(tmp_path: Path) -> None:
+    golden = Path(__file__).parents[1] / "golden" / "store_of_the_first_release"
+    data = Path(shutil.copytree(golden, tmp_path / "data"))
+    (data / "station.key").chmod(0o600)
+    station = NoteSigner.load(data / "station.key").verifier_key
+    centre = (golden / "centre.pub").read_text().strip()
+    with Source(data, Keys(station, centre)) as source:
+        for index in (3, 4, 10):
+            files = unpack(export(source.dossier(index)))
+            steps = verify_files(files, None, NoteVerifier(station), NoteVerifier(centre))
+            assert failed(steps) == []
+        assert source.dossier(3).later[0].index == 10
+        assert [source.dossier(i).receipt is not None for i in source.indices("vehicle")].count(
+            True
+        ) > 1
