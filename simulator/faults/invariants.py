@@ -20,8 +20,10 @@ from pathlib import Path
 
 from edge.evidence.merkle import Frontier
 from edge.evidence.note import Checkpoint, NoteSigner, split_note
-from edge.store.verify import KEY_FILE, verify_store
+from edge.evidence.station_key import KEY_FILE
+from edge.store.verify import verify_store
 from simulator.case_store import CaseStore
+from simulator.case_system import CENTRE_KEY_FILE
 from simulator.faults.outcome import Outcome
 from simulator.faults.site import Plant
 from simulator.faults.wire import Wiretap
@@ -40,17 +42,22 @@ def settle(
         _look_for_lost(outcome, plant, held)
         _look_for_doubled(outcome, plant, reader, wire)
         receipted = dict(reader.execute("SELECT idx, record_id FROM receipts"))
+        leaves = held | {index: leaf.hex() for index, leaf in _lost_leaves(reader)}
+        (head,) = reader.execute("SELECT note FROM checkpoints ORDER BY size DESC").fetchone()
     outcome.records += len(held)
     _look_at_receipts(outcome, plant, receipted)
-    _look_at_checkpoints(outcome, plant, held)
+    _look_at_checkpoints(outcome, plant, leaves, Checkpoint.parse(split_note(head)[0]).origin)
     if verifies:
-        verify(outcome, plant.data_dir)
+        verify(outcome, plant.data_dir, centre=plant.centre)
 
 
-def verify(outcome: Outcome, data: Path) -> None:
-    """Every step of ``steelyard verify`` holds for a store."""
-    key = NoteSigner.load(data / KEY_FILE).verifier_key
-    for step in verify_store(data, key, lambda _done: None):
+def verify(
+    outcome: Outcome, data: Path, *, key_of: Path | None = None, centre: Path | None = None
+) -> None:
+    """Every step of ``steelyard verify`` holds for a store, or a copy of it without its key."""
+    key = NoteSigner.load((key_of or data) / KEY_FILE).verifier_key
+    centre_key = NoteSigner.load(centre / CENTRE_KEY_FILE).verifier_key if centre else None
+    for step in verify_store(data, key, lambda _done: None, centre_key=centre_key):
         outcome.expect(step.ok, f"verify step {step.number} {step.title.en}: {step.detail.en}")
 
 
@@ -94,10 +101,17 @@ def _look_at_receipts(outcome: Outcome, plant: Plant, receipted: dict[int, str])
         outcome.problem(f"{plant.station}: receipted, not at the centre: {missing[:8]}")
 
 
-def _look_at_checkpoints(outcome: Outcome, plant: Plant, held: dict[int, str]) -> None:
-    """Every checkpoint that the centre keeps of this station is one of this very log."""
-    notes = list(_notes_at_centre(plant.centre, plant.station))
-    roots = _roots(held, {checkpoint.size for checkpoint in notes})
+def _lost_leaves(reader: sqlite3.Connection) -> Iterator[tuple[int, bytes]]:
+    """Hashes of records whose bytes a damaged disk took; the log goes on over them."""
+    yield from reader.execute("SELECT idx, leaf FROM lost")
+
+
+def _look_at_checkpoints(
+    outcome: Outcome, plant: Plant, leaves: dict[int, str], origin: str
+) -> None:
+    """Every checkpoint that the centre keeps of this log is one of this very log."""
+    notes = [c for c in _notes_at_centre(plant.centre, plant.station) if c.origin == origin]
+    roots = _roots(leaves, {checkpoint.size for checkpoint in notes})
     wrong = sorted(c.size for c in notes if roots.get(c.size) != c.root)
     outcome.checkpoints += len(notes)
     outcome.inconsistent += len(wrong)
@@ -106,7 +120,8 @@ def _look_at_checkpoints(outcome: Outcome, plant: Plant, held: dict[int, str]) -
 
 
 def _roots(held: dict[int, str], sizes: set[int]) -> dict[int, bytes]:
-    frontier, roots = Frontier(), {}
+    frontier = Frontier()
+    roots: dict[int, bytes] = {}
     for index in range(len(held)):
         if index not in held:
             return roots

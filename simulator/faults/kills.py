@@ -8,6 +8,7 @@ import time
 from simulator.faults.child import Child, Mosquitto, ending
 from simulator.faults.invariants import settle
 from simulator.faults.outcome import Outcome
+from simulator.faults.proofs import recompute_live
 from simulator.faults.proxy import Cut, Proxy
 from simulator.faults.site import SAID_READY, Place, Plant, started
 from simulator.faults.wire import Wiretap
@@ -48,6 +49,7 @@ def daemon_killed(place: Place, outcome: Outcome) -> None:
                 finish(plant, devices)
         outcome.figures["faults.kills"] = outcome.blows
         settle(outcome, plant, wire)
+        recompute_live(outcome, plant)
 
 
 def finish(plant: Plant, devices: Child) -> None:

@@ -1,4 +1,4 @@
-"""Spoiled lines to the broker: cut inside a chunk, acknowledgements alone, half open, hours away."""
+"""Spoiled lines to the broker: cut inside a chunk, half open, hours away, acks alone lost."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge.evidence.note import NoteSigner
-from edge.health import Health
-from edge.records import Draft
-from edge.store.store import Store
-from edge.store.verify import KEY_FILE
+from simulator.faults.backlog import OUTAGE_S, VEHICLES_PER_S, fill
 from simulator.faults.child import Child, Mosquitto, ending, until
 from simulator.faults.invariants import settle
 from simulator.faults.kills import finish
@@ -23,11 +19,8 @@ from simulator.faults.wire import Wiretap
 
 CHUNK_CUTS = 30
 ACK_CUTS = 8
-OUTAGE_S = 7_200
-VEHICLES_PER_S = 4
 _HALF_OPEN_FOUND_S = 90.0
 _DRAIN_S = 420.0
-_TOGETHER = 128
 _LARGE_BYTES = 8_192
 
 
@@ -98,9 +91,7 @@ def half_open(place: Place, outcome: Outcome) -> None:
         line.proxy.freeze()
         before, began_s = line.proxy.connections, time.monotonic()
         if not place.quick:
-            until(
-                lambda: line.proxy.connections > before, _HALF_OPEN_FOUND_S, "a new connection"
-            )
+            until(lambda: line.proxy.connections > before, _HALF_OPEN_FOUND_S, "a new connection")
             took_s = time.monotonic() - began_s
             outcome.note(f"noticed after {took_s:.0f} s")
             outcome.figures["faults.half_open_found_s"] = round(took_s, 1)
@@ -118,7 +109,7 @@ def long_outage(place: Place, outcome: Outcome) -> None:
         plant = place.plant(broker.url)
         records = place.times(OUTAGE_S * VEHICLES_PER_S, 400)
         began_s = time.monotonic()
-        plant.committed.update(asyncio.run(_fill(plant, records, place.seed)))
+        plant.committed.update(asyncio.run(fill(plant, records, place.seed)))
         outcome.note(f"{records} records sealed in {time.monotonic() - began_s:.0f} s")
         devices, daemon = plant.devices(place.seed), plant.daemon()
         centre = place.case_system(broker.url)
@@ -135,43 +126,3 @@ def long_outage(place: Place, outcome: Outcome) -> None:
         outcome.note(f"delivered within {took_s:.0f} s")
         stack.close()
         settle(outcome, plant, wire)
-
-
-async def _fill(plant: Plant, records: int, seed: int) -> dict[int, str]:
-    """Seal a backlog through the real store; what it has acknowledged."""
-    station = plant.station
-    signer = NoteSigner.load_or_create(plant.data_dir / KEY_FILE, f"steelyard/{station}")
-    store = await Store.open(
-        plant.data_dir,
-        station=station,
-        signer=signer,
-        health=Health(time.monotonic_ns),
-        now_ns=time.time_ns,
-    )
-    sealed: dict[int, str] = {}
-    try:
-        first_us = (time.time_ns() - OUTAGE_S * 1_000_000_000) // 1000
-        for begin in range(0, records, _TOGETHER):
-            numbers = range(begin, min(begin + _TOGETHER, records))
-            done = await asyncio.gather(
-                *(store.append(_draft(n, first_us, seed)) for n in numbers)
-            )
-            sealed.update((record.index, record.record_id) for record in done)
-    finally:
-        await store.close()
-    return sealed
-
-
-def _draft(number: int, first_us: int, seed: int) -> Draft:
-    """A statement of the size of a vehicle's, every fifth of them a case."""
-    is_case = (number + seed) % 5 == 0
-    body = {
-        "schema": "steelyard/vehicle/1",
-        "lane": str(number % 4 + 1),
-        "time_us": first_us + number * (1_000_000 // VEHICLES_PER_S),
-        "gross_kg": 8_000 + 37 * (number % 1_000),
-        "verdict": {"kind": "over" if is_case else "within"},
-        "plate": {"text": f"川A{number % 100_000:05d}"},
-        "remark": "0123456789abcdef" * 120,
-    }
-    return Draft("vehicle", body, urgent=is_case)

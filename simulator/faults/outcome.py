@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edge.errors import Text
@@ -70,13 +71,17 @@ def figures(outcomes: Iterable[Outcome]) -> dict[str, float]:
         "faults.seconds": round(sum(row.seconds for row in rows), 1),
     }
     for row in rows:
-        _add(total, row.figures)
+        for key, value in row.figures.items():
+            total[key] = total.get(key, 0) + value
+    _share(total, "faults.mutations_found_pct", "faults.mutations_found", "faults.mutations")
+    _share(total, "faults.recompute_equal_pct", "faults.recomputed_equal", "faults.recomputed")
     return total
 
 
-def _add(total: dict[str, float], more: Mapping[str, float]) -> None:
-    for key, value in more.items():
-        total[key] = total.get(key, 0) + value
+def _share(total: dict[str, float], name: str, part: str, whole: str) -> None:
+    """Percent, rounded down so that 100 means all of them."""
+    if total.get(whole):
+        total[name] = math.floor(1e4 * total[part] / total[whole]) / 1e2
 
 
 def markdown(outcomes: Iterable[Outcome]) -> str:

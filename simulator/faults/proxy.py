@@ -19,6 +19,7 @@ from simulator.broker import free_port
 PUBLISH, PUBACK = 3, 4
 _READ_BYTES = 65_536
 
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """The line breaks after these bytes."""

@@ -27,7 +27,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial: where its function is, what it is called, its seed, whether it is in the quick run."""
+    """One trial: its function, its title, its seed, and whether the quick run has it."""
 
     function: str
     title: Text
@@ -58,22 +58,41 @@ class Trial:
 TRIALS: tuple[Trial, ...] = (
     Trial("kills.daemon_killed", Text("守护进程 kill -9", "SIGKILL of the daemon"), 1, quick=True),
     Trial("kills.daemon_killed", Text("守护进程 kill -9", "SIGKILL of the daemon"), 2),
-    Trial("kills.broker_killed", Text("消息平台 kill -9", "SIGKILL of the broker"), 3, quick=True),
-    Trial(
-        "lines.long_outage",
-        Text("断线两小时后补传", "two hours away, then the backlog"),
-        4,
-    ),
+    Trial("stores.long_log", Text("一百万条记录后重启", "restart with 1,000,000 records"), 3),
+    Trial("lines.long_outage", Text("断线两小时后补传", "two hours away, then the backlog"), 4),
+    Trial("kills.broker_killed", Text("消息平台 kill -9", "SIGKILL of the broker"), 5, quick=True),
     Trial(
         "kills.case_system_killed",
         Text("案件系统入库后、回执前被杀", "case system killed between storing and receipt"),
-        5,
+        6,
     ),
-    Trial("lines.cut_inside_chunk", Text("分块传到一半断线", "line cut inside a chunk"), 6),
     Trial(
-        "lines.acknowledgements_cut", Text("只丢确认报文", "acknowledgements alone are lost"), 7
+        "lines.cut_inside_chunk", Text("分块传到一半断线", "line cut inside a chunk"), 7, quick=True
     ),
-    Trial("lines.half_open", Text("半开连接", "half-open connection"), 8),
+    Trial("lines.acknowledgements_cut", Text("只丢确认报文", "acknowledgements alone are lost"), 8),
+    Trial("lines.half_open", Text("半开连接", "half-open connection"), 9),
+    Trial("disks.full_at_commit", Text("提交时磁盘满", "disk full during a commit"), 10),
+    Trial("disks.full_at_blob", Text("写附件时磁盘满", "disk full during a blob write"), 11),
+    Trial("stores.killed_in_migration", Text("升级库表时被杀", "SIGKILL during migration"), 12),
+    Trial("stores.killed_in_backup", Text("备份时被杀", "SIGKILL during backup"), 13),
+    Trial("stores.pages_overwritten", Text("数据库页被改写", "database pages overwritten"), 14),
+    Trial("clocks.stepped", Text("时钟跳变一小时", "clock stepped by an hour, both ways"), 15),
+    Trial("clocks.nineteen_seventy", Text("开机时为 1970 年", "1970 at boot"), 16),
+    Trial("doubles.image_restored", Text("恢复旧磁盘镜像", "an old disk image restored"), 17),
+    Trial("doubles.key_cloned", Text("两台机器同一密钥", "a cloned key"), 18),
+    Trial(
+        "forgers.receipts_forged",
+        Text("伪造和重放的回执", "forged and replayed receipts"),
+        19,
+        quick=True,
+    ),
+    Trial(
+        "forgers.hostile_messages",
+        Text("案件系统门口的恶意消息", "hostile messages at the case system's door"),
+        20,
+    ),
+    Trial("proofs.tampering", Text("逐字节篡改", "tampering"), 21, quick=True),
+    Trial("proofs.bundles", Text("证据包损坏与重算", "bundles damaged, weighed again"), 22),
 )
 
 

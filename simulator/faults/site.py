@@ -80,7 +80,14 @@ class Plant:
 
     def devices(self, seed: int) -> Child:
         """The station's simulated devices, not started yet."""
-        arguments = ["simulate", traffic_file(), "--for", self.file, "--seed", str(seed)]
+        arguments: list[str | Path] = [
+            "simulate",
+            traffic_file(),
+            "--for",
+            self.file,
+            "--seed",
+            str(seed),
+        ]
         return Child.steelyard(arguments, self.directory / "devices.log")
 
     # ------------------------------------------------------------------------------------------
@@ -166,7 +173,7 @@ class Place:
 
     def case_system(self, broker: str) -> Child:
         """The case system, not started yet."""
-        arguments = ["case-system", "--broker", broker, "--store", self.centre]
+        arguments: list[str | Path] = ["case-system", "--broker", broker, "--store", self.centre]
         return Child.steelyard(arguments, self.directory / "centre.log")
 
 

@@ -16,10 +16,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.uplink.topics import ROOT
-
-_AGAIN_S = 0.1
 
 
 class Wiretap:
@@ -34,8 +33,8 @@ class Wiretap:
         parts = urlsplit(broker)
         self._address = parts.hostname or "", parts.port or 1883
         self._listening = threading.Event()
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-        self._client.reconnect_delay_set(_AGAIN_S, _AGAIN_S)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._subscribe
         self._client.on_subscribe = lambda *_: self._listening.set()
         self._client.on_message = self._take
@@ -46,7 +45,7 @@ class Wiretap:
     def _take(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         _, _, station, way, *what = message.topic.split("/")
         if way == "down":
-            self.notes[station].append((what[0], message.payload))
+            self.notes[station].append((what[0], bytes(message.payload)))
         elif what[0] in ("record", "records"):
             try:
                 self._note_records(station, json.loads(message.payload))
