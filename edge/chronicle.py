@@ -70,6 +70,7 @@ class Chronicle:
         self._outages = Outages()
         self._gaps = Gaps()
         self._drafts: deque[Draft] = deque()
+        self._sealing = asyncio.Lock()
         self._unsure_from: int | None = None
         self._size_before = 0
 
@@ -208,13 +209,14 @@ class Chronicle:
 
     async def _seal(self, store: Store) -> None:
         """Seal what waits, in order; what the disk refuses stays for the next time."""
-        while self._drafts:
-            try:
-                await store.append(self._drafts[0])
-            except StoreError:
-                self._health.count("chronicle.store_refused")
-                return
-            self._drafts.popleft()
+        async with self._sealing:
+            while self._drafts:
+                try:
+                    await store.append(self._drafts[0])
+                except StoreError:
+                    self._health.count("chronicle.store_refused")
+                    return
+                self._drafts.popleft()
 
 
 def clock_words(sync: Sync) -> tuple[Level, Text]:

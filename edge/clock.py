@@ -177,9 +177,13 @@ def parse_tracking(line: str) -> Sync | None:
         bound_us = round((offset_s + dispersion_s + delay_s / 2) * 1e6)
     except (IndexError, ValueError, OverflowError):
         return None
-    if leap == "Not synchronised":
+    if leap == "Not synchronised" or fields[0] == _LOCAL_REFERENCE:
         return UNKNOWN
     return Sync(True, f"chrony {name}"[:80], bound_us)
+
+
+_LOCAL_REFERENCE = "7F7F0101"
+"""127.127.1.1: chronyd serves its own clock for want of another (chrony.conf(5), ``local``)."""
 
 
 class _Timex(ctypes.Structure):

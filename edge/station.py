@@ -115,6 +115,7 @@ class Station:
         SteelyardError
             What no retry can mend: the station file, the store, the key.
         """
+        await self._clock.refresh()
         signer = station_signer(self._config)
         store = await Store.open(
             self._config.data_dir,
@@ -123,6 +124,7 @@ class Station:
             health=self._health,
             now_ns=self._clock.utc_ns,
             provenance=self._clock.provenance,
+            storage=self._model.storage,
         )
         try:
             await self._run_rooms(store, signer, stop, on_ready)
@@ -148,7 +150,6 @@ class Station:
             gains=self._gains.__getitem__,
             on_sealed=self._tell_sealed,
         )
-        await self._clock.refresh()
         await open_log(self._config, store, self._pack, self._software, self._clock)
         await self._chronicle.begin(store)
         view = self._view(store, signer)

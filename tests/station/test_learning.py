@@ -147,14 +147,21 @@ def test_records_name_what_they_were_weighed_with(outcome: Outcome) -> None:
         assert body["dynamics"] == expected
 
 
-def test_the_start_seals_what_the_lanes_weigh_with(outcome: Outcome) -> None:
-    before, after = (outcome.of_life(n)[0] for n in (0, 1))
-    assert before["blobs"] == []
+def test_the_settings_are_sealed_with_what_the_lanes_weigh_with(outcome: Outcome) -> None:
+    before, after = (
+        next(body for body in outcome.of_life(n) if body["kind"] == "configuration") for n in (0, 1)
+    )
+    assert set(after["changed"]) == {"station_file", "dynamics"}
+    assert "dynamics" not in {blob["role"] for blob in before["blobs"]}
     for lane, frozen in outcome.frozen.items():
         assert before["dynamics"][lane]["sha256"] == PRIOR.sha256
         assert after["dynamics"][lane]["sha256"] == frozen.dynamics.sha256
     blobs = outcome.site.directory / "data" / "blobs"
-    kept = [(blobs / b["sha256"][:2] / b["sha256"]).read_bytes() for b in after["blobs"]]
+    kept = [
+        (blobs / b["sha256"][:2] / b["sha256"]).read_bytes()
+        for b in after["blobs"]
+        if b["role"] == "dynamics"
+    ]
     assert {Frozen.parse(raw) for raw in kept} == set(outcome.frozen.values())
 
 

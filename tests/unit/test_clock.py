@@ -20,6 +20,15 @@ TRACKING = (
     "0A000001,10.0.0.1,3,1700000000.000000000,-0.000120000,0.000031000,0.000045000,"
     "-7.214,0.001,0.012,0.002400000,0.000700000,64.2,Normal"
 )
+# As chronyd 4.3 says without a source, and with nothing but its own clock (``local stratum 8``).
+NOBODY = (
+    "00000000,,0,0.000000000,0.000000000,0.000000000,0.000000000,"
+    "0.000,0.000,0.000,1.000000000,1.000000000,0.0,Not synchronised"
+)
+ITSELF = (
+    "7F7F0101,,8,1795348962.000440236,0.000000000,0.000000000,0.000000000,"
+    "0.000,0.000,0.000,0.000000000,0.000000000,0.0,Normal"
+)
 
 
 class Hands:
@@ -92,6 +101,8 @@ def test_tracking_of_chrony_gives_name_and_bound() -> None:
     ("line", "found"),
     [
         (TRACKING.replace("Normal", "Not synchronised"), UNKNOWN),
+        (NOBODY, UNKNOWN),
+        (ITSELF, UNKNOWN),
         (TRACKING.replace(",10.0.0.1,", ",,"), Sync(True, "chrony 0A000001", 2_020)),
         ("", None),
         ("506 Cannot talk to daemon", None),
