@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,20 +129,26 @@ class Clerk:
             vehicle, self._pack, penalty_by_record=self._config.model.rules.penalty_by_record
         )
         is_case = verdict.kind is not VerdictKind.WITHIN
-        blobs = [*await self._keep_signal(vehicle, deliver=is_case)]
-        blobs += await self._keep_pictures(vehicle, deliver=is_case)
-        return await self._store.append(
-            vehicle_draft(
-                vehicle,
-                verdict,
-                gains=self._gains(vehicle.passage.device),
-                dynamics=self._dynamics[vehicle.passage.lane].name,
-                channels=self._channels(vehicle.passage.device),
-                config_sha256=self._config.sha256,
-                software=self._software,
-                blobs=tuple(blobs),
-            )
+        has_room = is_case or self._store.has_room
+        blobs = await self._keep_blobs(vehicle, deliver=is_case) if has_room else ()
+        draft = vehicle_draft(
+            vehicle,
+            verdict,
+            gains=self._gains(vehicle.passage.device),
+            dynamics=self._dynamics[vehicle.passage.lane].name,
+            channels=self._channels(vehicle.passage.device),
+            config_sha256=self._config.sha256,
+            software=self._software,
+            blobs=blobs,
         )
+        if not has_room:
+            self._health.count("clerk.blobs_dropped")
+            draft = replace(draft, body=draft.body | {"blobs_dropped": ["signal", "picture"]})
+        return await self._store.append(draft)
+
+    async def _keep_blobs(self, vehicle: Vehicle, *, deliver: bool) -> tuple[Blob, ...]:
+        signals = await self._keep_signal(vehicle, deliver=deliver)
+        return (*signals, *await self._keep_pictures(vehicle, deliver=deliver))
 
     async def _keep_signal(self, vehicle: Vehicle, *, deliver: bool) -> list[Blob]:
         clip = vehicle.passage.clip

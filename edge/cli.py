@@ -18,6 +18,7 @@ from edge.commands import (
     recordings,
     simulated,
     station,
+    storage,
     tiles,
 )
 from edge.errors import SteelyardError
@@ -83,6 +84,7 @@ for command in (
     evidence.verify,
     evidence.recompute,
     evidence.version,
+    storage.backup,
     tiles.tiles,
     calibrate.calibrate,
     bench.bench,

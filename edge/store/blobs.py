@@ -6,10 +6,15 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 from edge.errors import StoreError
 from edge.store.files import sync_directory
+
+GRACE_S = 3_600.0
+"""How long a file may wait for the record that names it."""
 
 
 class BlobDirectory:
@@ -18,6 +23,8 @@ class BlobDirectory:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._unfinished = directory / "unfinished"
+        self._gate = threading.Lock()
+        self._put_s: dict[str, float] = {}
 
     def prepare(self) -> None:
         """Make the directory and clear away what a crash left unfinished."""
@@ -39,6 +46,8 @@ class BlobDirectory:
         """
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.path(sha256)
+        with self._gate:
+            self._put_s[sha256] = time.monotonic()
         try:
             if not path.parent.exists():
                 path.parent.mkdir(exist_ok=True)
@@ -50,6 +59,30 @@ class BlobDirectory:
         except OSError as error:
             raise disk_refused(error) from error
         return sha256
+
+    def discard(self, sha256: str) -> bool:
+        """Remove a file that no record names; false if it was put just now and may be named soon.
+
+        Raises
+        ------
+        OSError
+            The disk refuses.
+        """
+        with self._gate:
+            if sha256 in self._put_s:
+                return False
+            self.path(sha256).unlink(missing_ok=True)
+        return True
+
+    def settle(self) -> None:
+        """Forget what was put long ago: it is named by now, or never will be."""
+        before_s = time.monotonic() - GRACE_S
+        with self._gate:
+            self._put_s = {name: at for name, at in self._put_s.items() if at > before_s}
+
+    def directories(self) -> list[Path]:
+        """Where finished files lie."""
+        return sorted(d for d in self._directory.iterdir() if len(d.name) == 2)
 
     def _write(self, path: Path, data: bytes) -> None:
         descriptor, draft = tempfile.mkstemp(dir=self._unfinished)

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
+from edge.config import StorageSection
 from edge.errors import IntegrityError, StoreError
 from edge.evidence.batch import EnvelopeBatch
 from edge.evidence.note import NoteSigner
@@ -27,15 +28,16 @@ from edge.health import Health
 from edge.records import Blob, Draft, Record
 from edge.store import proofs, queries
 from edge.store.blobs import BlobDirectory, disk_refused
-from edge.store.copying import JournalCopy, catch_up
+from edge.store.copying import JournalCopy
 from edge.store.growth import Growth
+from edge.store.housekeeping import Housekeeping, Running
 from edge.store.journal import Journal
 from edge.store.keeper import Chore, Keeper
 from edge.store.lock import DirectoryLock
 from edge.store.log import StationLog
 from edge.store.queries import DeliveryState, Head, OutboxEntry, OutboxSummary
 from edge.store.readers import Readers
-from edge.store.schema import DATABASE, quick_check
+from edge.store.schema import DATABASE
 from edge.store.standing import Standing, standing
 from edge.store.start import Opened, Opening, mark_damage, tell_damage, tell_recovered
 from edge.store.writer import Writer
@@ -58,14 +60,17 @@ class Store:
         health: Health,
         now_ns: Callable[[], int],
         provenance: Provenance | None = None,
+        storage: StorageSection | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._health = health
         self._provenance = provenance
+        self._now_ns = now_ns
         self._lock = DirectoryLock(directory)
         self._blobs = BlobDirectory(directory / "blobs")
         self._growth = Growth()
         self._damage = ""
+        self._closed = False
         self._directory = directory
         self._journal = Journal(directory / "journal", health)
         self._opening = Opening(directory, self._journal, station, signer, now_ns, self._stamped)
@@ -75,12 +80,24 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
+        self.house = Housekeeping(
+            directory,
+            storage or StorageSection(),
+            self._blobs,
+            self._journal,
+            health,
+            now_ns=now_ns,
+            clock_is_right=self._clock_is_right,
+            running=self._running,
+            on_damage=self.note_damage,
+        )
         self._keeper = Keeper(self._chores(), health)
         self._keeper.start()
 
     def _take_up(self, opened: Opened) -> None:
         """Begin to read and to write a log that was opened."""
         log, database = opened.log, self._directory / DATABASE
+        self._connection = opened.connection
         if opened.recovered is not None:
             tell_recovered(self._health, opened.recovered)
         self._growth.grown(log.frontier.size)
@@ -109,11 +126,18 @@ class Store:
             self._keeper.call("heal")
 
     def _chores(self) -> list[Chore]:
-        return [
-            Chore("heal", self._heal, 3_600.0, 3_600.0),
-            Chore("journal", self._keep_journal, 5.0, 0.2),
-            Chore("check", self._check, 86_400.0, 60.0),
-        ]
+        """Damage is looked after first."""
+        return [Chore("heal", self._heal, 10.0, 10.0), *self.house.chores()]
+
+    def _running(self) -> Running:
+        return Running(self._connection, self._readers, self._writer)
+
+    def _clock_is_right(self) -> bool:
+        """Whether the clock may decide over what is old; a station that can't tell trusts it."""
+        if self._provenance is None:
+            return True
+        clock = self._provenance(self._now_ns() // 1000).get("clock_host", {})
+        return bool(clock.get("synchronised", False))
 
     def _heal(self) -> None:
         """Recover while the station runs; whoever writes meanwhile is refused and tries again."""
@@ -123,17 +147,6 @@ class Store:
         self._writer.close()
         self._take_up(self._opening.open())
         self._damage = ""
-
-    def _keep_journal(self) -> None:
-        catch_up(self._journal, self._readers)
-        head = self._readers.answer(queries.head)
-        self._journal.sync(head.note if head else None)
-
-    def _check(self) -> None:
-        """Read the whole database; what SQLite finds wrong is recovered from."""
-        if finding := self._readers.answer(quick_check):
-            self.note_damage(finding)
-        self._health.count("store.checks")
 
     @classmethod
     async def open(
@@ -145,6 +158,7 @@ class Store:
         health: Health,
         now_ns: Callable[[], int],
         provenance: Provenance | None = None,
+        storage: StorageSection | None = None,
     ) -> Store:
         """Open or create the store of a station, after checking that it is whole.
 
@@ -166,6 +180,7 @@ class Store:
                 health=health,
                 now_ns=now_ns,
                 provenance=provenance,
+                storage=storage,
             )
         except (OSError, sqlite3.Error) as error:
             raise disk_refused(error) from error
@@ -176,15 +191,20 @@ class Store:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._keeper.close()
         self._end_journal()
         self._readers.close()
-        if self._writer.close():
-            self._lock.release()
+        self._writer.close()
+        self._lock.release()
 
     def _end_journal(self) -> None:
         with contextlib.suppress(OSError, StoreError):  # the next start writes what is missing
-            self._keep_journal()
+            self.house.keep_journal()
+        with contextlib.suppress(OSError, StoreError):
+            self.house.keep_written()
 
     # ------------------------------------------------------------------------------- writing
 
@@ -389,6 +409,11 @@ class Store:
     def size(self) -> int:
         """Number of records in the log."""
         return self._growth.size
+
+    @property
+    def has_room(self) -> bool:
+        """Whether files of lawful vehicles may be written; those of cases always are."""
+        return self.house.budget.has_room
 
     def blob_path(self, sha256: str) -> Path:
         """Where the bytes of a blob are kept."""
