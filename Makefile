@@ -39,11 +39,13 @@ format: $(STAMP)
 pictures: $(STAMP)
 	@$(BIN)/python -m tests.browser.screenshot docs/images
 
-# Half an hour on a quiet machine: speed, ten minutes live, accuracy; writes docs/accuracy.md.
+# Most of an hour on a quiet machine: speed, ten minutes live, delivery, accuracy; writes
+# docs/delivery.md and docs/accuracy.md.
 FIGURES := docs/figures
 bench: $(STAMP)
 	@$(BIN)/steelyard bench speed --json $(FIGURES)/speed.json
 	@$(BIN)/steelyard bench live --json $(FIGURES)/live.json
+	@$(BIN)/steelyard bench delivery --json $(FIGURES)/delivery.json --page docs/delivery.md
 	@$(BIN)/steelyard bench accuracy --json $(FIGURES)/accuracy.json --plots docs/images \
 	    --page docs/accuracy.md --beside $(FIGURES)/speed.json --beside $(FIGURES)/live.json $(ARGS)
 

@@ -1,4 +1,4 @@
-"""Measures: ``bench speed | live | accuracy``."""
+"""Measures: ``bench speed | live | accuracy | delivery``."""
 
 from __future__ import annotations
 
@@ -112,6 +112,44 @@ def bench_accuracy(
     if page is not None:
         lazy(report, "write_page")(done, figures, page)
     write_figures({k: v for k, v in figures.items() if k.startswith("accuracy.")}, json_file)
+
+
+@bench.command("delivery")
+@click.option("--commits", type=click.IntRange(min=50), default=4_000, show_default=True)
+@click.option("--backlog", type=click.IntRange(min=100), default=20_000, show_default=True)
+@click.option("--cases", type=click.IntRange(min=1), default=1_000, show_default=True)
+@click.option("--stored", type=click.IntRange(min=100), default=1_000_000, show_default=True)
+@click.option("--seconds", type=click.FloatRange(min=5), default=300.0, show_default=True)
+@click.option("--quick", is_flag=True, help="Little of each, in less than a minute.")
+@click.option("--dir", "directory", type=ANY_PATH, help="On the disk to be measured; 15 GB.")
+@click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
+@click.option("--page", type=ANY_PATH, help="Write the tables between the marks of this page.")
+def bench_delivery(
+    *,
+    commits: int,
+    backlog: int,
+    cases: int,
+    stored: int,
+    seconds: float,
+    quick: bool,
+    directory: Path | None,
+    json_file: Path | None,
+    page: Path | None,
+) -> None:
+    """Sealing against bare commits, delivery against bare MQTT, last wheel to receipt.
+
+    Needs Debian's mosquitto. Station, case system, broker and yardstick are real processes.
+    """
+    room = "simulator.bench.delivery"
+    size = lazy(room, "QUICK")
+    if not quick:
+        size = lazy(room, "Size")(commits, backlog, cases, stored, seconds)
+    with click.progressbar(length=1000, label="投递 / delivery", file=sys.stderr) as bar:
+        figures = lazy(room, "run")(size, directory=directory, progress=fraction(bar))
+    _tell_figures("delivery", figures, json_file)
+    if page is not None:
+        stamped = {**figures, **lazy("simulator.bench.machine", "stamp")("delivery")}
+        lazy("simulator.bench.delivery_page", "write_page")(stamped, page)
 
 
 def _bench_recording(recording: Path, station_file: Path | None) -> None:

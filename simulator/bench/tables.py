@@ -9,7 +9,7 @@ from itertools import groupby
 from simulator.bench import adversarial
 from simulator.bench.adversarial import Outcome
 from simulator.bench.rows import Row
-from simulator.bench.targets import target_lines
+from simulator.bench.targets import TARGETS, Target, target_lines
 from simulator.conditions import CONDITIONS
 from simulator.layouts import best_spacing_m
 
@@ -36,10 +36,12 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def targets(found: Mapping[str, float | str]) -> str:
+def targets(found: Mapping[str, float | str], aims: Sequence[Target] = TARGETS) -> str:
     """What was aimed at and what was reached."""
     head = ("目标 / target", "要求 / wanted", "实测 ± 标准误 / reached ± standard error", "结果")
-    return "### 目标与现状 / Targets and where we stand\n\n" + table(head, target_lines(found))
+    return "### 目标与现状 / Targets and where we stand\n\n" + table(
+        head, target_lines(found, aims)
+    )
 
 
 def spacing(rows: Sequence[Row]) -> str:

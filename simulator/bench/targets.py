@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.errors import Text
@@ -154,10 +154,12 @@ TARGETS = (
 )
 
 
-def target_lines(figures: Mapping[str, float | str]) -> list[list[str]]:
+def target_lines(
+    figures: Mapping[str, float | str], targets: Sequence[Target] = TARGETS
+) -> list[list[str]]:
     """Rows of the table: target, wanted, reached, outcome."""
     return [
-        [str(t.what), t.wanted, _reached(t, figures), str(_outcome(t, figures))] for t in TARGETS
+        [str(t.what), t.wanted, _reached(t, figures), str(_outcome(t, figures))] for t in targets
     ]
 
 
