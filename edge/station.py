@@ -13,43 +13,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge.chronicle import Chronicle
 from edge.clerk import Clerk
 from edge.clock import HostClock
-from edge.config import CameraSection, ModbusSection, StationConfig
+from edge.config import StationConfig
 from edge.evidence.identity import software_identity
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
 from edge.evidence.statement import other_draft
 from edge.evidence.station_key import station_signer
 from edge.frozen import known_dynamics
+from edge.head import Head, lanes_by_device
 from edge.health import Health, Level, State
-from edge.lanes import Lanes
-from edge.lessons import Lessons
 from edge.opening import open_log
-from edge.records import (
-    ClockReading,
-    Flag,
-    Gains,
-    Measurement,
-    PlateRead,
-    Record,
-    SampleBlock,
-    Vehicle,
-)
+from edge.records import Record
 from edge.rules.pack import RulePack
-from edge.sources.camera import CameraSource
-from edge.sources.digitiser import DigitiserSource
-from edge.sources.modbus import ModbusSource
-from edge.sources.pictures import sweep_pictures
-from edge.sources.ports import DeviceHello, SourceItem
-from edge.sources.recorder import Recorder
 from edge.store.store import Store
 from edge.supervise import OutageLog, notify_systemd, supervise
 from edge.uplink.uplink import Uplink
@@ -57,12 +39,6 @@ from edge.web.app import create_app
 from edge.web.feed import Feed
 from edge.web.server import WebServer
 from edge.web.view import StationView
-
-RELEASE_PERIOD_S = 0.02
-"""How often the desk looks whether a vehicle has its plate or has waited long enough."""
-
-PICTURE_AGE_S = 3_600.0
-"""Pictures older than this are swept from the cameras' directories."""
 
 
 class Station:
@@ -90,21 +66,12 @@ class Station:
         self._clock = clock or HostClock()
         self._outage_log = OutageLog()
         self._health = Health(time.monotonic_ns, self._hear)
-        self._chronicle = Chronicle(self._health, self._clock, self._lanes_by_device())
+        self._chronicle = Chronicle(self._health, self._clock, lanes_by_device(config))
         self.feed = Feed()
         self._pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
         self._software = software_identity()
         known_dynamics(config)
-        self._lanes = Lanes(config, self._health, utc_of=self._clock.utc_of)
-        self._lessons = Lessons(config, self._health)
-        self._recorder = Recorder(record_to, self._model) if record_to else None
-        self._digitisers = {
-            section.id: DigitiserSource(section, self._health, self._clock.steady_ns)
-            for section in self._model.digitiser
-        }
-        self._gains: dict[str, Gains] = {
-            section.id: config.gains_of(section.id, 1.0) for section in self._model.digitiser
-        }
+        self._head = Head(config, self._health, self._clock, self._chronicle, record_to=record_to)
         self.url = ""
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[Station], None]) -> None:
@@ -129,9 +96,7 @@ class Station:
         try:
             await self._run_rooms(store, signer, stop, on_ready)
         finally:
-            if self._recorder:
-                self._recorder.close()
-            await self._lessons.save()
+            await self._head.close()
             await store.close()
 
     async def _run_rooms(
@@ -147,7 +112,7 @@ class Station:
             self._pack,
             self._health,
             software=self._software,
-            gains=self._gains.__getitem__,
+            gains=self._head.gains_of,
             on_sealed=self._tell_sealed,
         )
         await open_log(self._config, store, self._pack, self._software, self._clock)
@@ -158,12 +123,12 @@ class Station:
                 self._supervised(tail, "web", lambda: self._serve(view)),
                 self._supervised(tail, "uplink", self._uplink(store, signer).run),
                 tail.create_task(notify_systemd(), name="systemd"),
-                tail.create_task(self._lessons.run(), name="lessons"),
+                tail.create_task(self._head.learn(), name="lessons"),
                 self._supervised(tail, "chronicle", lambda: self._chronicle.run(store)),
             ]
             async with asyncio.TaskGroup() as middle:
                 middle.create_task(clerk.run(), name="clerk")
-                await self._run_sources(clerk, stop, on_ready)
+                await self._head.run(clerk, stop, lambda: on_ready(self))
                 clerk.end()
             await self._chronicle.end(store)
             await store.append(other_draft("stop", time_ns=self._clock.utc_ns(), fields={}))
@@ -177,131 +142,15 @@ class Station:
         self._health.state("web", Level.OK, f"网页 {web.url}", f"page {web.url}")
         await web.run()
 
-    async def _run_sources(
-        self, clerk: Clerk, stop: asyncio.Event, on_ready: Callable[[Station], None]
-    ) -> None:
-        """Read the devices until the station is told to stop, then clear the lanes."""
-        async with asyncio.TaskGroup() as head:
-            tasks = [
-                *(
-                    self._supervised(head, f"digitiser.{name}", self._reading(name, source))
-                    for name, source in self._digitisers.items()
-                ),
-                *(
-                    self._supervised(head, f"camera.{section.id}", self._watching(section))
-                    for section in self._model.camera
-                ),
-                *(
-                    self._supervised(head, f"modbus.{section.id}", self._polling(section))
-                    for section in self._model.modbus
-                ),
-                head.create_task(self._release(clerk), name="desk"),
-                head.create_task(self._sweep_pictures(), name="pictures"),
-            ]
-            on_ready(self)
-            await stop.wait()
-            for task in tasks:
-                task.cancel()
-        for vehicle in self._lanes.finish(self._clock_of, time.monotonic_ns()):
-            self._pass_on(vehicle, clerk)
-
     def _hear(self, part: str, state: State) -> None:
         """A part of the station changed its level; from any thread."""
         self._outage_log(part, state)
         self._chronicle.hear(part, state)
 
-    def _lanes_by_device(self) -> dict[str, list[str]]:
-        lanes: defaultdict[str, list[str]] = defaultdict(list)
-        for lane in self._model.lane:
-            lanes[lane.digitiser].append(lane.id)
-        return lanes
-
     def _supervised(
         self, group: asyncio.TaskGroup, part: str, run: Callable[[], Coroutine[Any, Any, None]]
     ) -> asyncio.Task[None]:
         return group.create_task(supervise(part, run, self._health), name=part)
-
-    # ------------------------------------------------------------------ head: devices
-
-    def _reading(
-        self, name: str, source: DigitiserSource
-    ) -> Callable[[], Coroutine[Any, Any, None]]:
-        def deliver(item: SourceItem) -> None:
-            if isinstance(item, DeviceHello):
-                self._gains[name] = self._config.gains_of(name, item.newton_per_count)
-            if self._recorder:
-                self._recorder.take(item, source.clock())
-            if isinstance(item, SampleBlock) and (item.lost_before or item.restarted):
-                self._chronicle.missed(item, time.monotonic_ns())
-            self._lanes.take(item, source.clock, time.monotonic_ns())
-
-        async def read() -> None:
-            try:
-                await source.run(deliver)
-            finally:
-                self._lanes.interrupt(name, source.clock, time.monotonic_ns())
-                if self._recorder:
-                    self._recorder.interrupt(name)
-
-        return read
-
-    def _watching(self, section: CameraSection) -> Callable[[], Coroutine[Any, Any, None]]:
-        pictures = self._config.picture_dir(section)
-        clock = self._clock
-        source = CameraSource(
-            section, pictures, self._health, clock.steady_ns, lambda: clock.utc_of(0)
-        )
-
-        def deliver(plate: PlateRead) -> None:
-            if self._recorder:
-                self._recorder.plate(plate)
-            self._lanes.read(plate)
-
-        return lambda: source.run(deliver)
-
-    def _polling(self, section: ModbusSection) -> Callable[[], Coroutine[Any, Any, None]]:
-        source = ModbusSource(self._config.with_map(section), self._health, time.time_ns)
-
-        def deliver(measured: Measurement) -> None:
-            self._health.gauge(f"measured.{measured.device}.{measured.name}", measured.value)
-
-        return lambda: source.run(deliver)
-
-    def _clock_of(self, device: str) -> ClockReading:
-        return self._digitisers[device].clock()
-
-    async def _release(self, clerk: Clerk) -> None:
-        while True:
-            for vehicle in self._lanes.release(time.monotonic_ns()):
-                self._pass_on(vehicle, clerk)
-            for doubt in self._lanes.doubts():
-                utc_ns = self._clock.utc_of(doubt.time_ns)
-                clerk.hand(replace(doubt, time_ns=utc_ns, host=self._clock.stamp(utc_ns)))
-            await asyncio.sleep(RELEASE_PERIOD_S)
-
-    def _pass_on(self, vehicle: Vehicle, clerk: Clerk) -> None:
-        clerk.hand(self._timed(vehicle))
-        self._lessons.take(vehicle.passage)
-
-    def _timed(self, vehicle: Vehicle) -> Vehicle:
-        """The vehicle with UTC for its time, and where that comes from."""
-        utc_ns = self._clock.utc_of(vehicle.time_ns)
-        host = self._clock.stamp(utc_ns)
-        flags = vehicle.flags if host.synchronised else vehicle.flags | Flag.CLOCK_UNSURE
-        if self._gains[vehicle.passage.device].premature(utc_ns):
-            flags |= Flag.UNCALIBRATED
-        return replace(vehicle, time_ns=utc_ns, host=host, flags=flags)
-
-    async def _sweep_pictures(self) -> None:
-        """The cameras' directories are letter boxes: what belongs to a record is in the store."""
-        while True:
-            for section in self._model.camera:
-                directory = self._config.picture_dir(section)
-                swept = await asyncio.to_thread(
-                    sweep_pictures, directory, time.time() - PICTURE_AGE_S
-                )
-                self._health.count(f"camera.{section.id}.pictures_swept", swept)
-            await asyncio.sleep(PICTURE_AGE_S / 6)
 
     # ------------------------------------------------------------------ tail: people and centre
 

@@ -1,0 +1,213 @@
+"""The head of a station: devices are read, vehicles weighed and handed on with their time in UTC.
+
+Everything up to the desk is timed by the steady time of ``edge.clock``; UTC is given to a vehicle
+when it leaves, with what vouches for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edge.chronicle import Chronicle
+from edge.clerk import Clerk
+from edge.clock import HostClock
+from edge.config import CameraSection, ModbusSection, StationConfig
+from edge.health import Health
+from edge.lanes import Lanes
+from edge.lessons import Lessons
+from edge.records import ClockReading, Flag, Gains, Measurement, PlateRead, SampleBlock, Vehicle
+from edge.sources.camera import CameraSource
+from edge.sources.digitiser import DigitiserSource
+from edge.sources.modbus import ModbusSource
+from edge.sources.pictures import sweep_pictures
+from edge.sources.ports import DeviceHello, SourceItem
+from edge.sources.recorder import Recorder
+from edge.supervise import supervise
+
+__all__ = ["Head", "lanes_by_device"]
+
+RELEASE_PERIOD_S = 0.02
+"""How often the desk looks whether a vehicle has its plate or has waited long enough."""
+
+PICTURE_AGE_S = 3_600.0
+"""Pictures older than this are swept from the cameras' directories."""
+
+_STEP_US = 1_000_000
+
+
+class Head:
+    """Sources, lanes and desks of a station.
+
+    Parameters
+    ----------
+    record_to : Path or None
+        A directory into which everything the devices say is recorded as well.
+    """
+
+    def __init__(
+        self,
+        config: StationConfig,
+        health: Health,
+        clock: HostClock,
+        chronicle: Chronicle,
+        *,
+        record_to: Path | None,
+    ) -> None:
+        self._config = config
+        self._model = config.model
+        self._health = health
+        self._clock = clock
+        self._chronicle = chronicle
+        self._lanes = Lanes(config, health, utc_of=clock.utc_of)
+        self._lessons = Lessons(config, health)
+        self._recorder = Recorder(record_to, self._model) if record_to else None
+        self._digitisers = {
+            section.id: DigitiserSource(section, health, clock.steady_ns)
+            for section in self._model.digitiser
+        }
+        self._gains: dict[str, Gains] = {
+            section.id: config.gains_of(section.id, 1.0) for section in self._model.digitiser
+        }
+
+    def gains_of(self, device: str) -> Gains:
+        """What the channels of a digitiser are worth now."""
+        return self._gains[device]
+
+    async def learn(self) -> None:
+        """Keep what passages teach, until cancelled."""
+        await self._lessons.run()
+
+    async def close(self) -> None:
+        """End the recording and keep what was learned."""
+        if self._recorder:
+            self._recorder.close()
+        await self._lessons.save()
+
+    async def run(self, clerk: Clerk, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+        """Read the devices until the station is told to stop, then clear the lanes."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                *(
+                    self._supervised(group, f"digitiser.{name}", self._reading(name, source))
+                    for name, source in self._digitisers.items()
+                ),
+                *(
+                    self._supervised(group, f"camera.{section.id}", self._watching(section))
+                    for section in self._model.camera
+                ),
+                *(
+                    self._supervised(group, f"modbus.{section.id}", self._polling(section))
+                    for section in self._model.modbus
+                ),
+                group.create_task(self._release(clerk), name="desk"),
+                group.create_task(self._sweep_pictures(), name="pictures"),
+            ]
+            on_ready()
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+        for vehicle in self._lanes.finish(self._clock_of, time.monotonic_ns()):
+            self._pass_on(vehicle, clerk)
+
+    def _supervised(
+        self, group: asyncio.TaskGroup, part: str, run: Callable[[], Coroutine[Any, Any, None]]
+    ) -> asyncio.Task[None]:
+        return group.create_task(supervise(part, run, self._health), name=part)
+
+    def _reading(
+        self, name: str, source: DigitiserSource
+    ) -> Callable[[], Coroutine[Any, Any, None]]:
+        def deliver(item: SourceItem) -> None:
+            if isinstance(item, DeviceHello):
+                self._gains[name] = self._config.gains_of(name, item.newton_per_count)
+            if self._recorder:
+                self._recorder.take(item, source.clock())
+            if isinstance(item, SampleBlock) and (item.lost_before or item.restarted):
+                self._chronicle.missed(item, time.monotonic_ns())
+            self._lanes.take(item, source.clock, time.monotonic_ns())
+
+        async def read() -> None:
+            try:
+                await source.run(deliver)
+            finally:
+                self._lanes.interrupt(name, source.clock, time.monotonic_ns())
+                if self._recorder:
+                    self._recorder.interrupt(name)
+
+        return read
+
+    def _watching(self, section: CameraSection) -> Callable[[], Coroutine[Any, Any, None]]:
+        pictures = self._config.picture_dir(section)
+        clock = self._clock
+        source = CameraSource(
+            section, pictures, self._health, clock.steady_ns, lambda: clock.utc_of(0)
+        )
+
+        def deliver(plate: PlateRead) -> None:
+            if self._recorder:
+                self._recorder.plate(plate)
+            self._lanes.read(plate)
+
+        return lambda: source.run(deliver)
+
+    def _polling(self, section: ModbusSection) -> Callable[[], Coroutine[Any, Any, None]]:
+        source = ModbusSource(self._config.with_map(section), self._health, time.time_ns)
+
+        def deliver(measured: Measurement) -> None:
+            self._health.gauge(f"measured.{measured.device}.{measured.name}", measured.value)
+
+        return lambda: source.run(deliver)
+
+    def _clock_of(self, device: str) -> ClockReading:
+        return self._digitisers[device].clock()
+
+    async def _release(self, clerk: Clerk) -> None:
+        while True:
+            for vehicle in self._lanes.release(time.monotonic_ns()):
+                self._pass_on(vehicle, clerk)
+            for doubt in self._lanes.doubts():
+                utc_ns = self._clock.utc_of(doubt.time_ns)
+                clerk.hand(replace(doubt, time_ns=utc_ns, host=self._clock.stamp(utc_ns)))
+            await asyncio.sleep(RELEASE_PERIOD_S)
+
+    def _pass_on(self, vehicle: Vehicle, clerk: Clerk) -> None:
+        clerk.hand(self._timed(vehicle))
+        self._lessons.take(vehicle.passage)
+
+    def _timed(self, vehicle: Vehicle) -> Vehicle:
+        """The vehicle with UTC for its time, and where that comes from."""
+        utc_ns = self._clock.utc_of(vehicle.time_ns)
+        host = self._clock.stamp(utc_ns)
+        flags = vehicle.flags if host.synchronised else vehicle.flags | Flag.CLOCK_UNSURE
+        if self._gains[vehicle.passage.device].premature(utc_ns):
+            flags |= Flag.UNCALIBRATED
+        return replace(vehicle, time_ns=utc_ns, host=host, flags=flags)
+
+    async def _sweep_pictures(self) -> None:
+        """The cameras' directories are letter boxes: what belongs to a record is in the store."""
+        offset_us = self._clock.offset_us()
+        while True:
+            # Ages of files mean nothing across a step of the clock that dated them.
+            before_us, offset_us = offset_us, self._clock.offset_us()
+            stepped = abs(offset_us - before_us) > _STEP_US
+            for section in [] if stepped else self._model.camera:
+                directory = self._config.picture_dir(section)
+                swept = await asyncio.to_thread(
+                    sweep_pictures, directory, time.time() - PICTURE_AGE_S
+                )
+                self._health.count(f"camera.{section.id}.pictures_swept", swept)
+            await asyncio.sleep(PICTURE_AGE_S / 6)
+
+
+def lanes_by_device(config: StationConfig) -> dict[str, list[str]]:
+    """Names of the lanes on each digitiser."""
+    lanes: defaultdict[str, list[str]] = defaultdict(list)
+    for lane in config.model.lane:
+        lanes[lane.digitiser].append(lane.id)
+    return lanes
