@@ -30,9 +30,9 @@ from edge.web.present import kg, spaced_plate, verdict_sentence
 from edge.web.terms import FLAGS, KINDS, VERDICTS, figures_text, flag_text, join_text
 
 _SHAPE = frozenset(
-    ("time_us", "lane", "passage", "clock", "axles", "spacings_mm", "groups", "gross_kg")
-    + ("u_gross_kg", "configuration", "flags", "speed_mm_s", "u_speed_mm_s", "plate", "verdict")
-    + ("calibration", "dynamics", "software", "signal")
+    {"time_us", "lane", "passage", "clock", "axles", "spacings_mm", "groups", "gross_kg", "flags"}
+    | {"u_gross_kg", "configuration", "speed_mm_s", "u_speed_mm_s", "plate", "verdict"}
+    | {"calibration", "dynamics", "software", "signal"}
 )
 """What the page of a vehicle shows; a statement without it is shown value by value."""
 _PICTURES = ("image/jpeg", "image/png")
