@@ -28,7 +28,7 @@ from edge.evidence.station_key import KEY_FILE
 from edge.store.blobs import BlobDirectory, disk_refused
 from edge.store.files import replace_file, sync_directory
 from edge.store.lock import DirectoryLock
-from edge.store.schema import DATABASE, connect_reader
+from edge.store.schema import DATABASE, connect_reader, migrate
 from edge.store.verify import Step, verify_store
 
 _PART = f"{DATABASE}.part"
@@ -127,6 +127,7 @@ class _Backup:
             live.backup(copy, pages=_PAGES_AT_ONCE, progress=self._tell_pages)
             live.execute("COMMIT")
             copy.execute("PRAGMA journal_mode=DELETE").fetchone()
+            migrate(copy)  # a store of an earlier version is brought on in the copy
         with part.open("rb") as file:
             os.fsync(file.fileno())
 

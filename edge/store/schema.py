@@ -32,23 +32,28 @@ class NewerDatabase(ConfigError):
 def connect_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes. Transactions are begun by hand."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    _configure(connection)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA secure_delete=ON")  # what was erased is overwritten on the disk
-    connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT_BYTES}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={_FOLD_PAGES}")
+    try:
+        _configure(connection)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA secure_delete=ON")  # what was erased is overwritten on the disk
+        connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT_BYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_FOLD_PAGES}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that can only read, also from a medium that can't be written."""
     unwritten = not path.with_name(path.name + "-wal").exists()
+    connection = _open_uri(path, "mode=ro")
     try:
-        connection = _open_uri(path, "mode=ro")
         connection.execute("SELECT count(*) FROM sqlite_schema")
     except sqlite3.OperationalError:
+        connection.close()
         # Without a journal nobody is writing; then SQLite needs no shared memory beside the file.
         if not unwritten:
             raise
