@@ -90,6 +90,18 @@ def overview(store: CaseStore) -> list[str]:
     ]
 
 
+def witnessed(store: CaseStore, station: str) -> dict[str, int]:
+    """Figures of a station's first log: how long it is, how far it is cosigned, alarms."""
+    log = Log(station)
+    row = store.one("SELECT max(size) FROM cosigned WHERE station = ? AND generation = ?", *log)
+    raised = sum(alarm.station == station for alarm in alarms(store))
+    return {
+        "log_size": store.tree_size(log),
+        "log_cosigned": int(row[0] or 0),
+        "log_alarms": raised,
+    }
+
+
 def log_of(station: str, origin: str) -> Log | None:
     """Which log of a station an origin line names, None if it is none of its logs."""
     first = origin_of(station)

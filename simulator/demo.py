@@ -16,7 +16,7 @@ import json
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -27,22 +27,19 @@ import click
 
 from calibration.session import calibrate, read_digitisers, read_references
 from edge.config import StationConfig, load_station
-from edge.core.weigh import GROUP_SPACING_M
 from edge.errors import LinkDown
 from edge.evidence.note import NoteSigner
-from edge.records import Flag, VerdictKind
 from edge.replay import replay_passages
-from edge.rules.judge import judge_measurement
 from edge.rules.pack import RulePack
 from edge.station import Station
-from firmware_bridge.recording import Truth
 from simulator.broker import DemoBroker, free_port
 from simulator.case_store import CaseStore
 from simulator.case_system import CENTRE_KEY_FILE, CENTRE_NAME
+from simulator.case_witness import witnessed
 from simulator.children import command, until_said
 from simulator.devices import READY, read_truth
 from simulator.scenario import load_scenario
-from simulator.score import figures, pair
+from simulator.score import figures, is_over, pair
 from simulator.world import World
 
 SCENARIO = "demo"
@@ -239,16 +236,18 @@ def _conclude(run: Run, config: StationConfig, site: Site, report: Path | None) 
         problems = store.verify()
         records = store.records(config.model.station.id)
         duplicates = store.duplicates
+        log_state = witnessed(store, config.model.station.id)
     bodies = [r.body for r in records if r.kind == "vehicle" and r.index in run.receipted_ns]
     pack = RulePack.parse(config.pack_bytes())
     scored = pair(truth, bodies)
     result = figures(
         scored,
-        is_over=lambda vehicle: _is_over(vehicle, config, pack),
+        is_over=lambda vehicle: is_over(vehicle, pack),
         receipted_ns=run.receipted_ns,
         records=len(records),
         duplicates=duplicates,
     )
+    result |= log_state
     if report is not None:
         report.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for name, value in result.items():
@@ -256,32 +255,9 @@ def _conclude(run: Run, config: StationConfig, site: Site, report: Path | None) 
     for problem in problems:
         _say(f"  ✗ {problem}")
     lost = len(truth) - sum(s.body is not None for s in scored)
-    _say(f"丢失 / lost: {lost}    不能证明 / unproven: {len(problems)}")
-    return 0 if truth and not lost and not problems else 1
-
-
-def _is_over(vehicle: Truth, config: StationConfig, pack: RulePack) -> bool:
-    """What the station's own pack says of the true load."""
-    verdict = judge_measurement(
-        round(sum(vehicle.axle_kg)),
-        0,
-        _configuration(vehicle.spacing_m),
-        Flag.NONE,
-        vehicle.time_ns,
-        pack,
-    )
-    return verdict.kind is VerdictKind.OVER
-
-
-def _configuration(spacing_m: Sequence[float]) -> str:
-    """Axle groups front to rear, as the core names them."""
-    groups = [1]
-    for spacing in spacing_m:
-        if spacing > GROUP_SPACING_M:
-            groups.append(1)
-        else:
-            groups[-1] += 1
-    return "+".join(map(str, groups))
+    alarms = log_state["log_alarms"]
+    _say(f"丢失 / lost: {lost}    不能证明 / unproven: {len(problems)}    警报 / alarms: {alarms}")
+    return 0 if truth and not (lost or problems or alarms) else 1
 
 
 @contextlib.contextmanager

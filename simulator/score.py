@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from edge.core.weigh import GROUP_SPACING_M
+from edge.records import Flag, VerdictKind
+from edge.rules.judge import judge_measurement
+from edge.rules.pack import RulePack
 from firmware_bridge.recording import Truth
 
 MATCH_NS = 1_000_000_000
@@ -103,6 +107,30 @@ def figures(
         "latency_ms_p99": _rounded(np.percentile(latency, 99) if latency.size else None),
         "vehicles_covered_95": sum(_covers(s) for s in found),
     }
+
+
+def is_over(vehicle: Truth, pack: RulePack) -> bool:
+    """What the station's own pack says of the true load."""
+    verdict = judge_measurement(
+        round(sum(vehicle.axle_kg)),
+        0,
+        _configuration(vehicle.spacing_m),
+        Flag.NONE,
+        vehicle.time_ns,
+        pack,
+    )
+    return verdict.kind is VerdictKind.OVER
+
+
+def _configuration(spacing_m: Sequence[float]) -> str:
+    """Axle groups front to rear, as the core names them."""
+    groups = [1]
+    for spacing in spacing_m:
+        if spacing > GROUP_SPACING_M:
+            groups.append(1)
+        else:
+            groups[-1] += 1
+    return "+".join(map(str, groups))
 
 
 def _covers(scored: Scored) -> bool:
