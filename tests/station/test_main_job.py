@@ -75,7 +75,8 @@ def test_replay_gives_the_same_kilograms(outcome: Outcome, tmp_path: Path) -> No
 def test_the_store_verifies(outcome: Outcome) -> None:
     result = CliRunner().invoke(main, ["verify", str(outcome.site.directory / "data")])
     assert result.exit_code == 0, result.output
-    assert result.output.count("✓") == 8
+    assert "✗" not in result.output
+    assert result.output.count("✓") >= 8
 
 
 def test_cases_bring_signal_and_pictures(outcome: Outcome) -> None:
