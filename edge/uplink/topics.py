@@ -26,10 +26,6 @@ _UP = re.compile(rf"{ROOT}/{_STATION}/up/(?P<what>records|record|checkpoint|tele
 _MANIFEST = re.compile(rf"{ROOT}/{_STATION}/up/blob/{_SHA256}/manifest")
 _CHUNK = re.compile(rf"{ROOT}/{_STATION}/up/blob/{_SHA256}/(?P<number>0|[1-9]\d{{0,4}})")
 _BLOB_STATE = re.compile(rf"{ROOT}/{_STATION}/down/blob/{_SHA256}")
-_BLOB = re.compile(
-    rf"{ROOT}/{_STATION}/up/blob/(?P<sha256>[0-9a-f]{{64}})"
-    r"/(?P<number>0|[1-9]\d{0,4})/(?P<count>[1-9]\d{0,4})"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +96,17 @@ class Topics:
         """Which pieces of a blob the centre lacks."""
         return f"{ROOT}/{self.station}/down/blob/{sha256}"
 
-    def blob(self, sha256: str, number: int, count: int) -> str:
-        """Piece ``number`` (from 0) of ``count`` of a blob."""
-        return f"{ROOT}/{self.station}/up/blob/{sha256}/{number}/{count}"
-
 
 @dataclass(frozen=True, slots=True)
 class Upward:
-    """What a topic below ``up`` names; ``sha256``, ``number`` and ``count`` for blobs only."""
+    """What a topic below ``up`` names; ``sha256`` and ``number`` for blobs only."""
 
     station: str
     what: Literal[
-        "record", "records", "checkpoint", "telemetry", "state", "key", "manifest", "chunk", "blob"
+        "record", "records", "checkpoint", "telemetry", "state", "key", "manifest", "chunk"
     ]
     sha256: str = ""
     number: int = 0
-    count: int = 0
 
 
 def parse_up(topic: str) -> Upward | None:
@@ -126,10 +117,6 @@ def parse_up(topic: str) -> Upward | None:
         return Upward(match["station"], "manifest", match["sha256"])
     if match := _CHUNK.fullmatch(topic):
         return Upward(match["station"], "chunk", match["sha256"], int(match["number"]))
-    if (match := _BLOB.fullmatch(topic)) and int(match["number"]) < int(match["count"]):
-        return Upward(
-            match["station"], "blob", match["sha256"], int(match["number"]), int(match["count"])
-        )
     return None
 
 
@@ -137,11 +124,6 @@ def blob_of_state(topic: str) -> str | None:
     """The blob of which a topic below ``down`` tells, or None where it tells of none."""
     match = _BLOB_STATE.fullmatch(topic)
     return match["sha256"] if match else None
-
-
-def chunks(data: bytes, size: int = CHUNK_BYTES) -> list[bytes]:
-    """A blob in pieces of at most ``size`` bytes; an empty blob is one empty piece."""
-    return [data[start : start + size] for start in range(0, len(data), size)] or [b""]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,14 @@ from edge.config import UplinkSection
 from edge.errors import ConfigError
 from edge.uplink import refusals
 from edge.uplink.access import read_access
-from edge.uplink.topics import ALL_STATIONS_UP, Presence, Topics, Upward, chunks, parse_up
+from edge.uplink.topics import (
+    ALL_STATIONS_UP,
+    Presence,
+    Topics,
+    Upward,
+    blob_of_state,
+    parse_up,
+)
 
 SHA256 = "0123456789abcdef" * 4
 
@@ -25,8 +32,11 @@ def test_what_a_station_names_the_case_system_reads() -> None:
     assert parse_up(topics.telemetry) == Upward("S1", "telemetry")
     assert parse_up(topics.state) == Upward("S1", "state")
     assert parse_up(topics.key) == Upward("S1", "key")
-    assert parse_up(topics.blob(SHA256, 0, 12)) == Upward("S1", "blob", SHA256, 0, 12)
-    assert parse_up(topics.blob(SHA256, 11, 12)) == Upward("S1", "blob", SHA256, 11, 12)
+    assert parse_up(topics.records) == Upward("S1", "records")
+    assert parse_up(topics.checkpoint) == Upward("S1", "checkpoint")
+    assert parse_up(topics.manifest(SHA256)) == Upward("S1", "manifest", SHA256)
+    assert parse_up(topics.chunk(SHA256, 0)) == Upward("S1", "chunk", SHA256, 0)
+    assert parse_up(topics.chunk(SHA256, 99_999)) == Upward("S1", "chunk", SHA256, 99_999)
 
 
 @pytest.mark.parametrize(
@@ -39,36 +49,39 @@ def test_what_a_station_names_the_case_system_reads() -> None:
         "wim/v1/../up/record",
         "wim/v1/S1/up/record/x",
         "wim/v1/S1/up/record\n",
-        f"wim/v1/S1/up/blob/{SHA256}/1/1",
-        f"wim/v1/S1/up/blob/{SHA256}/00/1",
-        f"wim/v1/S1/up/blob/{SHA256}/-1/1",
-        f"wim/v1/S1/up/blob/{SHA256}/0/0",
-        f"wim/v1/S1/up/blob/{SHA256}/0/999999",
-        f"wim/v1/S1/up/blob/{SHA256}/٠/1",
-        f"wim/v1/S1/up/blob/{SHA256.upper()}/0/1",
-        "wim/v1/S1/up/blob/../../etc/passwd/0/1",
+        f"wim/v1/S1/up/blob/{SHA256}",
+        f"wim/v1/S1/up/blob/{SHA256}/00",
+        f"wim/v1/S1/up/blob/{SHA256}/-1",
+        f"wim/v1/S1/up/blob/{SHA256}/0/1",
+        f"wim/v1/S1/up/blob/{SHA256}/999999",
+        f"wim/v1/S1/up/blob/{SHA256}/٠",
+        f"wim/v1/S1/up/blob/{SHA256.upper()}/0",
+        f"wim/v1/S1/up/blob/{SHA256}/manifest/0",
+        "wim/v1/S1/up/blob/../../etc/passwd/0",
     ],
 )
 def test_a_topic_that_is_none_of_ours_names_nothing(topic: str) -> None:
     assert parse_up(topic) is None
 
 
-def test_the_case_systems_subscription_covers_every_topic_of_a_station() -> None:
-    start = ALL_STATIONS_UP.removesuffix("#").replace("+", "S1")
+def test_the_subscriptions_cover_every_topic_of_a_station() -> None:
     topics = Topics("S1")
-    up = [topics.record, topics.telemetry, topics.state, topics.key, topics.blob(SHA256, 0, 1)]
-    assert all(topic.startswith(start) for topic in up)
-    assert not topics.receipt.startswith(start)
-
-
-@settings(max_examples=50, deadline=None)
-@given(data=st.binary(max_size=300), size=st.integers(1, 100))
-def test_pieces_make_the_blob_again_and_none_is_too_large(data: bytes, size: int) -> None:
-    pieces = chunks(data, size)
-    assert b"".join(pieces) == data
-    assert len(pieces) >= 1
-    assert all(len(piece) <= size for piece in pieces)
-    assert all(len(piece) == size for piece in pieces[:-1])
+    up = [
+        topics.record,
+        topics.records,
+        topics.checkpoint,
+        topics.telemetry,
+        topics.state,
+        topics.key,
+        topics.manifest(SHA256),
+        topics.chunk(SHA256, 0),
+    ]
+    down = [topics.receipt, topics.witness, topics.command, topics.blob_state(SHA256)]
+    all_up, all_down = ALL_STATIONS_UP.replace("+", "S1"), topics.all_down
+    assert all(topic.startswith(all_up.removesuffix("#")) for topic in up)
+    assert all(topic.startswith(all_down.removesuffix("#")) for topic in down)
+    assert not any(parse_up(topic) for topic in down)
+    assert [blob_of_state(topic) for topic in down] == [None, None, None, SHA256]
 
 
 @pytest.mark.parametrize(
