@@ -179,7 +179,7 @@ def test_replay_with_learned_dynamics_is_live(outcome: Outcome) -> None:
 
 
 def test_the_store_of_both_lives_verifies(outcome: Outcome) -> None:
-    assert said("verify", str(outcome.site.directory / "data")).count("✓") == 8
+    assert said("verify", str(outcome.site.directory / "data")).count("✓") >= 10
 
 
 def test_a_life_goes_on_learning_where_the_last_one_ended(outcome: Outcome) -> None:
