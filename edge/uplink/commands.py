@@ -19,7 +19,6 @@ stated in the log once an hour.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -29,19 +28,16 @@ from typing import Any
 from edge.clock import HostClock
 from edge.evidence.command import Command
 from edge.evidence.events import command_draft
-from edge.evidence.message import is_count
 from edge.evidence.note import NoteVerifier
 from edge.health import Health, Level
 from edge.records import Draft
 from edge.store.files import replace_file
 from edge.store.store import Store
+from edge.uplink.actions import for_the_log, is_known
 from edge.uplink.centre_time import CentreTime
 
 log = logging.getLogger("steelyard.uplink")
 
-_MOST_PACK_CHARS = 512 * 1024
-_MOST_TEXT_CHARS = 2_000
-_MOST_RESENT = 100_000
 _QUIET_S = 3600.0
 _CHEAP = frozenset({"replayed", "other-station", "clock-unsure", "bad-signature"})
 """What costs a sender nothing to cause again."""
@@ -116,7 +112,7 @@ class Commands:
             return "clock-unsure"
         if now_us >= command.expires_us:
             return "expired"
-        return "taken" if _is_known(command) else "unknown-action"
+        return "taken" if is_known(command) else "unknown-action"
 
     def _now_us(self) -> int | None:
         """The time that counts: ours if somebody vouches for it, else the centre's."""
@@ -142,7 +138,7 @@ class Commands:
                 outcome,
                 number=command.number if command else None,
                 action=command.action[:64] if command else "",
-                arguments=_for_the_log(command) if command and outcome == "taken" else {},
+                arguments=for_the_log(command) if command and outcome == "taken" else {},
                 issued_us=command.issued_us if command else None,
                 detail=detail[:200],
             )
@@ -175,40 +171,3 @@ class Commands:
         self._packs.mkdir(exist_ok=True)
         await asyncio.to_thread(replace_file, path, arguments["toml"].encode())
         return f"kept as {path.name}"
-
-
-def _is_known(command: Command) -> bool:
-    """Whether the action is known, and its arguments are what it needs."""
-    given = command.arguments
-    match command.action:
-        case "retry_poisoned" | "checkpoint":
-            return not given
-        case "message":
-            return given.keys() == {"zh", "en"} and all(_is_text(text) for text in given.values())
-        case "resend":
-            return given.keys() == {"first", "last"} and _is_range(given["first"], given["last"])
-        case "rule_pack":
-            return given.keys() == {"sha256", "toml"} and _is_pack(given["sha256"], given["toml"])
-        case _:
-            return False
-
-
-def _is_text(text: object) -> bool:
-    return isinstance(text, str) and len(text) <= _MOST_TEXT_CHARS
-
-
-def _is_range(first: object, last: object) -> bool:
-    if not (is_count(first) and is_count(last)):
-        return False
-    return first <= last < first + _MOST_RESENT  # type: ignore[operator, no-any-return]
-
-
-def _is_pack(sha256: object, toml: object) -> bool:
-    if not isinstance(toml, str) or len(toml) > _MOST_PACK_CHARS:
-        return False
-    return hashlib.sha256(toml.encode()).hexdigest() == sha256
-
-
-def _for_the_log(command: Command) -> dict[str, Any]:
-    """The arguments as they are stated; a whole rule pack is stated by its hash."""
-    return {name: value for name, value in command.arguments.items() if name != "toml"}
