@@ -111,8 +111,6 @@ CREATE TABLE blob_uses (
     size_bytes INTEGER NOT NULL,
     PRIMARY KEY (idx, role, sha256)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX blob_uses_sha256 ON blob_uses (sha256);
-CREATE INDEX blob_uses_class ON blob_uses (class, role, idx);
 
 -- Blobs that were removed by rule, and the statement that says so.
 CREATE TABLE dropped (
@@ -137,6 +135,8 @@ SELECT blob.value ->> 'sha256', idx, blob.value ->> 'role',
     CASE WHEN urgent THEN 'case' WHEN kind = 'vehicle' THEN 'lawful' ELSE 'config' END,
     blob.value ->> 'size_bytes'
 FROM records, json_each(CAST(canonical AS TEXT), '$.blobs') AS blob;
+CREATE INDEX blob_uses_sha256 ON blob_uses (sha256);
+CREATE INDEX blob_uses_class ON blob_uses (class, role, idx);
 """
 
 MIGRATIONS: Sequence[str] = (
