@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge.evidence.merkle import Frontier
 from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier, origin_of
 from edge.evidence.removal import removal_hash
 from edge.evidence.seal import reopen
@@ -33,6 +32,14 @@ from edge.store.files import sync_directory
 from edge.store.journal import Journal
 from edge.store.log import StationLog
 from edge.store.pages import rows
+from edge.store.rebuilding import (
+    PASSAGE_BASES,
+    Known,
+    Tree,
+    finish_tables,
+    grow_tree,
+    keep_passages,
+)
 from edge.store.salvage import Salvage
 from edge.store.schema import DATABASE, migrate
 from edge.store.settings import keep_setting
@@ -54,21 +61,6 @@ class Recovered:
     lost: tuple[tuple[int, int], ...]
     continued: bool
     generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A checkpoint of the log that its key signed."""
-
-    checkpoint: Checkpoint
-    time_ns: int
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    frontier: Frontier
-    lost: list[tuple[int, bytes]]
 
 
 class Recovery:
@@ -151,14 +143,14 @@ class Recovery:
         connection.execute("BEGIN")
         self._collect(salvage)
         known = self._known(salvage)
-        tree = _grow(connection, salvage, known)
+        tree = grow_tree(connection, salvage, known)
         salvage.settle_parts()
         salvage.settle_answers()
         facts = {"cause": cause, "aside": aside, **_old_head(known)}
         if tree is None:
             connection.execute("COMMIT")
             return self._begin_anew(connection, salvage.generation, facts)
-        _finish(connection, tree)
+        finish_tables(connection, tree)
         salvage.settle_cosignatures()
         return self._go_on(connection, tree, salvage.generation, facts)
 
@@ -170,7 +162,7 @@ class Recovery:
         if note := self._journal.head():
             salvage.take_note(note, self._now_ns())
 
-    def _known(self, salvage: Salvage) -> dict[int, _Known]:
+    def _known(self, salvage: Salvage) -> dict[int, Known]:
         """Checkpoints that this station's key signed for this log."""
         verifier = NoteVerifier(self._signer.verifier_key)
         origin = origin_of(self._station, salvage.generation)
@@ -182,11 +174,11 @@ class Recovery:
                 except ValueError:
                     continue
                 if (checkpoint.origin, checkpoint.size) == (origin, size):
-                    known[size] = _Known(checkpoint, time_ns, note)
+                    known[size] = Known(checkpoint, time_ns, note)
         return known
 
     def _go_on(
-        self, connection: sqlite3.Connection, tree: _Tree, generation: int, facts: dict[str, Any]
+        self, connection: sqlite3.Connection, tree: Tree, generation: int, facts: dict[str, Any]
     ) -> Recovered:
         """The same log, with a statement of what happened as its next record."""
         size = tree.frontier.size
@@ -211,8 +203,8 @@ class Recovery:
             connection.execute("BEGIN")
             _keep(connection, "generation", generation + 1)
             (last,) = found.execute("SELECT max(idx) FROM records").fetchone()
-            _keep_passages(connection, found, max(facts["old_size"] or 0, (last or 0) + 1))
-            connection.execute(_PASSAGE_BASES)
+            keep_passages(connection, found, max(facts["old_size"] or 0, (last or 0) + 1))
+            connection.execute(PASSAGE_BASES)
             connection.executemany(
                 "INSERT INTO commands VALUES (?, ?, ?)", found.execute("SELECT * FROM commands")
             )
@@ -254,74 +246,6 @@ class Recovery:
         sync_directory(self._directory)
 
 
-def _grow(
-    connection: sqlite3.Connection, salvage: Salvage, known: dict[int, _Known]
-) -> _Tree | None:
-    """The tree over all leaves; None if one is unknown, or if a signed checkpoint differs."""
-    (last,) = connection.execute("SELECT max(idx) FROM records").fetchone()
-    size = max(-1 if last is None else last, max(known, default=0) - 1) + 1
-    frontier, lost = Frontier(), []
-    for index, leaf, is_there in salvage.leaves(size):
-        if leaf is None:
-            return None
-        if not is_there:
-            lost.append((index, leaf))
-        frontier, nodes = frontier.append(leaf)
-        connection.executemany("INSERT INTO nodes VALUES (?, ?, ?)", nodes)
-        if (signed := known.get(frontier.size)) is None:
-            continue
-        if signed.checkpoint.root != frontier.root():
-            return None
-        connection.execute(
-            "INSERT INTO checkpoints VALUES (?, ?, ?)",
-            (frontier.size, signed.time_ns, signed.note),
-        )
-    return _Tree(frontier, lost)
-
-
-def _finish(connection: sqlite3.Connection, tree: _Tree) -> None:
-    """What follows from the records: lost ones, uses of blobs, what waits for the centre."""
-    connection.executemany("INSERT INTO lost VALUES (?, ?)", tree.lost)
-    connection.execute(_BLOB_USES)
-    connection.execute(_OUTBOX)
-    if tree.lost:
-        _keep_passages(connection, connection, tree.frontier.size)
-
-
-_BLOB_USES = """
-INSERT OR IGNORE INTO blob_uses
-SELECT blob.value ->> 'sha256', idx, blob.value ->> 'role',
-    CASE WHEN urgent THEN 'case' WHEN kind = 'vehicle' THEN 'lawful' ELSE 'config' END,
-    blob.value ->> 'size_bytes'
-FROM records, json_each(CAST(canonical AS TEXT), '$.blobs') AS blob
-WHERE blob.value ->> 'sha256' NOT IN (SELECT sha256 FROM dropped)
-"""
-_PASSAGE_BASES = """
-INSERT INTO settings SELECT replace(key, 'floor', 'base'), value FROM settings
-WHERE key GLOB 'passage_floor.*'
-"""
-"""Where the passages of a new log begin."""
-_OUTBOX = """
-INSERT INTO outbox (idx, record_id, urgent, size_bytes, enqueued_ns)
-SELECT idx, record_id, urgent,
-    length(canonical) + coalesce((
-        SELECT sum(blob.value ->> 'size_bytes')
-        FROM json_each(CAST(canonical AS TEXT), '$.blobs') AS blob WHERE blob.value ->> 'deliver'
-    ), 0),
-    max(time_us, 0) * 1000
-FROM records WHERE idx NOT IN (SELECT idx FROM receipts)
-"""
-
-
-def _keep_passages(connection: sqlite3.Connection, found: sqlite3.Connection, size: int) -> None:
-    """Passage numbers go on above any that a record without bytes may have had."""
-    for lane, last, index in found.execute(
-        "SELECT lane, max(passage), max(idx) FROM records WHERE passage IS NOT NULL GROUP BY lane"
-    ).fetchall():
-        (later,) = found.execute("SELECT count(*) FROM records WHERE idx > ?", (index,)).fetchone()
-        _keep(connection, f"passage_floor.{lane}", last + size - 1 - index - later)
-
-
 def _quotes(found: sqlite3.Connection, generation: int) -> Iterator[Callable[[int], Draft]]:
     """Makers of drafts that quote the records of the old log that no receipt answered."""
     for data, urgent, private in found.execute(
@@ -354,7 +278,7 @@ def _account(records: int, lost: list[int], *, continued: bool) -> dict[str, Any
     }
 
 
-def _old_head(known: dict[int, _Known]) -> dict[str, Any]:
+def _old_head(known: dict[int, Known]) -> dict[str, Any]:
     """The newest signed state of the log before the damage, as far as anybody can tell."""
     if not known:
         return {"old_size": None, "old_head": None}
