@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from edge.config import StorageSection
@@ -68,9 +69,8 @@ class Retention:
         }
         for share, days in times.items():
             before_us = self._before_us(days)
-            due = [use for use in _oldest(connection, share) if use.time_us < before_us]
-            if due:
-                return Sweep(share, "age", tuple(due))
+            if due := _before(before_us, _oldest(connection, share)):
+                return Sweep(share, "age", due)
         return None
 
     def crowded(self, connection: sqlite3.Connection, budget: Budget) -> Sweep | None:
@@ -143,6 +143,12 @@ def _oldest(connection: sqlite3.Connection, share: Share) -> list[Use]:
         (*share, AT_ONCE),
     )
     return [Use(*row) for row in rows]
+
+
+def _before(before_us: int, uses: Sequence[Use]) -> tuple[Use, ...]:
+    """The first of them that are older, in the order of the log: a record whose clock stood in
+    1970 is no older than the one before it."""
+    return tuple(takewhile(lambda use: use.time_us < before_us, uses))
 
 
 def _worth(uses: Sequence[Use], size: int) -> tuple[Use, ...]:

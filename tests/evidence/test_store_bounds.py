@@ -196,6 +196,23 @@ def test_a_clock_that_nobody_set_removes_nothing_by_age(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_record_made_in_1970_is_no_older_than_the_one_before_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bounded(tmp_path, min_free_gb=0, signal_days=10, case_days=10) as store:
+            old, new = await passage(store, 20), await passage(store, 1)
+            early = await passage(store, NOW_US / DAY_US)
+            case = await passage(store, 1, verdict="over")
+            early_case = await passage(store, NOW_US / DAY_US, verdict="over")
+            await deliver(store, old, new, early, case, early_case)
+            settle(store)
+            await asyncio.to_thread(store.house.sweep)
+            assert "signal" not in kept(store, old)
+            for record in (new, early, case, early_case):
+                assert "signal" in kept(store, record)
+
+    asyncio.run(scenario())
+
+
 def test_files_that_no_record_names_go_after_an_hour(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path, storage=StorageSection(min_free_gb=0)) as store:
