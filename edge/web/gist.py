@@ -21,11 +21,18 @@ PARTS_OF_SETTINGS: dict[str, Text] = {
     "software": Text("软件", "software"),
 }
 
-BLOB_CLASSES: dict[str, Text] = {
-    "signal": Text("原始信号", "raw signals"),
-    "picture": Text("照片", "pictures"),
-    "private": Text("车牌", "plates"),
-    "plate": Text("车牌", "plates"),
+REMOVED: dict[str, Text] = {
+    "lawful.signal": Text("合法车辆的原始信号", "raw signals of lawful vehicles"),
+    "lawful.picture": Text("合法车辆的照片", "pictures of lawful vehicles"),
+    "lawful.plate": Text("合法车辆的车牌", "plates of lawful vehicles"),
+    "case.signal": Text("案件的原始信号", "raw signals of cases"),
+    "case.picture": Text("案件的照片", "pictures of cases"),
+}
+
+WHY_REMOVED: dict[str, Text] = {
+    "age": Text("保存期满", "their time was over"),
+    "bound": Text("超过容量上限", "their bound was reached"),
+    "space": Text("磁盘空间不足", "the disk was short of room"),
 }
 
 OUTCOMES: dict[str, Text] = {
@@ -172,9 +179,18 @@ def _witness(body: _Body, t: Speaker) -> str:
 
 
 def _retention(body: _Body, t: Speaker) -> str:
-    what = _known(BLOB_CLASSES, str(body.get("class", "")), t)
-    size = f"{body['bytes'] / 1e9:,.2f} GB" if "bytes" in body else ""
-    return _joined(what, t("gist.removed", count=f"{body['count']:,}"), size)
+    size = f"{body['bytes'] / 1e9:,.2f} GB"
+    removed = t("gist.removed", count=f"{body['count']:,}")
+    why = _known(WHY_REMOVED, body["reason"], t)
+    return _joined(_known(REMOVED, body["class"], t), removed, size, why)
+
+
+def _recovered(body: _Body, t: Speaker) -> str:
+    return t("gist.recovered", records=f"{body['records']:,}", lost=f"{body['lost_count']:,}")
+
+
+def _salvaged(body: _Body, t: Speaker) -> str:
+    return t("gist.salvaged", index=f"{body['of_index']:,}")
 
 
 _GISTS: dict[str, Callable[[_Body, Speaker], str]] = {
@@ -191,4 +207,6 @@ _GISTS: dict[str, Callable[[_Body, Speaker], str]] = {
     "command": _command,
     "witness": _witness,
     "retention": _retention,
+    "recovered": _recovered,
+    "salvaged": _salvaged,
 }

@@ -118,6 +118,7 @@ KINDS: dict[str, Text] = {
     "witness": Text("见证", "witness"),
     "retention": Text("清理", "clearing"),
     "recovered": Text("修复", "recovery"),
+    "salvaged": Text("抢救的记录", "salvaged record"),
 }
 
 PARTS: dict[str, Text] = {
@@ -127,7 +128,11 @@ PARTS: dict[str, Text] = {
     "uplink": Text("中心连接", "Line to the centre"),
     "uplink.receipts": Text("中心回执", "Receipts of the centre"),
     "uplink.poisoned": Text("被拒收的记录", "Refused records"),
+    "uplink.access": Text("中心的登录与权限", "Login and rights at the centre"),
+    "uplink.certificate": Text("连接中心用的证书", "Certificates of the line to the centre"),
     "store": Text("记录库", "Record store"),
+    "storage": Text("磁盘空间", "Room on the disk"),
+    "recovery": Text("记录库修复", "Recovery of the records"),
     "clock": Text("时钟", "Clock"),
     "floor": Text("引导台账", "Guidance"),
     "web": Text("网页", "Web page"),
@@ -162,6 +167,28 @@ NEXT_STEPS: dict[str, Text] = {
     "store": Text(
         "不要关机，不要删文件。马上打电话叫维护。",
         "Do not switch off, do not delete files. Call maintenance at once.",
+    ),
+    "uplink.access": Text(
+        "记录都保存在本站。打电话给中心，报出这一行；由中心检查本站的账号和权限。",
+        "No record is lost. Call the centre and read them this line: they check the station's "
+        "account and rights.",
+    ),
+    "uplink.certificate": Text(
+        "记录都保存在本站。打电话叫网络维护换证书，报出这一行。",
+        "No record is lost. Call the network people to renew the certificate; read them this line.",
+    ),
+    "storage": Text(
+        "照常称重，案件照常保存。打电话叫维护扩充磁盘，不要自己删文件。",
+        "Go on weighing, cases are kept. Call maintenance for a larger disk; delete nothing.",
+    ),
+    "recovery": Text(
+        "照常称重。不要关机，不要删文件，特别是 damaged 开头的目录。马上打电话叫维护。",
+        "Go on weighing. Do not switch off, delete nothing, least of all the directories that "
+        "begin with damaged. Call maintenance at once.",
+    ),
+    "clock": Text(
+        "照常称重。当班期间打电话叫网络维护：对时服务没有应答。",
+        "Go on weighing. Call the network people during the shift: the time service is silent.",
     ),
     "uplink.poisoned": Text(
         "记录仍在本站。打电话给中心，报出被拒收的记录序号。",

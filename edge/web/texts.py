@@ -195,7 +195,12 @@ TEXTS: dict[str, Text] = {
     "gist.read": Text("中心消息 #{index} 已读", "message #{index} read"),
     "gist.agreed": Text("中心与本站日志一致", "the centre agrees with this log again"),
     "gist.sizes": Text("本站 {here} 条，中心 {there} 条", "{here} here, {there} at the centre"),
-    "gist.removed": Text("按期清理 {count} 项", "{count} removed by rule"),
+    "gist.removed": Text("清理 {count} 项", "{count} removed"),
+    "gist.recovered": Text(
+        "数据库损坏后修复：{records} 条完好，{lost} 条内容丢失",
+        "recovered from a damaged database: {records} whole, contents of {lost} lost",
+    ),
+    "gist.salvaged": Text("旧日志第 {index} 号记录", "record {index} of the log before"),
     "log.size": Text("记录数", "Records"),
     "log.root": Text("树根", "Root"),
     "log.cosigned": Text("中心见证联署", "Co-signed by the centre"),

@@ -177,6 +177,11 @@ DRAFTS = (
      "replayed", "send again"),
     (witness_draft(1, "conflict", "clone", size=9, known_size=12, known=None),
      "two machines", "12"),
+    (other_draft("retention", time_ns=1, fields={
+        "class": "lawful.signal", "count": 1_200, "bytes": 3_000_000_000, "reason": "age"}),
+     "1,200 removed", "time was over"),
+    (other_draft("recovered", time_ns=1, fields={"records": 90, "lost_count": 2}), "90", "2 lost"),
+    (other_draft("salvaged", time_ns=1, fields={"of_index": 17}), "17", ""),
     (other_draft("from-the-future", time_ns=1, fields={}), "", ""),
     (other_draft("gap", time_ns=1, fields={"other": "fields"}), "", ""),
 )  # fmt: skip
