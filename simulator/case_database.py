@@ -36,6 +36,7 @@ class CaseDatabase:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA wal_autocheckpoint=4000")
             prepare(connection)
         except BaseException:
             connection.close()

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edge.errors import IntegrityError
-from edge.evidence.batch import EnvelopeBatch, verify_batch
-from edge.evidence.envelope import Envelope, verify_checkpoint
+from edge.evidence.batch import EnvelopeBatch
+from edge.evidence.envelope import Envelope, verify_checkpoint, verify_record
 from edge.evidence.note import Checkpoint, NoteVerifier
 from edge.health import Health
 from simulator.case_blobs import IncomingBlobs
@@ -89,7 +89,6 @@ class RecordDoor:
             return Outcome()
         try:
             checkpoint = verify_checkpoint(batch.checkpoint_note, verifier)
-            bodies = verify_batch(batch, verifier)
         except IntegrityError as error:
             for envelope in batch.envelopes:
                 self._note(station, envelope.record_id, error.step)
@@ -98,31 +97,34 @@ class RecordDoor:
         if of is None or checkpoint.size > MOST_SIZE:
             self._note(station, batch.envelopes[0].record_id, "checkpoint")
             return Outcome()
-        return self._take_proven(of, batch, checkpoint, bodies)
+        return self._take_signed(of, batch, checkpoint)
 
-    def _take_proven(
-        self,
-        of: Log,
-        batch: EnvelopeBatch,
-        checkpoint: Checkpoint,
-        bodies: Sequence[dict[str, Any] | IntegrityError],
-    ) -> Outcome:
-        """The station itself has signed that these records stand in its log."""
+    def _take_signed(self, of: Log, batch: EnvelopeBatch, checkpoint: Checkpoint) -> Outcome:
+        """The station itself has signed the tree in which these records are said to stand."""
         outcome = Outcome(of)
-        proven = []
-        for envelope, body in zip(batch.envelopes, bodies, strict=True):
-            if not isinstance(body, IntegrityError):
-                proven.append((envelope, body))
-            elif body.step in _PROVEN_STEPS:
-                self._refuse(outcome, envelope, body.step)
-            else:
-                self._note(of.station, envelope.record_id, body.step)
-        held = self._store.ids(of, batch.indices[0], batch.indices[-1])
-        reason = self._conflict(of, checkpoint, batch.checkpoint_note)
-        if reason is None:
+        conflict = self._conflict(of, checkpoint, batch.checkpoint_note)
+        if conflict is None:
             self._store.keep_checkpoint(of, checkpoint, batch.checkpoint_note)
-        new = self._sort(outcome, proven, held, reason)
-        self._keep(outcome, checkpoint, new)
+        held = self._store.ids(of, batch.indices[0], batch.indices[-1])
+        rows, copies = [], []
+        for envelope in batch.envelopes:  # a statement is let go before the next one is read
+            try:
+                body = verify_record(envelope, checkpoint)
+            except IntegrityError as error:
+                self._doubt(outcome, envelope, error.step)
+                continue
+            known = held.get(envelope.index)
+            if known == envelope.record_id:
+                copies.append(envelope.index)
+                outcome.answers.append(Answer(envelope.index, known, "stored"))
+            elif known is not None:
+                self._fork_at(outcome, envelope, known)
+            elif conflict:
+                self._refuse(outcome, envelope, conflict)
+            elif self._can_be_kept(outcome, envelope, body):
+                rows.append(_row(envelope, body))
+        self._store.count_copies(of, copies)
+        self._keep(outcome, checkpoint, rows)
         return outcome
 
     def _conflict(self, of: Log, checkpoint: Checkpoint, note: str) -> str | None:
@@ -138,29 +140,12 @@ class RecordDoor:
             return f"{name}: the checkpoint of size {checkpoint.size} is not cosigned"
         return None
 
-    def _sort(
-        self,
-        outcome: Outcome,
-        proven: Sequence[tuple[Envelope, dict[str, Any]]],
-        held: Mapping[int, str],
-        conflict: str | None,
-    ) -> list[tuple[Envelope, dict[str, Any]]]:
-        """Copies and conflicts are answered; what is new remains."""
-        new, copies = [], []
-        for envelope, body in proven:
-            record_id = envelope.record_id
-            if held.get(envelope.index) == record_id:
-                copies.append(envelope.index)
-                outcome.answers.append(Answer(envelope.index, record_id, "stored"))
-            elif envelope.index in held:
-                self._fork_at(outcome, envelope, held[envelope.index])
-            elif conflict:
-                self._refuse(outcome, envelope, conflict)
-            else:
-                new.append((envelope, body))
+    def _doubt(self, outcome: Outcome, envelope: Envelope, step: str) -> None:
         assert outcome.log
-        self._store.count_copies(outcome.log, copies)
-        return new
+        if step in _PROVEN_STEPS:
+            self._refuse(outcome, envelope, step)
+        else:
+            self._note(outcome.log.station, envelope.record_id, step)
 
     def _fork_at(self, outcome: Outcome, envelope: Envelope, held: str) -> None:
         assert outcome.log
@@ -170,31 +155,30 @@ class RecordDoor:
         self._witness.alarm(outcome.log, "fork", detail, known, note, self._now_us())
         self._refuse(outcome, envelope, f"fork: {detail}")
 
-    def _keep(
-        self,
-        outcome: Outcome,
-        checkpoint: Checkpoint,
-        records: Sequence[tuple[Envelope, dict[str, Any]]],
-    ) -> None:
+    def _can_be_kept(self, outcome: Outcome, envelope: Envelope, body: dict[str, Any]) -> bool:
+        """Whether all that belongs to a new record is here."""
         assert outcome.log
-        station = outcome.log.station
-        if records and self._store.bytes_of(station) > MOST_STATION_BYTES:
-            self._health.count("case.over_quota", len(records))
-            log.warning("%s: 存储配额已满 / its room is full", station)
+        if envelope.private is None and "private_sha256" in body:
+            self._note(outcome.log.station, envelope.record_id, "private")
+            return False
+        missing = self._missing(body)
+        if missing:
+            outcome.lacking |= missing
+            self._health.count("case.waiting_for_blobs")
+            return False
+        if body["kind"] == "command":
+            note_outcome(self._store, outcome.log.station, body)
+        return True
+
+    def _keep(self, outcome: Outcome, checkpoint: Checkpoint, rows: Sequence[NewRecord]) -> None:
+        assert outcome.log
+        if not rows:
             return
-        rows = []
-        for envelope, body in records:
-            if envelope.private is None and "private_sha256" in body:
-                self._note(station, envelope.record_id, "private")
-            elif missing := self._missing(body):
-                outcome.lacking |= missing
-                self._health.count("case.waiting_for_blobs")
-            else:
-                rows.append(_row(envelope, body))
-                if body["kind"] == "command":
-                    note_outcome(self._store, station, body)
-        if rows:
-            self._store.add(outcome.log, checkpoint.size, rows, self._now_us())
+        if self._store.bytes_of(outcome.log.station) > MOST_STATION_BYTES:
+            self._health.count("case.over_quota", len(rows))
+            log.warning("%s: 存储配额已满 / its room is full", outcome.log.station)
+            return
+        self._store.add(outcome.log, checkpoint.size, rows, self._now_us())
         outcome.answers += [Answer(row.number, row.record_id, "stored") for row in rows]
 
     def _missing(self, body: dict[str, Any]) -> set[str]:
