@@ -49,19 +49,25 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that can only read, also from a medium that can't be written."""
     unwritten = not path.with_name(path.name + "-wal").exists()
-    connection = _open_uri(path, "mode=ro")
     try:
-        connection.execute("SELECT count(*) FROM sqlite_schema")
+        return _ready_to_read(_open_uri(path, "mode=ro"))
     except sqlite3.OperationalError:
-        connection.close()
         # Without a journal nobody is writing; then SQLite needs no shared memory beside the file.
         if not unwritten:
             raise
-        connection = _open_uri(path, "mode=ro&immutable=1")
-    _configure(connection)
-    _, version = _identity(connection)
-    connection.executescript(EARLIER_READ.get(version, ""))
-    connection.execute("PRAGMA query_only=ON")
+        return _ready_to_read(_open_uri(path, "mode=ro&immutable=1"))
+
+
+def _ready_to_read(connection: sqlite3.Connection) -> sqlite3.Connection:
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema")
+        _configure(connection)
+        _, version = _identity(connection)
+        connection.executescript(EARLIER_READ.get(version, ""))
+        connection.execute("PRAGMA query_only=ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

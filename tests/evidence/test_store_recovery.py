@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
 import sqlite3
@@ -259,13 +260,31 @@ def test_damage_met_while_the_station_runs_is_mended_while_it_runs(tmp_path: Pat
         health = Health(time.monotonic_ns)
         async with opened(tmp_path, health=health) as store:
             records = await fill(store)
-            pages = (tmp_path / "station.db").stat().st_size // 4096
             store.note_damage("page 7 is wrong")
-            assert pages >= 0
             new = await _append_at_last(store)
             assert new.index == RECORDS + 1
             assert [await store.record(r.index) for r in records] == records
         assert health.snapshot().counters["store.recoveries"] == 1
+
+    asyncio.run(scenario())
+    assert len(asides(tmp_path)) == 1
+    assert all(s.ok for s in verify_store(tmp_path, None, lambda _step: None))
+
+
+def test_the_check_in_the_background_finds_and_mends(tmp_path: Path) -> None:
+    """Inner pages are overwritten under the station's feet; the daily check reads them all."""
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            records = await fill(store)
+            database = folded(tmp_path)
+            pages = database.stat().st_size // 4096
+            for page in range(8, pages, 9):
+                overwrite(database, 4096 * page, b"\xa5" * 4096)
+            with contextlib.suppress(StoreError):  # it may not even get to the check
+                await asyncio.to_thread(store.house.check)
+            assert (await _append_at_last(store)).index == RECORDS + 1
+            assert [await store.record(r.index) for r in records] == records
 
     asyncio.run(scenario())
     assert len(asides(tmp_path)) == 1

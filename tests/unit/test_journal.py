@@ -1,0 +1,124 @@
+"""The journal: lines that survive torn ends, repetition, gaps and a disk that refuses."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.health import Health
+from edge.store.journal import RECORDS_A_FILE, Journal, JournalRow
+
+
+def journal(directory: Path) -> Journal:
+    made = Journal(directory / "journal", Health(time.monotonic_ns))
+    made.prepare()
+    return made
+
+
+def row(index: int, private: bytes | None = None) -> JournalRow:
+    return index, json.dumps({"index": index}).encode(), private
+
+
+def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    assert kept.end() == 0
+    far = RECORDS_A_FILE + 3
+    assert kept.append([row(0, b"\xffsecret"), row(1), row(far)])
+    assert kept.end() == far + 1
+    assert list(kept.records()) == [row(n)[:2] for n in (0, 1, far)]
+    assert list(kept.privates()) == [(0, b"\xffsecret")]
+    assert kept.size_bytes() > 0
+
+
+def test_a_torn_last_line_spoils_no_other(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    kept.append([row(0), row(1)])
+    path = tmp_path / "journal" / "00000.jsonl"
+    path.write_bytes(path.read_bytes()[:-4])
+    again = journal(tmp_path)
+    assert again.end() == 1
+    again.append([row(1), row(2)])
+    assert [index for index, _ in again.records()] == [0, 1, 2]
+
+
+def test_a_damaged_line_is_passed_over(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    kept.append([row(n) for n in range(4)])
+    path = tmp_path / "journal" / "00000.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"index": 2', b'"i\xffdex": 2'))
+    assert [index for index, _ in kept.records()] == [0, 1, 3]
+
+
+def test_only_what_lacks_is_filled_in(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    kept.append([row(1), row(3, b"c")])
+    kept.mark_behind((0, 5))
+    assert kept.behind() == (0, 5)
+    assert kept.fill(0, [row(0, b"a"), row(1, b"b"), row(2), row(3, b"c"), row(4)])
+    kept.mark_behind(None)
+    assert kept.behind() is None
+    assert sorted(index for index, _ in kept.records()) == [0, 1, 2, 3, 4]
+    assert sorted(kept.privates()) == [(0, b"a"), (1, b"b"), (3, b"c")]
+
+
+def test_erased_private_parts_leave_the_file(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    kept.append([row(0, b"first"), row(1, b"second")])
+    kept.forget([0, 7, RECORDS_A_FILE])
+    assert list(kept.privates()) == [(1, b"second")]
+    kept.forget([1])
+    assert not list((tmp_path / "journal").glob("*.private"))
+    kept.sync("head")
+    assert kept.head() == "head"
+
+
+def test_a_disk_that_refuses_is_counted_and_leaves_whole_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health = Health(time.monotonic_ns)
+    kept = Journal(tmp_path / "journal", health)
+    kept.prepare()
+    kept.append([row(0)])
+    real = Path.open
+
+    class Full:
+        """A file on a disk with room for three bytes."""
+
+        def __init__(self, file: Any) -> None:
+            self._file = file
+
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._file.close()
+
+        def tell(self) -> int:
+            return int(self._file.tell())
+
+        def write(self, data: bytes) -> int:
+            return int(self._file.write(data[:3]))
+
+        def truncate(self, size: int) -> None:
+            self._file.truncate(size)
+
+    def full(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        file = real(path, mode, *rest, **more)
+        return Full(file) if mode == "ab" else file
+
+    monkeypatch.setattr(Path, "open", full)
+    assert not kept.append([row(1)])
+    monkeypatch.undo()
+    assert health.snapshot().counters["store.journal_failures"] == 1
+    assert kept.append([row(1), row(2)])
+    assert [index for index, _ in kept.records()] == [0, 1, 2]
+
+
+def test_the_head_is_written_only_with_its_records(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    kept.sync("nothing was written")
+    assert kept.head() is None
