@@ -21,7 +21,7 @@ CHUNK_CUTS = 30
 ACK_CUTS = 8
 _HALF_OPEN_FOUND_S = 90.0
 _DRAIN_S = 420.0
-_LARGE_BYTES = 8_192
+_LARGE_BYTES = 1_500
 
 
 @dataclass(frozen=True)
