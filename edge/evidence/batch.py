@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge.errors import IntegrityError
-from edge.evidence.canonical import parse_canonical
+from edge.evidence.canonical import LARGEST
 from edge.evidence.envelope import (
     Envelope,
     envelope_of,
@@ -56,8 +56,11 @@ class EnvelopeBatch:
             Not a batch; ``step`` is ``"format"``.
         """
         try:
-            return cls._from_tree(parse_canonical(data))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            batch = cls._from_tree(json.loads(data.decode()))
+            if batch.encode() != data:  # one spelling for one batch, at less than a walk through it
+                raise ValueError("not in canonical form")
+            return batch
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise failed("format", "不是有效的批量封套", "not a batch", error) from error
 
     @classmethod
@@ -72,6 +75,8 @@ class EnvelopeBatch:
         if any(entry.keys() - {"private"} != _ENTRY for entry in entries):
             raise ValueError("other fields than those of a record in a batch")
         batch = cls(note, tuple(envelope_of(entry, note) for entry in entries))
+        if not 0 <= batch.indices[0] <= batch.indices[-1] <= LARGEST:
+            raise ValueError("a number of a log is not negative and no larger than JSON can say")
         if any(a >= b for a, b in itertools.pairwise(batch.indices)):
             raise ValueError("the records of a batch stand in order of the log")
         return batch

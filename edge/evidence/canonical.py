@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 
 import rfc8785
 
-_LARGEST = (1 << 53) - 1
+LARGEST = (1 << 53) - 1
+"""Largest integer that every reader of JSON takes as it stands (I-JSON, RFC 7493)."""
 _SIXTEEN_DIGITS_FROM_NINE = re.compile(rb"9\d{15}")
 _SEVENTEEN_DIGITS = b"0" * 17
 _DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(
@@ -111,7 +112,7 @@ def _check(value: object) -> None:
         for item in value:
             _check(item)
     elif isinstance(value, int):
-        if not -_LARGEST <= value <= _LARGEST:
+        if not -LARGEST <= value <= LARGEST:
             raise ValueError(f"an integer beyond 2^53 - 1: {value}")
     elif isinstance(value, float):
         _no_float(str(value))
