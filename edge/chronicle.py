@@ -42,9 +42,9 @@ further on, and may be the next one."""
 _SEARCHED = 500
 
 _WHAT_TO_DO = Text(
-    "称重照常，记录会注明时间未核准，对时恢复后自动补正。检查网络和对时服务（chronyc sources）。",
-    "Weighing goes on; records say that their time is not vouched for and are set right when it "
-    "is. Check the network and the time service (chronyc sources).",
+    "称重照常。记录会注明时间未核准，对时恢复后自动补正。当班期间打电话叫网络维护：对时服务没有应答。",
+    "Go on weighing. Records say that nobody vouches for their time, and are set right when "
+    "somebody does. Call the network people during the shift: the time service is silent.",
 )
 
 

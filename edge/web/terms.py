@@ -186,10 +186,6 @@ NEXT_STEPS: dict[str, Text] = {
         "Go on weighing. Do not switch off, delete nothing, least of all the directories that "
         "begin with damaged. Call maintenance at once.",
     ),
-    "clock": Text(
-        "照常称重。当班期间打电话叫网络维护：对时服务没有应答。",
-        "Go on weighing. Call the network people during the shift: the time service is silent.",
-    ),
     "uplink.poisoned": Text(
         "记录仍在本站。打电话给中心，报出被拒收的记录序号。",
         "The records are still here. Call the centre and read them the numbers of the records.",
