@@ -23,6 +23,7 @@ from edge.commands.tools import run_until_signal
 from edge.config import StationConfig, load_station
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
+from edge.head import Head
 from edge.records import Record, Vehicle
 from edge.station import Station
 from simulator.bench.drain import broker_at, centre_at
@@ -77,6 +78,18 @@ class Waits:
         }
 
 
+class TimedHead(Head):
+    """The head of a station that writes down when each vehicle was closed."""
+
+    closed_ns: dict[tuple[str, int], int]
+
+    def _pass_on(self, vehicle: Vehicle, clerk: Clerk) -> None:
+        passage = vehicle.passage
+        key = passage.lane, passage.clip.first_sample
+        self.closed_ns[key] = self._clock_of(passage.device).utc_ns(passage.closed_sample)
+        super()._pass_on(vehicle, clerk)
+
+
 class TimedStation(Station):
     """A station that writes down when what happened to its vehicles."""
 
@@ -84,14 +97,10 @@ class TimedStation(Station):
         super().__init__(config)
         self._times = times
         self._closed_ns: dict[tuple[str, int], int] = {}
+        head = TimedHead(config, self._health, self._clock, self._chronicle, record_to=None)
+        head.closed_ns = self._closed_ns
+        self._head = head
         self._sealed: dict[int, tuple[bool, int, int]] = {}
-
-    def _pass_on(self, vehicle: Vehicle, clerk: Clerk) -> None:
-        passage = vehicle.passage
-        key = passage.lane, passage.clip.first_sample
-        closed_ns = self._clock_of(passage.device).utc_ns(passage.closed_sample)
-        self._closed_ns[key] = closed_ns
-        super()._pass_on(vehicle, clerk)
 
     def _tell_sealed(self, record: Record) -> None:
         super()._tell_sealed(record)
