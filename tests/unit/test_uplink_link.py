@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from edge.errors import LinkDown
-from edge.uplink import mqtt
+from edge.uplink import mqtt, paho_client
 from edge.uplink.access import Access
-from edge.uplink.mqtt import MessageTooLarge, open_link
+from edge.uplink.mqtt import MessageTooLarge, PublishRefused, open_link
 from edge.uplink.paho_client import MQTT_5, MQTT_311
+from edge.uplink.refusals import NO_SUBSCRIBER
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -192,3 +193,109 @@ def test_an_unknown_host_and_an_impossible_one_are_said_in_plain_words() -> None
     for host in ("no-such-host.invalid", "a..b", "x" * 300):
         with pytest.raises(LinkDown, match="host name is unknown"):
             asyncio.run(connect(host))
+
+
+def _publishes(data: bytes) -> list[int]:
+    """Packet ids of the PUBLISH packets with the topic ``a`` in some bytes."""
+    pieces = data.split(b"\x00\x01a")[1:]
+    return [int.from_bytes(piece[:2], "big") for piece in pieces]
+
+
+def _acknowledges(code: int | None) -> Talk:
+    """A broker that acknowledges every PUBLISH with a reason code, or never."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1_000)
+        writer.write(CONNACK_5)
+        while data := await reader.read(10_000):
+            for mid in _publishes(data) if code is not None else ():
+                writer.write(b"\x40\x04" + mid.to_bytes(2, "big") + bytes([code or 0, 0]))
+
+    return talk
+
+
+async def _publish(talk: Talk, answered: asyncio.Future[bool] | None = None) -> int:
+    async with (
+        _broker(talk) as access,
+        open_link(access, client_id="x", versions=(MQTT_5,)) as link,
+    ):
+        return await link.publish("a", b"x", answered=answered)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (128, "does not say why"),
+        (135, "does not authorise this station to publish a"),
+        (144, "does not take this topic"),
+        (151, "full: its quota is used up"),
+        (153, "does not take this content"),
+    ],
+)
+def test_a_refused_message_names_its_reason_and_leaves_the_line(code: int, words: str) -> None:
+    with pytest.raises(PublishRefused, match=words) as caught:
+        asyncio.run(_publish(_acknowledges(code)))
+    assert caught.value.code == code
+    assert caught.value.next_step.en
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (147, "full: too much at once"),
+        (149, "a message is too large"),
+        (150, "full: messages come too fast"),
+        (151, "full: its quota is used up"),
+        (142, "another machine uses the same station id"),
+        (157, "the broker has moved"),
+        (159, "connections come too fast"),
+    ],
+)
+def test_a_broker_that_hangs_up_with_a_reason_is_told_apart(code: int, words: str) -> None:
+    disconnect = bytes([0xE0, 2, code, 0])
+    with pytest.raises(LinkDown, match=words) as caught:
+        _connect(_sends(CONNACK_5, disconnect))
+    assert caught.value.next_step.en
+
+
+def test_a_broker_that_has_nobody_to_give_a_message_to_says_so() -> None:
+    assert asyncio.run(_publish(_acknowledges(16))) == NO_SUBSCRIBER
+
+
+def test_a_line_on_which_only_acknowledgements_are_cut_is_left_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The centre has answered the message, so it went through; its acknowledgement did not."""
+    monkeypatch.setattr(mqtt, "_HURRY_S", 0.1)
+
+    async def run() -> None:
+        answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.2, answered.set_result, True)
+        async with asyncio.timeout(5):
+            await _publish(_acknowledges(None), answered)
+
+    with pytest.raises(LinkDown, match="does not answer"):
+        asyncio.run(run())
+
+
+def test_a_half_open_line_is_found_by_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TCP is well, nothing comes any more: neither to a message nor to a ping."""
+    monkeypatch.setattr(paho_client, "_KEEPALIVE_S", 1)
+
+    async def run() -> None:
+        async with (
+            _broker(_sends(CONNACK_5)) as access,
+            open_link(access, client_id="x", versions=(MQTT_5,)) as link,
+            asyncio.timeout(10),
+        ):
+            await link.receive()
+
+    with pytest.raises(LinkDown, match="connection was lost"):
+        asyncio.run(run())
+
+
+def test_a_broker_without_acknowledged_delivery_is_of_no_use() -> None:
+    maximum_qos = b"\x24\x00"
+    connack = bytes([0x20, 3 + len(maximum_qos), 0, 0, len(maximum_qos)]) + maximum_qos
+    with pytest.raises(LinkDown, match="no acknowledged delivery"):
+        _connect(_sends(connack))
