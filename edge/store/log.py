@@ -175,7 +175,9 @@ class StationLog:
         (last,) = self._connection.execute(
             "SELECT max(passage) FROM records WHERE lane = ? AND passage IS NOT NULL", (lane,)
         ).fetchone()
-        return max(last or 0, number(self._connection, f"passage_floor.{lane}")) + 1
+        if last is None:  # the first of this log goes on where the one before it ended
+            last = number(self._connection, f"passage_floor.{lane}")
+        return int(last) + 1
 
     def _insert_record(self, record: Record) -> None:
         self._connection.execute(
