@@ -11,12 +11,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from edge.config import parse_station
 from edge.errors import ConfigError
 from edge.evidence.cosignature import CosignatureVerifier, Cosigner, with_line
 from edge.evidence.keys import SM2_SM3, decode_key, encode_key
 from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier, split_note
 from edge.evidence.signer import public_pem
 from edge.evidence.sm2 import Sm2Signer, Sm2Verifier, sm2_public_pem
+from edge.evidence.station_key import KEY_FILE, station_signer
 
 CHECKPOINT = Checkpoint("steelyard/S1", 5, bytes(range(32))).text()
 
@@ -179,3 +181,15 @@ def test_sm2_keys_of_others_and_no_keys(sm2: tuple[Path, Sm2Signer], tmp_path: P
     off_the_curve = encode_key("steelyard/S1", SM2_SM3, point[:-1] + bytes([point[-1] ^ 1]))
     with pytest.raises(ValueError, match="no SM2 key"):
         Sm2Verifier(off_the_curve)
+
+
+def test_the_station_file_names_the_second_key(tmp_path: Path) -> None:
+    example = (Path(__file__).parents[2] / "examples" / "station.toml").read_text()
+    asked = example.replace("# sm2_key", "sm2_key").encode()
+    plain = station_signer(parse_station(tmp_path / "station.toml", example.encode()))
+    both = station_signer(parse_station(tmp_path / "station.toml", asked))
+    assert plain.second is None
+    assert both.second is not None
+    assert both.verifier_key == plain.verifier_key
+    assert sorted(p.name for p in (tmp_path / "data").iterdir()) == ["sm2.key", KEY_FILE]
+    assert Sm2Verifier(both.second.verifier_key).verify(both.sign(CHECKPOINT)) == CHECKPOINT
