@@ -360,7 +360,7 @@ async def swept(sealed: Sealed, data: Path) -> None:
     async with opened(
         data, station="DEMO", signer=sealed.station, now_ns=lambda: later_ns
     ) as store:
-        await asyncio.to_thread(store._house.sweep)
+        await asyncio.to_thread(store.house.sweep)
 
 
 def test_files_that_were_removed_by_rule_are_told_from_lost_ones(
