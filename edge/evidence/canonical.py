@@ -26,9 +26,19 @@ _DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in 
 _BEYOND_BMP = tuple(bytes([lead]) for lead in range(0xF0, 0xF5))
 """First bytes of UTF-8 for a character beyond U+FFFF."""
 
+
+def _no_float(text: str) -> NoReturn:
+    raise ValueError(f"floating point is not allowed in a statement: {text}")
+
+
 _encode = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+    ensure_ascii=False,
+    allow_nan=False,
+    sort_keys=True,
+    separators=(",", ":"),
+    check_circular=False,  # a body that holds itself is nested too deeply
 ).encode
+_decode = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float).decode
 
 
 def canonical(body: object) -> bytes:
@@ -58,7 +68,7 @@ def parse_canonical(data: bytes) -> dict[str, Any]:
         Not JSON, not an object, or not in canonical form (order, blanks, doubled keys, floats).
     """
     try:
-        body = json.loads(data.decode(), parse_float=_no_float, parse_constant=_no_float)
+        body = _decode(data.decode())
         if not isinstance(body, dict):
             raise ValueError("a statement is a JSON object")
         # What was read from JSON has strings for keys and no other types; numbers may be large.
@@ -82,7 +92,7 @@ def _encoded_at_once(body: object) -> bytes | None:
         return None
     if _may_hold_large_numbers(data):
         return None
-    same = json.loads(data, parse_float=_no_float, parse_constant=_no_float) == body
+    same = _decode(data.decode()) == body
     return data if same else None
 
 
@@ -118,7 +128,3 @@ def _check(value: object) -> None:
         _no_float(str(value))
     else:
         raise ValueError(f"JSON has no {type(value).__name__}")
-
-
-def _no_float(text: str) -> NoReturn:
-    raise ValueError(f"floating point is not allowed in a statement: {text}")
