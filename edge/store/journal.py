@@ -135,6 +135,11 @@ class Journal:
         else:
             replace_file(path, "{} {}\n".format(*missing).encode())
 
+    def lines(self) -> Iterator[bytes]:
+        """Every line of the records, damaged ones too."""
+        for path in sorted(self.directory.glob("*.jsonl")):
+            yield from _lines_of(path)
+
     def records(self) -> Iterator[tuple[int, bytes]]:
         """Number and bytes of every line that is an object with a number."""
         for path in sorted(self.directory.glob("*.jsonl")):
@@ -205,19 +210,23 @@ def _privates_of(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _objects_of(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Lines that are JSON objects; a line that was damaged is passed over."""
+    for line in _lines_of(path):
+        try:
+            body = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(body, dict):
+            yield line, body
+
+
+def _lines_of(path: Path) -> Iterator[bytes]:
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return
     with file:
         for raw in file:
-            line = raw.removesuffix(b"\n")
-            try:
-                body = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(body, dict):
-                yield line, body
+            yield raw.removesuffix(b"\n")
 
 
 def _private_line(index: int, private: bytes) -> bytes:

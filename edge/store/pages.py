@@ -165,7 +165,11 @@ def _values(payload: bytes) -> tuple[Value, ...]:
     content = end
     values: list[Value] = []
     while at < end:
-        serial, at = _varint(payload, at)
+        serial = payload[at]
+        if serial < 0x80:  # as nearly all are: no call for these
+            at += 1
+        else:
+            serial, at = _varint(payload, at)
         value, content = _value(payload, serial, content)
         values.append(value)
     if content != len(payload):

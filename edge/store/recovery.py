@@ -157,7 +157,7 @@ class Recovery:
     def _collect(self, salvage: Salvage) -> None:
         for source in self._sources():
             salvage.take_pages(rows(source / DATABASE))
-        salvage.take_lines(self._journal.records())
+        salvage.take_lines(self._journal.lines())
         salvage.take_parts(self._journal.privates())
         if note := self._journal.head():
             salvage.take_note(note, self._now_ns())

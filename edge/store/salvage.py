@@ -70,10 +70,13 @@ class Salvage:
                 case (str(key), str(value)) if rowid is not None:
                     self._insert("settings VALUES (?, ?)", key, value)
 
-    def take_lines(self, lines: Iterable[tuple[int, bytes]]) -> None:
+    def take_lines(self, lines: Iterable[bytes]) -> None:
         """Records of the journal; a line whose hash the pages contradict is left aside."""
-        for index, data in lines:
-            if not self._has("main.records", index) and self._fits(index, data):
+        for data in lines:
+            if self._knows(leaf_hash(data).hex()):
+                continue
+            index = _object(data).get("index")
+            if type(index) is int and 0 <= index < _MAX_INDEX and self._fits(index, data):
                 self._take_record(index, data, urgent=self._is_urgent(data))
 
     def take_parts(self, parts: Iterable[tuple[int, bytes]]) -> None:
@@ -109,7 +112,8 @@ class Salvage:
             "SELECT idx, data, canonical FROM temp.part JOIN main.records USING (idx)"
         )
         for index, data, canonical in rows:
-            if json.loads(canonical).get("private_sha256") == hashlib.sha256(data).hexdigest():
+            commitment = f'"private_sha256":"{hashlib.sha256(data).hexdigest()}"'
+            if commitment.encode() in canonical:
                 self._insert("private VALUES (?, ?)", index, data)
 
     def settle_answers(self) -> None:
@@ -219,8 +223,9 @@ class Salvage:
         verdict = body.get("verdict")
         return isinstance(verdict, dict) and verdict.get("kind") != "within"
 
-    def _has(self, table: str, index: int) -> bool:
-        return bool(self._db.execute(f"SELECT 1 FROM {table} WHERE idx = ?", (index,)).fetchone())
+    def _knows(self, record_id: str) -> bool:
+        found = self._db.execute("SELECT 1 FROM main.records WHERE record_id = ?", (record_id,))
+        return found.fetchone() is not None
 
     def _insert(self, into: str, *values: Any) -> None:
         """Keep a row if the tables take it; what they refuse can't have come from them."""
