@@ -32,7 +32,7 @@ def daemon_killed(place: Place, outcome: Outcome) -> None:
         with ending([place.case_system(broker.url).start(), devices]):
             started(devices)
             start_s = 2.0
-            for _ in range(place.times(DAEMON_KILLS, 4)):
+            for _ in range(place.times(DAEMON_KILLS, 3)):
                 daemon = plant.daemon().start()
                 began_s = time.monotonic()
                 if chance.random() < _IN_START:

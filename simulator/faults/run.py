@@ -60,7 +60,7 @@ TRIALS: tuple[Trial, ...] = (
     Trial("kills.daemon_killed", Text("守护进程 kill -9", "SIGKILL of the daemon"), 2),
     Trial("stores.long_log", Text("一百万条记录后重启", "restart with 1,000,000 records"), 3),
     Trial("lines.long_outage", Text("断线两小时后补传", "two hours away, then the backlog"), 4),
-    Trial("kills.broker_killed", Text("消息平台 kill -9", "SIGKILL of the broker"), 5, quick=True),
+    Trial("kills.broker_killed", Text("消息平台 kill -9", "SIGKILL of the broker"), 5),
     Trial(
         "kills.case_system_killed",
         Text("案件系统入库后、回执前被杀", "case system killed between storing and receipt"),

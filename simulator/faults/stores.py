@@ -27,7 +27,8 @@ BACKUP_KILLS = 8
 LONG_LOG = 1_000_000
 _OLD_RECORDS = 20_000
 _PAGE_BYTES = 4_096
-_RESTART_S = 60.0
+_FIRST_RECORD_S = 60.0
+_RESTART_S = 5.0
 _RELEASED = ("station", "records", "nodes", "checkpoints", "outbox")
 """Tables of the first release that a store without receipts has rows in."""
 
@@ -232,7 +233,10 @@ def _expect_set_aside(outcome: Outcome, plant: Plant) -> None:
 
 
 def long_log(place: Place, outcome: Outcome) -> None:
-    """Start with 1,000,000 stored records: seconds from the start of the process to a record."""
+    """Start with 1,000,000 stored records: seconds from the start of the process to a record.
+
+    An empty store beside it shows what of that is the program's own start on this machine now.
+    """
     records = place.times(LONG_LOG, 20_000)
     with Mosquitto(place.directory / "mosquitto") as broker:
         plant = place.plant(broker.url)
@@ -240,18 +244,32 @@ def long_log(place: Place, outcome: Outcome) -> None:
         devices = plant.devices(place.seed)
         with ending([place.case_system(broker.url).start(), devices]):
             started(devices)
-            took_s = []
-            for _ in range(2):
-                before, began_s = plant.size(), time.monotonic()
-                with plant.daemon() as daemon:
-                    daemon.start()
-                    until(lambda n=before: plant.size() > n, _RESTART_S, "a record")  # type: ignore[misc]
-                    took_s.append(time.monotonic() - began_s)
-                    daemon.until_said(SAID_READY)
-                    plant.until_grown(4)
-                    daemon.kill()
-                outcome.blows += 1
+            empty = place.plant(broker.url, "F2")
+            empty_s = [_first_record_s(empty) for _ in range(3)]
+            took_s = [_first_record_s(plant) for _ in range(3)]
+            outcome.blows = len(took_s)
         outcome.records = plant.size()
-        outcome.figures["faults.restart_s_1m_records"] = round(max(took_s), 2)
-        outcome.note(f"{records} records: first record after {max(took_s):.1f} s")
-        outcome.expect(max(took_s) <= 5.0, f"{max(took_s):.1f} s from start to first record")
+        worst_s = max(took_s)
+        outcome.figures["faults.restart_s_1m_records"] = round(worst_s, 2)
+        outcome.figures["faults.restart_s_empty"] = round(max(empty_s), 2)
+        outcome.note(
+            f"first record after {_seconds(took_s)} s; of an empty store {_seconds(empty_s)}"
+        )
+        outcome.expect(worst_s <= _RESTART_S, f"{worst_s:.1f} s from start to first record")
+
+
+def _first_record_s(plant: Plant) -> float:
+    """Seconds from the start of the daemon to its first record; then it is killed."""
+    before, began_s = plant.size(), time.monotonic()
+    with plant.daemon() as daemon:
+        daemon.start()
+        until(lambda: plant.size() > before, _FIRST_RECORD_S, "a record")
+        took_s = time.monotonic() - began_s
+        daemon.until_said(SAID_READY)
+        plant.look(1.0)
+        daemon.kill()
+    return took_s
+
+
+def _seconds(times_s: list[float]) -> str:
+    return ", ".join(f"{time_s:.1f}" for time_s in times_s)

@@ -36,7 +36,7 @@ def test_the_quick_run_keeps_every_promise(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "f.json").read_text())
     assert {name: found[name] for name in ZERO} == dict.fromkeys(ZERO, 0)
     assert found["faults.mutations_found_pct"] == 100
-    assert found["faults.kills"] >= 4
+    assert found["faults.kills"] >= 3
     assert found["faults.records"] > 30
     written = page.read_text()
     assert written.startswith("before\n")
