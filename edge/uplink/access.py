@@ -64,7 +64,8 @@ class Tls(ssl.SSLContext):
     an alert that comes with the first read, where paho makes a lost connection of it.
     """
 
-    alert: ssl.SSLError | None = None
+    alert: str = ""
+    """OpenSSL's name of it; the error itself would keep paho's client alive."""
 
 
 class _Socket(ssl.SSLSocket):
@@ -84,7 +85,7 @@ class _Socket(ssl.SSLSocket):
             raise
         except ssl.SSLError as error:
             if isinstance(self.context, Tls):
-                self.context.alert = error
+                self.context.alert = str(error.reason or error)
             raise
 
 

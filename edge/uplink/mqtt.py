@@ -305,11 +305,11 @@ class Link:
 
     def _on_disconnect(self, from_broker: bool, reason: Any) -> None:
         broker = str(self._access)
-        alert = self._access.tls.alert if self._access.tls else None
+        alert = self._access.tls.alert if self._access.tls else ""
         if from_broker:
             error = refusals.refused(broker, reason.value, str(reason))
         elif alert:
-            error = refusals.unreachable(broker, alert, self._access.certificates)
+            error = refusals.alerted(broker, alert, self._access.certificates)
         else:
             error = refusals.lost(broker)
         self._end(error if alert or self._answered.is_set() else _other(error))

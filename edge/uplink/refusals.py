@@ -143,14 +143,22 @@ def subscription_refused(broker: str, code: int, topic: str) -> LinkDown:
     return _down(LinkDown, broker, what, _ASK_CENTRE)
 
 
-def unreachable(
-    broker: str, error: OSError, certificates: Sequence[Validity] = (), now_s: float | None = None
-) -> LinkDown:
+def unreachable(broker: str, error: OSError, certificates: Sequence[Validity] = ()) -> LinkDown:
     """No connection came about."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _down(LinkDown, broker, *_explain_certificate(error))
     if isinstance(error, ssl.SSLError):
-        now_s = time.time() if now_s is None else now_s
-        return _down(LinkDown, broker, *_explain_tls(error, certificates, now_s))
+        # OpenSSL does not always name a reason.
+        return alerted(broker, str(getattr(error, "reason", None) or error), certificates)
     return _down(LinkDown, broker, *_explain(error))
+
+
+def alerted(
+    broker: str, reason: str, certificates: Sequence[Validity], now_s: float | None = None
+) -> LinkDown:
+    """The broker hung up with an alert of TLS, by OpenSSL's name for it."""
+    now_s = time.time() if now_s is None else now_s
+    return _down(LinkDown, broker, *_explain_alert(reason, certificates, now_s))
 
 
 def lost(broker: str) -> LinkDown:
@@ -227,18 +235,15 @@ _ALERTS: dict[str, tuple[Text, Text]] = {
 """Alerts of RFC 8446, 6.2, by the end of OpenSSL's name for them."""
 
 
-def _explain_tls(
-    error: ssl.SSLError, certificates: Sequence[Validity], now_s: float
+def _explain_alert(
+    reason: str, certificates: Sequence[Validity], now_s: float
 ) -> tuple[Text, Text]:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return _explain_certificate(error)
     for own in certificates:  # what we can see ourselves says more than an alert
         if own.ends_s <= now_s:
             return Text(f"{own.whose.zh}已过期", f"{own.whose.en} has expired"), own.renew
         if own.begins_s > now_s:
             text = Text(f"{own.whose.zh}尚未生效", f"{own.whose.en} is not valid yet")
             return text, _CHECK_CLOCK
-    reason = str(getattr(error, "reason", None) or error)  # OpenSSL does not always name one
     for name, words in _ALERTS.items():
         if reason.endswith(name):
             return words

@@ -17,7 +17,7 @@ import pytest
 from edge.errors import LinkDown
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
-from edge.uplink import mqtt
+from edge.uplink import mqtt, paho_client, uplink
 from edge.uplink.access import Access
 from edge.uplink.mqtt import Link, open_link
 from edge.uplink.paho_client import MQTT_5, MQTT_311, Message
@@ -273,6 +273,79 @@ async def test_a_broker_that_hangs_is_told_from_one_that_is_slow(
                 await until(lambda: station.state("").level == "down")
                 assert "does not answer" in station.state("").text.en
             broker.signal(signal.SIGCONT)
+
+
+@runs
+async def test_a_half_open_line_is_found_by_its_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is on its way, TCP is well, and the other end answers no more."""
+    monkeypatch.setattr(paho_client, "_KEEPALIVE_S", 1)
+    monkeypatch.setattr(mqtt, "_CLOSE_S", 0.2)
+    with mosquitto(tmp_path / "broker") as broker:
+        async with post(tmp_path / "station") as station, station.delivering(broker.url):
+            await until(lambda: station.state("").level == "ok")
+            broker.signal(signal.SIGSTOP)
+            await until(lambda: station.state("").level == "down")
+            broker.signal(signal.SIGCONT)
+            await until(lambda: station.state("").level == "ok")
+
+
+@runs
+async def test_what_the_centre_signs_comes_in_and_shows(tmp_path: Path) -> None:
+    """Cosignature and command, from the case system through the broker into the log."""
+    with mosquitto(tmp_path / "broker") as broker:
+        async with (
+            post(tmp_path / "station") as station,
+            case_system(broker.url, tmp_path / "centre") as centre,
+            station.delivering(broker.url, centre_key=centre.verifier_key),
+        ):
+            for number in range(5):
+                await station.append(urgent=number == 3)
+            await until(station.is_empty)
+            await until(lambda: station.count("checkpoints_sent"))
+
+            async def cosigned() -> bool:
+                return await station.store.cosigned_size() >= 1
+
+            await until(cosigned)
+            assert station.health.snapshot().states["log"].level == "ok"
+
+
+@runs
+async def test_an_access_list_that_forbids_a_record_is_said_by_its_topic(tmp_path: Path) -> None:
+    rules = tmp_path / "acl"
+    rules.write_text(f"topic read wim/v1/{STATION}/down/#\ntopic write wim/v1/{STATION}/up/state\n")
+    with mosquitto(tmp_path / "broker", f"acl_file {rules}") as broker:
+        async with post(tmp_path / "station") as station, station.delivering(broker.url):
+            await until(lambda: station.state("access").level == "warning")
+            assert "does not authorise" in station.state("access").text.en
+            await station.append()
+            await until(lambda: station.state("").level == "down")
+            assert TOPICS.records in station.state("").text.en
+            assert (await station.store.outbox_summary()).waiting == 1
+            rules.write_text("topic readwrite wim/v1/#\n")
+            broker.signal(signal.SIGHUP)  # mended without a restart of anything
+            async with case_system(broker.url, tmp_path / "centre"):
+                await until(station.is_empty)
+
+
+@runs
+async def test_an_access_list_that_drops_silently_is_said_for_3_1_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink, "VERSIONS", (MQTT_311,))
+    rules = tmp_path / "acl"
+    rules.write_text(f"topic read wim/v1/{STATION}/down/#\n")
+    with mosquitto(tmp_path / "broker", f"acl_file {rules}") as broker:
+        async with (
+            post(tmp_path / "station") as station,
+            station.delivering(broker.url, receipt_timeout_s=0.5),
+        ):
+            for _ in range(3):
+                await station.append(urgent=True)
+            await until(lambda: "(MQTT 3.1.1)" in station.state("receipts").text.en)
+            assert "access list" in station.state("receipts").next_step.en
 
 
 @runs

@@ -26,19 +26,26 @@ DAY = datetime.timedelta(days=1)
 class Authority:
     """A certificate authority of a test."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, until: datetime.timedelta = DAY) -> None:
         self._directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         basic = x509.BasicConstraints(ca=True, path_length=0)
         certificate = (
-            self._builder(self._name, self._key, NOW + DAY)
+            self._builder(self._name, self._key, NOW + until)
             .add_extension(basic, critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.file = self._write(f"{name}.pem", certificate)
 
-    def issue(self, name: str, *, host: str = "localhost", until: datetime.timedelta = DAY) -> Path:
+    def issue(
+        self,
+        name: str,
+        *,
+        host: str = "localhost",
+        begin: datetime.timedelta = -3 * DAY,
+        until: datetime.timedelta = DAY,
+    ) -> Path:
         """A certificate and its key, in ``name.pem`` and ``name.key``."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -46,7 +53,7 @@ class Authority:
         if host == "localhost":
             names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
         certificate = (
-            self._builder(subject, key, NOW + until)
+            self._builder(subject, key, NOW + until, NOW + begin)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -62,7 +69,11 @@ class Authority:
         return self._write(f"{name}.pem", certificate)
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, end: datetime.datetime
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        end: datetime.datetime,
+        begin: datetime.datetime = NOW - 3 * DAY,
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -70,7 +81,7 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - 3 * DAY)
+            .not_valid_before(begin)
             .not_valid_after(end)
         )
 
@@ -138,3 +149,57 @@ def test_a_certificate_that_does_not_hold_is_said_in_plain_words(
                     await station.uplink(broker.url, ca_file=trusted.file).connect()
 
     connect()
+
+
+@pytest.mark.parametrize(
+    ("case", "words", "step"),
+    [
+        ("expired", "this station's certificate has expired", "ask the centre for a new one"),
+        ("not yet", "this station's certificate is not valid yet", "check this machine's clock"),
+        ("other", "does not trust our certificate's issuer", "issued cert_file"),
+        ("broker not yet", "the broker's certificate is not valid yet", "this machine's clock"),
+    ],
+)
+def test_whose_certificate_does_not_hold_is_told_apart(
+    tmp_path: Path, case: str, words: str, step: str
+) -> None:
+    @runs
+    async def connect() -> None:
+        authority = Authority(tmp_path, "ca")
+        later = {"begin": DAY, "until": 2 * DAY}
+        served = authority.issue("broker", **(later if case == "broker not yet" else {}))
+        issuer = Authority(tmp_path, "other") if case == "other" else authority
+        when = {"expired": {"until": -DAY}, "not yet": later}.get(case, {})
+        own = issuer.issue("S1", **when)
+        files = {
+            "ca_file": authority.file,
+            "cert_file": own,
+            "key_file": own.with_suffix(".key"),
+        }
+        with _broker(tmp_path / "broker", authority, served) as broker:
+            async with post(tmp_path / "station") as station:
+                with pytest.raises(LinkDown, match=words) as caught:
+                    await station.uplink(broker.url, **files).connect()
+                assert step in caught.value.next_step.en
+
+    connect()
+
+
+@runs
+async def test_the_certificate_that_ends_first_is_warned_of(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ca", until=400 * DAY)
+    own = authority.issue("S1", until=25 * DAY)
+    files = {"ca_file": authority.file, "cert_file": own, "key_file": own.with_suffix(".key")}
+    served = authority.issue("broker", until=5 * DAY)
+    with _broker(tmp_path / "broker", authority, served) as broker:
+        async with (
+            post(tmp_path / "station") as station,
+            station.delivering(broker.url, **files),
+        ):
+            await until(lambda: station.state("").level == "ok")
+            await until(lambda: "the broker's" in station.state("certificate").text.en)
+            state = station.state("certificate")
+            assert "4 days" in state.text.en
+            assert state.level == "warning"
+            gauges = station.health.snapshot().gauges
+            assert 4 < gauges["uplink.certificate_days_left"] < 5

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from edge.errors import LinkDown
-from edge.uplink import mqtt, paho_client
+from edge.uplink import mqtt
 from edge.uplink.access import Access
 from edge.uplink.mqtt import MessageTooLarge, PublishRefused, open_link
 from edge.uplink.paho_client import MQTT_5, MQTT_311
@@ -275,22 +275,6 @@ def test_a_line_on_which_only_acknowledgements_are_cut_is_left_soon(
             await _publish(_acknowledges(None), answered)
 
     with pytest.raises(LinkDown, match="does not answer"):
-        asyncio.run(run())
-
-
-def test_a_half_open_line_is_found_by_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TCP is well, nothing comes any more: neither to a message nor to a ping."""
-    monkeypatch.setattr(paho_client, "_KEEPALIVE_S", 1)
-
-    async def run() -> None:
-        async with (
-            _broker(_sends(CONNACK_5)) as access,
-            open_link(access, client_id="x", versions=(MQTT_5,)) as link,
-            asyncio.timeout(10),
-        ):
-            await link.receive()
-
-    with pytest.raises(LinkDown, match="connection was lost"):
         asyncio.run(run())
 
 
