@@ -113,16 +113,16 @@ class RecordDoor:
             except IntegrityError as error:
                 self._doubt(outcome, envelope, error.step)
                 continue
-            known = held.get(envelope.index)
-            if known == envelope.record_id:
+            known, record_id = held.get(envelope.index), envelope.record_id
+            if known == record_id:
                 copies.append(envelope.index)
-                outcome.answers.append(Answer(envelope.index, known, "stored"))
+                outcome.answers.append(Answer(envelope.index, record_id, "stored"))
             elif known is not None:
                 self._fork_at(outcome, envelope, known)
             elif conflict:
                 self._refuse(outcome, envelope, conflict)
             elif self._can_be_kept(outcome, envelope, body):
-                rows.append(_row(envelope, body))
+                rows.append(_row(envelope, record_id, body))
         self._store.count_copies(of, copies)
         self._keep(outcome, checkpoint, rows)
         return outcome
@@ -201,10 +201,10 @@ def _single(payload: bytes) -> EnvelopeBatch:
     return EnvelopeBatch(envelope.checkpoint_note, (envelope,))
 
 
-def _row(envelope: Envelope, body: dict[str, Any]) -> NewRecord:
+def _row(envelope: Envelope, record_id: str, body: dict[str, Any]) -> NewRecord:
     return NewRecord(
         envelope.index,
-        envelope.record_id,
+        record_id,
         body["kind"],
         body.get("lane"),
         envelope.record_bytes,
