@@ -68,7 +68,7 @@ class Housekeeping:
     def chores(self) -> list[Chore]:
         """All of them with their paces; what reads the whole disk begins when the start is over."""
         return [
-            Chore("journal", self.keep_journal, 5.0, 0.2),
+            Chore("journal", self.keep_journal, 15.0, 0.2),
             Chore("budget", self.make_room, 10.0, 0.1),
             Chore("retention", self.sweep, _HOUR_S, 30.0),
             Chore("written", self.keep_written, _HOUR_S, 60.0),
