@@ -12,10 +12,8 @@ import logging
 import socket
 import ssl
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,6 +22,7 @@ import paho.mqtt.client as paho
 from edge.errors import LinkDown
 from edge.uplink import refusals
 from edge.uplink.access import Access
+from edge.uplink.acks import Acks
 from edge.uplink.certificates import broker_validity
 from edge.uplink.paho_client import (
     CONNECT_S,
@@ -42,10 +41,6 @@ log = logging.getLogger("steelyard.uplink")
 
 VERSIONS = (MQTT_5, MQTT_311)
 
-_STALL_S = 60.0
-"""An acknowledgement may be this late: the largest message needs 34 s at 64 kbit/s."""
-_HURRY_S = 5.0
-"""It may be this late once the centre itself has answered the message."""
 _CLOSE_S = 2.0
 _FAILURE = 0x80
 """Reason codes from here on are failures (MQTT 5.0, 2.4)."""
@@ -63,14 +58,6 @@ class PublishRefused(LinkDown):
     """The broker answered a PUBLISH with a reason code; the line itself works."""
 
     code = 0
-
-
-@dataclass(slots=True)
-class _Ack:
-    """An acknowledgement that is awaited until ``due_s`` of the monotonic clock."""
-
-    future: asyncio.Future[int | None]
-    due_s: float
 
 
 class _OtherVersion(LinkDown):
@@ -124,7 +111,7 @@ class Link:
         self._answered = asyncio.Event()
         self._ended = asyncio.Event()
         self._error: LinkDown | None = None
-        self._acks: dict[int, _Ack] = {}
+        self._acks = Acks()
         self._watch: asyncio.Task[None] | None = None
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._client = make_client(access, client_id, version, will, self._handlers())
@@ -134,7 +121,7 @@ class Link:
         return Handlers(
             connack=partial(self._hand_over, self._on_connack),
             disconnect=partial(self._hand_over, self._on_disconnect),
-            ack=partial(self._hand_over, self._on_ack),
+            ack=partial(self._hand_over, self._acks.take),
             message=partial(self._hand_over, self._on_message),
         )
 
@@ -261,29 +248,14 @@ class Link:
             self._hand_over(self._on_end)
 
     async def _acknowledged(self, mid: int, answered: asyncio.Future[bool] | None = None) -> int:
-        ack = self._acks[mid] = _Ack(self._loop.create_future(), time.monotonic() + _STALL_S)
-        hurry = partial(self._hurry, ack)
-        if answered:
-            answered.add_done_callback(hurry)
-        try:
-            code = await ack.future
-        finally:
-            self._acks.pop(mid, None)
-            if answered:
-                answered.remove_done_callback(hurry)
+        code = await self._acks.wait(mid, answered)
         if code is None:
             raise self._error or refusals.lost(str(self._access))
         return code
 
-    def _hurry(self, ack: _Ack, _answered: object) -> None:
-        ack.due_s = min(ack.due_s, time.monotonic() + _HURRY_S)
-
     async def _watch_acks(self) -> None:
-        while True:
-            await asyncio.sleep(min(1.0, _STALL_S / 4))
-            now_s = time.monotonic()
-            if any(ack.due_s <= now_s for ack in self._acks.values()):
-                self._end(refusals.mute(str(self._access)))
+        await self._acks.overdue()
+        self._end(refusals.mute(str(self._access)))
 
     def _raise_if_ended(self) -> None:
         if self._error:
@@ -324,11 +296,6 @@ class Link:
         self._end(refusals.lost(str(self._access)))
         self._ended.set()
 
-    def _on_ack(self, mid: int, code: int) -> None:
-        ack = self._acks.get(mid)
-        if ack and not ack.future.done():
-            ack.future.set_result(code)
-
     def _on_message(self, message: Message) -> None:
         if self._inbox.qsize() >= _MOST_UNREAD:
             self.overflows += 1  # not accepted, so the broker keeps it
@@ -340,9 +307,7 @@ class Link:
         self._error = self._error or error
         self._answered.set()
         self._inbox.put_nowait(None)
-        for ack in self._acks.values():
-            if not ack.future.done():
-                ack.future.set_result(None)
+        self._acks.end()
 
     def _cut(self) -> None:
         sock = self._client.socket()

@@ -40,6 +40,7 @@ _BATCH_BYTES = 256 * 1024
 _BATCH_RECORDS = 200
 _BATCHES = 6
 """Batches on their way or waiting for their receipt."""
+_FEW = 8
 _ROUNDS = 3
 """Times that a record is sent within one delivery because the centre lacks its blobs."""
 _DRAIN_S = 2.0
@@ -163,9 +164,7 @@ class Pump:
 
     def _has_room_for_batch(self) -> bool:
         batches = sum(not parcel.is_case for parcel in self._sending)
-        if self._silence.holds:
-            return not self._sending
-        return batches < _BATCHES
+        return not self._sending if self._silence.holds else batches < _BATCHES
 
     async def _next_batch(self, line: Line) -> list[Parcel]:
         busy = {*self._parcel_of, *self._patience.resting()}
@@ -247,6 +246,8 @@ class Pump:
         if parcel.batch is None:
             [index] = parcel.indices
             return self._topics.record, await self._store.envelope(index)
+        if len(parcel.indices) <= _FEW:  # a thread would take longer than the work
+            return self._topics.records, parcel.batch.encode()
         return self._topics.records, await asyncio.to_thread(parcel.batch.encode)
 
     async def _miss(self, line: Line, parcel: Parcel) -> None:

@@ -17,7 +17,7 @@ import pytest
 from edge.errors import LinkDown
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
-from edge.uplink import mqtt, paho_client, uplink
+from edge.uplink import acks, mqtt, paho_client, uplink
 from edge.uplink.access import Access
 from edge.uplink.mqtt import Link, open_link
 from edge.uplink.paho_client import MQTT_5, MQTT_311, Message
@@ -262,7 +262,7 @@ async def test_the_last_will_speaks_for_a_station_that_was_killed(tmp_path: Path
 async def test_a_broker_that_hangs_is_told_from_one_that_is_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt, "_STALL_S", 0.5)
+    monkeypatch.setattr(acks, "_STALL_S", 0.5)
     monkeypatch.setattr(mqtt, "_CLOSE_S", 0.2)
     with mosquitto(tmp_path / "broker") as broker:
         async with post(tmp_path / "station") as station:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from edge.errors import LinkDown
-from edge.uplink import mqtt
+from edge.uplink import acks, mqtt
 from edge.uplink.access import Access
 from edge.uplink.mqtt import MessageTooLarge, PublishRefused, open_link
 from edge.uplink.paho_client import MQTT_5, MQTT_311
@@ -266,7 +266,7 @@ def test_a_line_on_which_only_acknowledgements_are_cut_is_left_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The centre has answered the message, so it went through; its acknowledgement did not."""
-    monkeypatch.setattr(mqtt, "_HURRY_S", 0.1)
+    monkeypatch.setattr(acks, "_HURRY_S", 0.1)
 
     async def run() -> None:
         answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
