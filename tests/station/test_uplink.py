@@ -440,7 +440,7 @@ async def test_a_closed_port_is_said_in_plain_words(tmp_path: Path) -> None:
 
 async def _receive(link: Link, count: int) -> list[Message]:
     messages: list[Message] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(messages) < count:
             messages += await link.receive()
     return messages
