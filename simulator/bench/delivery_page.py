@@ -40,12 +40,6 @@ TARGETS = (
         tail=("delivery.drain_records_per_s", "条/s / records a second"),
     ),
     Target(
-        Text("带附件的案件 / 同样字节的裸 QoS 1", "cases with blobs / same bytes by bare QoS 1"),
-        "delivery.blob_ratio",
-        least=0.6,
-        tail=("delivery.blob_mb_per_s", "MB/s"),
-    ),
-    Target(
         Text("末轮到回执 p99，不含分车时间", "last wheel to receipt p99, without separation"),
         "delivery.receipt_ms_p99",
         most=300.0,
