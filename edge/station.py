@@ -21,6 +21,7 @@ from edge.chronicle import Chronicle
 from edge.clerk import Clerk
 from edge.clock import HostClock
 from edge.config import StationConfig
+from edge.errors import StoreError
 from edge.evidence.identity import software_identity
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
@@ -39,6 +40,9 @@ from edge.web.app import create_app
 from edge.web.feed import Feed
 from edge.web.server import WebServer
 from edge.web.view import StationView
+
+OPENING_TRIES = 15
+OPENING_RETRY_S = 2.0
 
 
 class Station:
@@ -115,8 +119,7 @@ class Station:
             gains=self._head.gains_of,
             on_sealed=self._tell_sealed,
         )
-        await open_log(self._config, store, self._pack, self._software, self._clock)
-        await self._chronicle.begin(store)
+        await self._open_log(store)
         view = self._view(store, signer)
         async with asyncio.TaskGroup() as tail:
             tasks = [
@@ -134,6 +137,18 @@ class Station:
             await store.append(other_draft("stop", time_ns=self._clock.utc_ns(), fields={}))
             for task in tasks:
                 task.cancel()
+
+    async def _open_log(self, store: Store) -> None:
+        """Say how this run begins; a damaged store heals meanwhile, a full disk may be cleared."""
+        for tries_left in reversed(range(OPENING_TRIES)):
+            try:
+                await open_log(self._config, store, self._pack, self._software, self._clock)
+                await self._chronicle.begin(store)
+                return
+            except StoreError:
+                if not tries_left:
+                    raise
+                await asyncio.sleep(OPENING_RETRY_S)
 
     async def _serve(self, view: StationView) -> None:
         """The page; the station weighs on when its port is taken."""
