@@ -32,7 +32,7 @@ def daemon_killed(place: Place, outcome: Outcome) -> None:
         with ending([place.case_system(broker.url).start(), devices]):
             started(devices)
             start_s = 2.0
-            for _ in range(place.times(DAEMON_KILLS, 3)):
+            for _ in place.rounds(DAEMON_KILLS, 3):
                 daemon = plant.daemon().start()
                 began_s = time.monotonic()
                 if chance.random() < _IN_START:
@@ -69,7 +69,7 @@ def broker_killed(place: Place, outcome: Outcome) -> None:
         with ending([place.case_system(broker.url).start(), devices, daemon]):
             started(devices)
             daemon.start().until_said(SAID_READY)
-            for _ in range(place.times(BROKER_KILLS, 3)):
+            for _ in place.rounds(BROKER_KILLS, 3):
                 plant.look(chance.uniform(0.3, 2.0))
                 broker.kill()
                 outcome.blows += 1
@@ -91,7 +91,7 @@ def case_system_killed(place: Place, outcome: Outcome) -> None:
         stack.enter_context(ending([centre.start(), devices, daemon]))
         started(devices)
         daemon.start().until_said(SAID_READY)
-        for _ in range(place.times(CENTRE_KILLS, 2)):
+        for _ in place.rounds(CENTRE_KILLS, 2):
             _kill_before_receipt(line, centre)
             outcome.blows += 1
             plant.look(0.3)

@@ -59,7 +59,7 @@ def _line(place: Place, outcome: Outcome) -> Iterator[_Line]:
 def cut_inside_chunk(place: Place, outcome: Outcome) -> None:
     """The line breaks in the middle of a piece of a picture or signal, again and again."""
     with _line(place, outcome) as line:
-        for _ in range(place.times(CHUNK_CUTS, 2)):
+        for _ in place.rounds(CHUNK_CUTS, 2):
             cuts = line.proxy.cuts
             line.proxy.cut_inside(lambda frame: b"/up/blob/" in frame[:80] and _is_large(frame))
             until(lambda before=cuts: line.proxy.cuts > before, 60, "a chunk to cut")  # type: ignore[misc]
@@ -74,7 +74,7 @@ def _is_large(frame: bytes) -> bool:
 def acknowledgements_cut(place: Place, outcome: Outcome) -> None:
     """The broker's PUBACKs vanish while all else passes; then the line breaks."""
     with _line(place, outcome) as line:
-        for _ in range(place.times(ACK_CUTS, 2)):
+        for _ in place.rounds(ACK_CUTS, 2):
             line.proxy.down = without(PUBACK)
             line.plant.look(2.0)
             line.proxy.down = pass_all

@@ -125,7 +125,7 @@ def run(
     certificate(base / "certificate.json")
     spawned = multiprocessing.get_context("spawn")
     rows: dict[str, Outcome] = {}
-    with ProcessPoolExecutor(jobs or min(3, os.cpu_count() or 2), spawned) as pool:
+    with ProcessPoolExecutor(jobs or min(4, (os.cpu_count() or 1) + 1), spawned) as pool:
         waiting = [pool.submit(_run, trial, base, quick) for trial in chosen]
         for number, done in enumerate(as_completed(waiting), 1):
             row = done.result()

@@ -12,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+import click
+
 from edge.config import StationConfig, load_station
 from edge.evidence.note import NoteSigner
 from edge.store.schema import DATABASE
@@ -22,7 +24,8 @@ from simulator.faults.child import Child, until
 
 SAID_READY = "station runs"
 _FILES = resources.files("simulator.faults")
-_DELIVERED_S = 60.0
+_DELIVERED_S = 120.0
+_TELL_EVERY = 10
 
 
 def traffic_file() -> Path:
@@ -162,6 +165,14 @@ class Place:
     def times(self, whole: int, quick: int) -> int:
         """How often something is done: in the whole run, in the quick one."""
         return quick if self.quick else whole
+
+    def rounds(self, whole: int, quick: int) -> Iterator[int]:
+        """Count so often, and say on stderr how far it is: a trial may take minutes."""
+        times = self.times(whole, quick)
+        for number in range(times):
+            if number and number % _TELL_EVERY == 0:
+                click.echo(f"    {self.directory.name}: {number}/{times}", err=True)
+            yield number
 
     def plant(self, broker: str, station: str = "F1", **more: Mapping[str, str] | str) -> Plant:
         """A station with its file written."""

@@ -25,7 +25,7 @@ from simulator.faults.wire import Wiretap
 MIGRATION_KILLS = 12
 BACKUP_KILLS = 8
 LONG_LOG = 1_000_000
-_OLD_RECORDS = 20_000
+_OLD_RECORDS = 8_000
 _PAGE_BYTES = 4_096
 _FIRST_RECORD_S = 60.0
 _RESTART_S = 5.0
@@ -44,7 +44,7 @@ def killed_in_migration(place: Place, outcome: Outcome) -> None:
         plant = place.plant(broker.url)
         old = place.directory / "old"
         sealed = _first_release(plant, old, place.times(_OLD_RECORDS, 2_000), place.seed)
-        for _ in range(place.times(MIGRATION_KILLS, 2)):
+        for _ in place.rounds(MIGRATION_KILLS, 2):
             shutil.rmtree(plant.data_dir)
             shutil.copytree(old, plant.data_dir)
             daemon = plant.daemon().start()
@@ -109,7 +109,7 @@ def killed_in_backup(place: Place, outcome: Outcome) -> None:
         daemon.start().until_said(SAID_READY)
         copy, log = place.directory / "copy", place.directory / "backup.log"
         backup = Child.steelyard(["backup", plant.file, "--to", copy], log)
-        for _ in range(place.times(BACKUP_KILLS, 2)):
+        for _ in place.rounds(BACKUP_KILLS, 2):
             backup.start()
             plant.look(chance.uniform(0.5, 4.0))
             if backup.is_alive:
