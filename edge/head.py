@@ -28,7 +28,7 @@ from edge.sources.modbus import ModbusSource
 from edge.sources.pictures import sweep_pictures
 from edge.sources.ports import DeviceHello, SourceItem
 from edge.sources.recorder import Recorder
-from edge.supervise import supervise
+from edge.supervise import end_tasks, supervise
 
 __all__ = ["Head", "lanes_by_device"]
 
@@ -110,8 +110,7 @@ class Head:
             ]
             on_ready()
             await stop.wait()
-            for task in tasks:
-                task.cancel()
+            await end_tasks(tasks)
         for vehicle in self._lanes.finish(self._clock_of, time.monotonic_ns()):
             self._pass_on(vehicle, clerk)
 

@@ -34,7 +34,7 @@ from edge.opening import open_log
 from edge.records import Record
 from edge.rules.pack import RulePack
 from edge.store.store import Store
-from edge.supervise import OutageLog, notify_systemd, supervise
+from edge.supervise import OutageLog, end_tasks, notify_systemd, supervise
 from edge.uplink.uplink import Uplink
 from edge.web.app import create_app
 from edge.web.feed import Feed
@@ -135,8 +135,7 @@ class Station:
                 clerk.end()
             await self._chronicle.end(store)
             await store.append(other_draft("stop", time_ns=self._clock.utc_ns(), fields={}))
-            for task in tasks:
-                task.cancel()
+            await end_tasks(tasks)
 
     async def _open_log(self, store: Store) -> None:
         """Say how this run begins; a damaged store heals meanwhile, a full disk may be cleared."""

@@ -18,12 +18,15 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from edge.errors import DeviceFault, LinkDown, SteelyardError, StoreError
 from edge.health import Health, Level, State
 
 log = logging.getLogger("steelyard")
+
+CANCEL_AGAIN_S = 5.0
+"""Time for a task to put its things away before it is cancelled once more."""
 
 _RETRY_S: dict[type[SteelyardError], tuple[float, float]] = {
     LinkDown: (0.3, 5.0),
@@ -73,6 +76,19 @@ async def supervise(part: str, run: Callable[[], Awaitable[None]], health: Healt
             health.state(part, Level.DOWN, f"程序缺陷：{error!r}", f"program defect: {error!r}")
         await asyncio.sleep(_wait_s(attempt, bounds))
         attempt += 1
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: ``asyncio.wait_for`` of Python 3.11 swallows a cancellation that meets the
+    answer it waits for, and libraries use it.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 def _was_up(part: str, health: Health) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from edge import supervise as module
 from edge.errors import ConfigError, LinkDown
 from edge.health import Health, Level
-from edge.supervise import OutageLog, SystemdNotifier, supervise
+from edge.supervise import OutageLog, SystemdNotifier, end_tasks, supervise
 
 
 def ticking() -> Callable[[], int]:
@@ -78,3 +78,28 @@ def test_systemd_hears_datagrams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         notifier.send("READY=1")
         assert ear.recv(100) == b"READY=1"
         assert notifier.interval_s == 2.0
+
+
+def test_a_task_that_swallows_its_cancellation_is_ended_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CANCEL_AGAIN_S", 0.02)
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                swallowed += 1
+        await asyncio.sleep(60)
+
+    async def scenario() -> None:
+        tasks = [asyncio.create_task(stubborn()), asyncio.create_task(asyncio.sleep(60))]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(end_tasks(tasks), 5)
+        assert all(task.cancelled() for task in tasks)
+
+    asyncio.run(scenario())
+    assert swallowed == 2
