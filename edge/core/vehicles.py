@@ -46,6 +46,8 @@ _BRAKE_MPS2 = 4.0
 
 _COASTING_MPS = 6.0
 """A slower vehicle may stop within the longest spacing: time no longer tells distance."""
+_CREEPING_MPS = 3.0
+"""So slow a vehicle may stop, go back and come again: without a beam its pieces are no vehicles."""
 
 
 class Window(NamedTuple):
@@ -329,7 +331,7 @@ class LaneTracker:
             if all(len(axle.touches) < 2 for axle in part):
                 self.stray += sum(len(axle.touches) for axle in part)
                 continue
-            doubt = Flag.NONE if by_beam else self._doubt(part)
+            doubt = _backwards(part) | (Flag.NONE if by_beam else self._doubt(part))
             first = min(axle.first_sample for axle in part)
             end = max(axle.end_sample for axle in part)
             windows.append(Window(round(first), round(end), now, flags | doubt))
@@ -344,7 +346,8 @@ class LaneTracker:
         since_s = (first - self._begin_sample) / self._rate_hz
         cut = since_s * abs(part[0].speed_mps) < MAX_SPACING_M
         fresh = self._beam is not None and not self._beam.out_of_order
-        halting = fresh and min(abs(axle.speed_mps) for axle in part) < _COASTING_MPS
+        slowest_mps = min(abs(axle.speed_mps) for axle in part)
+        halting = slowest_mps < (_COASTING_MPS if fresh else _CREEPING_MPS)
         doubt = Flag.AMBIGUOUS if far or halting else Flag.NONE
         return doubt | (Flag.INCOMPLETE if cut else Flag.NONE)
 
@@ -360,3 +363,9 @@ class LaneTracker:
     def _renew_trust(self) -> None:
         if self._beam is not None and not self._touches and not self._on:
             self._beam.renew_trust()
+
+
+def _backwards(part: Sequence[Axle]) -> Flag:
+    """Wheels that came to the last row first: whatever else is weighed there, something turned."""
+    turned = any(axle.speed_mps < 0 for axle in part)
+    return Flag.AMBIGUOUS if turned else Flag.NONE
