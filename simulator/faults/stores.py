@@ -28,6 +28,7 @@ LONG_LOG = 1_000_000
 _OLD_RECORDS = 8_000
 _PAGE_BYTES = 4_096
 _FIRST_RECORD_S = 60.0
+_HEALED_S = 120.0
 _RESTART_S = 5.0
 _RELEASED = ("station", "records", "nodes", "checkpoints", "outbox")
 """Tables of the first release that a store without receipts has rows in."""
@@ -164,9 +165,20 @@ def pages_overwritten(place: Place, outcome: Outcome) -> None:
         with plant.daemon() as last:
             last.start().until_said(SAID_READY)
             plant.until_grown(6)
+            until(lambda: _is_whole(plant), _HEALED_S, "a healed database")
             finish(plant, devices)
         settle(outcome, plant, wire)
         _expect_set_aside(outcome, plant)
+
+
+def _is_whole(plant: Plant) -> bool:
+    """Damage that no start meets is found by the store's own check in the background."""
+    try:
+        with plant.reader() as reader:
+            (found,) = reader.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error:
+        return False
+    return bool(found == "ok")
 
 
 def _overwrite(file: Path, chance: random.Random, *, pages: int) -> None:
