@@ -43,13 +43,25 @@ async def fill(plant: Plant, records: int, seed: int) -> dict[int, str]:
 def _draft(number: int, first_us: int, seed: int) -> Draft:
     """A statement of the size of a vehicle's, every fifth of them a case."""
     is_case = (number + seed) % 5 == 0
+    gross_kg = 8_000 + 37 * (number % 1_000)
+    limit_kg = gross_kg - 2_000 if is_case else gross_kg + 2_000
     body = {
         "schema": "steelyard/vehicle/1",
         "lane": str(number % 4 + 1),
         "time_us": first_us + number * (1_000_000 // VEHICLES_PER_S),
-        "gross_kg": 8_000 + 37 * (number % 1_000),
-        "verdict": {"kind": "over" if is_case else "within"},
-        "plate": {"text": f"川A{number % 100_000:05d}"},
+        "gross_kg": gross_kg,
+        "u_gross_kg": 100,
+        "flags": [],
+        "verdict": {
+            "kind": "over" if is_case else "within",
+            "measured_kg": gross_kg,
+            "u_kg": 100,
+            "lower_kg": gross_kg - 196,
+            "limit_kg": limit_kg,
+            "excess_kg": max(0, gross_kg - limit_kg),
+            "reasons": [],
+        },
+        "plate": {"join": "read", "text": f"川A{number % 100_000:05d}"},
         "remark": "0123456789abcdef" * 120,
     }
     return Draft("vehicle", body, urgent=is_case)
