@@ -39,15 +39,19 @@ format: $(STAMP)
 pictures: $(STAMP)
 	@$(BIN)/python -m tests.browser.screenshot docs/images
 
-# Most of an hour on a quiet machine: speed, ten minutes live, delivery, accuracy; writes
-# docs/delivery.md and docs/accuracy.md.
 FIGURES := docs/figures
+
+# Most of an hour on a quiet machine: speed, ten minutes live, accuracy; writes docs/accuracy.md.
 bench: $(STAMP)
 	@$(BIN)/steelyard bench speed --json $(FIGURES)/speed.json
 	@$(BIN)/steelyard bench live --json $(FIGURES)/live.json
-	@$(BIN)/steelyard bench delivery --json $(FIGURES)/delivery.json --page docs/delivery.md
 	@$(BIN)/steelyard bench accuracy --json $(FIGURES)/accuracy.json --plots docs/images \
 	    --page docs/accuracy.md --beside $(FIGURES)/speed.json --beside $(FIGURES)/live.json $(ARGS)
+
+# Sealing, backlog, blobs, last wheel to receipt, each beside a yardstick; writes docs/delivery.md.
+bench-delivery: $(STAMP)
+	@sh tests/system_parts.sh
+	@$(BIN)/steelyard bench delivery --json $(FIGURES)/delivery.json --page docs/delivery.md $(ARGS)
 
 # About twenty minutes: kills, cut lines, full disks, forgers, wrong clocks; writes docs/faults.md.
 faults: $(STAMP)
