@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench faults unit lock clean format pictures
+.PHONY: demo test check bench bench-delivery faults unit lock clean format pictures
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements.lock pyproject.toml
