@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import InputError, SteelyardError, Text
+from simulator.children import die_with_parent
 from simulator.faults.calibrated import certificate
 from simulator.faults.outcome import Outcome, figures, markdown
 from simulator.faults.site import Place
@@ -125,7 +126,8 @@ def run(
     certificate(base / "certificate.json")
     spawned = multiprocessing.get_context("spawn")
     rows: dict[str, Outcome] = {}
-    with ProcessPoolExecutor(jobs or min(4, (os.cpu_count() or 1) + 1), spawned) as pool:
+    together = jobs or min(4, (os.cpu_count() or 1) + 1)
+    with ProcessPoolExecutor(together, spawned, initializer=die_with_parent) as pool:
         waiting = [pool.submit(_run, trial, base, quick) for trial in chosen]
         for number, done in enumerate(as_completed(waiting), 1):
             row = done.result()
