@@ -37,6 +37,7 @@ from simulator.faults.site import SAID_READY, Place, Plant
 __all__ = ["Timed", "TimedStation", "Waits", "measure"]
 
 SCENARIO = Path(__file__).parent / "four_a_second.toml"
+_LOOK_S = 0.5
 _DELIVERED_S = 60.0
 
 Progress = Callable[[float], None]
@@ -148,9 +149,8 @@ def _run(plant: Plant, centre: Child, seconds: float, progress: Progress) -> Wai
     with devices.start().until_said(READY), station.start().until_said(SAID_READY):
         with Watch({"station": station.pid, "centre": centre.pid}) as watch:
             began_s = time.monotonic()
-            while devices.is_alive:
+            while not devices.ends_within(_LOOK_S):
                 progress(min(1.0, (time.monotonic() - began_s) / seconds))
-                time.sleep(0.5)
             took_s = time.monotonic() - began_s
             plant.until_delivered(_DELIVERED_S)
         costs = watch.costs(began_s, began_s + took_s)

@@ -123,6 +123,14 @@ class Child:
             self.kill()
             return process.wait()
 
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end so long, at most; it goes on if it has not ended."""
+        try:
+            self._running().wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def stop(self) -> int:
         """Ask it to end; insist after a while. Its exit code."""
         process = self._running()
