@@ -18,7 +18,6 @@ from firmware_bridge.anpr import PlateFrame
 from firmware_bridge.recording import RecordingWriter, Truth
 from simulator.camera import PlateEvent, read_plate
 from simulator.digitiser import Edge, SimDigitiser
-from simulator.dynamics import TyreForces
 from simulator.electronics import CHUNK
 from simulator.kinds import Span
 from simulator.scenario import Scenario
@@ -158,10 +157,6 @@ class World:
         """When the last vehicle of a world with an end has left its array."""
         passings = [p for lane in self.traffic.values() for p in lane.between(0.0, math.inf)]
         return max((passing.last_wheel_s for passing in passings), default=0.0)
-
-    def true_forces(self, passing: Passing) -> TyreForces:
-        """Static and dynamic force of every wheel while it crosses the sensors."""
-        return self.site.forces(passing)
 
     def truth(self, from_s: float, to_s: float) -> list[Truth]:
         """What a perfect station would say of ``left_between``."""

@@ -87,11 +87,6 @@ class Dossier:
         """Files that the record names and that are not there."""
         return [blob for blob in self.main.record.blobs if blob.sha256 not in self.blobs]
 
-    def removed_by(self, blob: Blob) -> int | None:
-        """Number of the statement whose list names a file; whether it binds the list is not
-        checked."""
-        return next((n for n, names in self.removed.items() if blob.sha256 in names), None)
-
     def files(self, role: str) -> list[tuple[Blob, bytes | None]]:
         """The record's files of a role, in its order; None for one that is not there."""
         own = (blob for blob in self.main.record.blobs if blob.role == role)

@@ -95,11 +95,6 @@ class CosignatureVerifier:
         return time_s
 
 
-def verify_cosignature(line: str, checkpoint_text: str, verifier: CosignatureVerifier) -> int:
-    """As ``CosignatureVerifier.verify``: the time in seconds of a cosignature that holds."""
-    return verifier.verify(line, checkpoint_text)
-
-
 def with_line(note: str, line: str) -> str:
     """A note with one signature line more."""
     return f"{note}{line}\n"
