@@ -118,7 +118,7 @@ class RecordDoor:
                 copies.append(envelope.index)
                 outcome.answers.append(Answer(envelope.index, record_id, "stored"))
             elif known is not None:
-                self._fork_at(outcome, envelope, known)
+                self._part_at(outcome, envelope, known)
             elif conflict:
                 self._refuse(outcome, envelope, conflict)
             elif self._can_be_kept(outcome, envelope, body):
@@ -133,11 +133,12 @@ class RecordDoor:
         if root not in (None, checkpoint.root):
             known = self._store.note_at(of, checkpoint.size) or ""
             detail = f"two roots for size {checkpoint.size}"
-            self._witness.alarm(of, "fork", detail, known, note, self._now_us())
-            return f"fork: {detail}"
-        name = self._witness.conflict_of(of.station)
-        if name and not self._witness.cosigned(of, checkpoint):
-            return f"{name}: the checkpoint of size {checkpoint.size} is not cosigned"
+            name = self._witness.parting(of)
+            self._witness.alarm(of, name, detail, known, note, self._now_us())
+            return f"{name}: {detail}"
+        standing = self._witness.conflict_of(of.station)
+        if standing and not self._witness.cosigned(of, checkpoint):
+            return f"{standing}: the checkpoint of size {checkpoint.size} is not cosigned"
         return None
 
     def _doubt(self, outcome: Outcome, envelope: Envelope, step: str) -> None:
@@ -147,13 +148,14 @@ class RecordDoor:
         else:
             self._note(outcome.log.station, envelope.record_id, step)
 
-    def _fork_at(self, outcome: Outcome, envelope: Envelope, held: str) -> None:
+    def _part_at(self, outcome: Outcome, envelope: Envelope, held: str) -> None:
         assert outcome.log
         detail = f"another record has number {envelope.index}: {held}"
         known = self._store.note_of_record(outcome.log, envelope.index)
         note = envelope.checkpoint_note
-        self._witness.alarm(outcome.log, "fork", detail, known, note, self._now_us())
-        self._refuse(outcome, envelope, f"fork: {detail}")
+        name = self._witness.parting(outcome.log)
+        self._witness.alarm(outcome.log, name, detail, known, note, self._now_us())
+        self._refuse(outcome, envelope, f"{name}: {detail}")
 
     def _can_be_kept(self, outcome: Outcome, envelope: Envelope, body: dict[str, Any]) -> bool:
         """Whether all that belongs to a new record is here."""

@@ -3,15 +3,17 @@
 ===========  ===================================================================================
 conflict     what the station's key has signed
 ===========  ===================================================================================
-fork         two roots for one size, or a checkpoint without a proof that it continues the log
-rollback     a log shorter than the cosigned one after another start: an old disk image
+fork         two logs in the same start of the machine: two roots for one size, or no proof that
+             a checkpoint continues the log
+rollback     another log, or a shorter one, after another start: an old disk image
 truncated    a log shorter than the cosigned one in the same start: its end was cut off
 clone        new checkpoints from two starts in turn (A, B, A): two machines with one key
 renewed      the first checkpoint of a log begun anew: cosigned, but people should know
 ===========  ===================================================================================
 
-Each stands as an alarm with the two signed notes that prove it. A checkpoint that was cosigned
-before proves nothing new: a copy that comes late never makes an alarm.
+A copy is a rollback when it is seen first, and a clone as soon as the first machine speaks again.
+Each stands as an alarm with the two signed notes that prove it, whatever its name. A checkpoint
+that was cosigned before proves nothing new: a copy that comes late never makes an alarm.
 """
 
 from __future__ import annotations
@@ -157,6 +159,12 @@ class Witness:
         row = self._store.one("SELECT conflict FROM stations WHERE station = ?", station)
         return row[0] if row else ""
 
+    def parting(self, of: Log) -> Conflict:
+        """Name of what a record has to do with the log that it contradicts."""
+        if self.conflict_of(of.station) == "clone":
+            return "clone"
+        return _parted(self._boot(of.station), self.newest(of))
+
     def alarm(self, of: Log, name: str, detail: str, known: str, note: str, now_us: int) -> None:
         """Keep a conflict with its two notes; the station stands in it until it proves itself."""
         new = self._store.one(
@@ -177,7 +185,7 @@ class Witness:
     ) -> tuple[Conflict, str]:
         signed = self._store.root_at(of, checkpoint.size)
         if signed not in (None, checkpoint.root):
-            return "fork", f"two roots for size {checkpoint.size}"
+            return _parted(submission.boot_id, known), f"two roots for size {checkpoint.size}"
         if known is None or checkpoint.size == known.size:
             return "", ""
         if checkpoint.size < known.size:
@@ -186,7 +194,8 @@ class Witness:
         if submission.old == known.size and not verify_consistency(
             known.size, checkpoint.size, submission.proof, known.root, checkpoint.root
         ):
-            return "fork", f"size {checkpoint.size} is not proven to continue size {known.size}"
+            detail = f"size {checkpoint.size} is not proven to continue size {known.size}"
+            return _parted(submission.boot_id, known), detail
         return "", ""
 
     def _alarmed(
@@ -199,9 +208,9 @@ class Witness:
         now_us: int,
     ) -> WitnessAnswer:
         name, detail = conflict
-        beside = self._store.note_at(of, checkpoint.size) if name == "fork" else None
-        if beside == submission.checkpoint_note:
-            beside = None
+        beside = self._store.note_at(of, checkpoint.size)
+        if self._store.root_at(of, checkpoint.size) == checkpoint.root:
+            beside = None  # the very same checkpoint speaks against nothing
         shown = beside or (known.note if known else "")
         self.alarm(of, name, detail, shown, submission.checkpoint_note, now_us)
         self._set_conflict(of.station, name)
@@ -229,10 +238,7 @@ class Witness:
 
     def _sees_boot(self, station: str, boot_id: str, now_us: int) -> bool:
         """Note which start a new checkpoint comes from; true if that start had been followed."""
-        row = self._store.one(
-            "SELECT boot_id FROM boots WHERE station = ? ORDER BY number DESC LIMIT 1", station
-        )
-        current = row[0] if row else None
+        current = self._boot(station)
         seen = self._store.one(
             "SELECT 1 FROM boots WHERE (station, boot_id) = (?, ?)", station, boot_id
         )
@@ -247,6 +253,13 @@ class Witness:
             (now_us, station, boot_id),
         )
         return boot_id != current and seen is not None
+
+    def _boot(self, station: str) -> str | None:
+        """The start from which the newest checkpoint came."""
+        row = self._store.one(
+            "SELECT boot_id FROM boots WHERE station = ? ORDER BY number DESC LIMIT 1", station
+        )
+        return row[0] if row else None
 
     def _set_conflict(self, station: str, name: str) -> None:
         self._store.database.execute(
@@ -263,6 +276,11 @@ class Witness:
             *values,
         )
         return Cosigned(*row) if row else None
+
+
+def _parted(boot_id: str | None, known: Cosigned | None) -> Conflict:
+    """Name of another log than the cosigned one: after another start it is an old image."""
+    return "rollback" if known and boot_id != known.boot_id else "fork"
 
 
 def _cosigned_answer(of: Log, own: Cosigned, known: Cosigned, now_us: int) -> WitnessAnswer:

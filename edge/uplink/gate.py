@@ -95,31 +95,53 @@ class Gate:
 class Sizes:
     """How large a message may be, where the broker does not say or hangs up on what is too large.
 
-    A message larger than any that was acknowledged, under which the line broke, may have been
-    too large: for an hour all stay below half of it.
+    A line may break under any message. One that broke twice under messages larger than any that
+    was acknowledged may break because of them: for a minute, twice as long each time that it
+    comes to this again, all stay below half of that size. What was acknowledged once is allowed.
     """
 
     _LEAST = 4 * 1024
-    _HOLD_S = 3600.0
+    _HOLD_S = 60.0
+    _LONGEST_HOLD_S = 3600.0
 
     def __init__(self, most_bytes: int, mono_s: Callable[[], float] = time.monotonic) -> None:
         self._most_bytes = most_bytes
         self._mono_s = mono_s
-        self._proved = 0
-        self._ceiling = most_bytes
+        self._proved = self._LEAST
+        self._lines = 0
+        self._broken: dict[int, int] = {}
+        self._hold_s = self._HOLD_S
         self._until_s = 0.0
 
     @property
     def most_bytes(self) -> int:
         """The largest message to be tried now."""
-        return self._ceiling if self._mono_s() < self._until_s else self._most_bytes
+        if len(self._broken) < 2:
+            return self._most_bytes
+        if self._mono_s() >= self._until_s:
+            self._broken.clear()
+            return self._most_bytes
+        return max(self._proved, self._suspected() // 2)
+
+    def begin(self) -> int:
+        """The number of a new line."""
+        self._lines += 1
+        return self._lines
 
     def acknowledged(self, size_bytes: int) -> None:
         """The broker took a message of that size."""
         self._proved = max(self._proved, size_bytes)
 
-    def broke(self, size_bytes: int) -> None:
-        """The line broke while the largest message on it had that size."""
-        if size_bytes > max(self._proved, self._LEAST):
-            self._ceiling = max(self._LEAST, size_bytes // 2)
-            self._until_s = self._mono_s() + self._HOLD_S
+    def broke(self, line: int, size_bytes: int) -> None:
+        """A line broke while a message of that size was on it; the largest one counts."""
+        if size_bytes <= max(self._proved, self._broken.get(line, 0)):
+            return
+        was_held = len(self._broken) > 1
+        self._broken[line] = size_bytes
+        if len(self._broken) > 1 and not was_held:
+            self._until_s = self._mono_s() + self._hold_s
+            self._hold_s = min(2 * self._hold_s, self._LONGEST_HOLD_S)
+
+    def _suspected(self) -> int:
+        """The smallest size that two lines broke under, or under less."""
+        return sorted(self._broken.values())[1]

@@ -16,6 +16,7 @@ class Line:
         self.link = link
         self.gate = Gate()
         self._sizes = sizes
+        self._number = sizes.begin()
 
     def room_bytes(self, topic: str) -> int:
         """Largest payload that may be sent on a topic."""
@@ -38,7 +39,7 @@ class Line:
             except (MessageTooLarge, PublishRefused):
                 raise
             except LinkDown:
-                self._sizes.broke(len(payload))
+                self._sizes.broke(self._number, len(payload))
                 raise
         self._sizes.acknowledged(len(payload))
         return code

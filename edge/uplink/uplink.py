@@ -180,13 +180,14 @@ class Uplink:
         await self._announce(link, self._topics.key, self._verifier_key.encode())
         await self._announce(link, self._topics.state, Presence("online").encode())
         self._health.state("uplink", Level.OK, "已连接中心", "connected to the centre")
+        first = await self._witness.begin()
         line = Line(link, self._sizes)
         self._porter = porter = self._new_porter(line)
         try:
             await first_to_end(
+                self._witness.run(line, first),
                 self._pump.run(line, porter, self._stopping),
                 self._listen(link),
-                self._witness.run(line),
                 self._telemetry.run(line),
             )
         finally:

@@ -1,6 +1,7 @@
 """The station's side of witnessing: checkpoints out with their proofs, cosignatures in and kept.
 
-A checkpoint goes out at every case, every five minutes if the log grew, and on a new connection.
+A checkpoint goes out at every case, every five minutes if the log grew, and on a new connection
+before any record: so the centre knows which start of the machine the records come from.
 A conflict is shown until the centre agrees again; the station weighs and seals on, for it can't
 know who is wrong, and everything it seals is needed to find out.
 """
@@ -8,6 +9,7 @@ know who is wrong, and everything it seals is needed to find out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -77,6 +79,7 @@ class Witness:
         self._wake = asyncio.Event()
         self._again_from: int | None = None
         self._retries = 0
+        self._last = -1
         self._conflict = ""
         self._kept = 0
         self._submitted: deque[int] = deque(maxlen=_MOST_REMEMBERED)
@@ -85,40 +88,45 @@ class Witness:
         """A case was sealed: have its checkpoint witnessed now."""
         self._wake.set()
 
-    async def run(self, line: Line) -> None:
-        """Submit over one connection until cancelled."""
-        submitted = -1
-        self._retries = 0
+    async def begin(self) -> Submission | None:
+        """What to submit before anything else over a new connection."""
+        self._retries, self._last = 0, -1
+        return await self._next()
+
+    async def run(self, line: Line, submission: Submission | None) -> None:
+        """Submit over one connection until cancelled; first of all what ``begin`` gave."""
         while True:
-            self._wake.clear()
-            head = await self._store.head()
-            if head and (head.checkpoint.size != submitted or self._again_from is not None):
-                submitted = head.checkpoint.size
-                await self._submit_whole(line, head)
+            if submission is not None:
+                await line.send(Turn.CONTROL, self._topics.checkpoint, submission.encode())
+                self._health.count("uplink.checkpoints_sent")
             await asyncio.sleep(_LEAST_PAUSE_S)
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PERIOD_S):
                     await self._wake.wait()
-            except TimeoutError:
-                continue
+            submission = await self._next()
 
-    async def _submit_whole(self, line: Line, head: Head) -> None:
+    async def _next(self) -> Submission | None:
+        """The newest checkpoint with its proof, unless it went out and nothing else is asked."""
+        self._wake.clear()
+        head = await self._store.head()
+        if head is None or (head.checkpoint.size == self._last and self._again_from is None):
+            return None
+        self._last = head.checkpoint.size
         try:
-            await self._submit(line, head)
+            return await self._submission(head)
         except IntegrityError as error:  # a node of the tree is gone: records go on being sent
             self._health.state("log", Level.DOWN, *error.what, next_step=error.next_step)
+            return None
 
-    async def _submit(self, line: Line, head: Head) -> None:
+    async def _submission(self, head: Head) -> Submission:
         size = head.checkpoint.size
         known, self._again_from = self._again_from, None
         old = await self._store.cosigned_size() if known is None else known
         if old > size:
             old = 0  # the centre will name what this is
         proof = await self._store.consistency(old, size) if old else []
-        submission = Submission(self._clock.boot_id, old, tuple(proof), head.note)
         self._submitted.append(size)
-        await line.send(Turn.CONTROL, self._topics.checkpoint, submission.encode())
-        self._health.count("uplink.checkpoints_sent")
+        return Submission(self._clock.boot_id, old, tuple(proof), head.note)
 
     # ------------------------------------------------------------------------------------------
     # What the centre says

@@ -21,7 +21,7 @@ _MACHINE = "simulator.faults.machine"
 
 
 def image_restored(place: Place, outcome: Outcome) -> None:
-    """The disk image of some minutes ago is put back: the witness says rollback or fork."""
+    """The disk image of some minutes ago is put back: the witness says rollback."""
     with contextlib.ExitStack() as stack:
         broker = stack.enter_context(Mosquitto(place.directory / "mosquitto"))
         wire = stack.enter_context(Wiretap(broker.url))
@@ -46,7 +46,7 @@ def image_restored(place: Place, outcome: Outcome) -> None:
         before = _known(place.centre)
         with restored.daemon("restored") as daemon:
             daemon.start().until_said(SAID_READY)
-            _expect_named(outcome, place.centre, {"rollback", "fork"})
+            _expect_named(outcome, place.centre, "rollback")
             restored.until_grown(4)
             outcome.expect(daemon.is_alive, "the daemon with the old image has ended")
             _expect_statement(outcome, restored)
@@ -78,7 +78,7 @@ def key_cloned(place: Place, outcome: Outcome) -> None:
         daemon.start().until_said(SAID_READY)
         others[1].start().until_said(SAID_READY)
         outcome.blows = 1
-        _expect_named(outcome, place.centre, {"clone", "fork"})
+        _expect_named(outcome, place.centre, "clone", frozenset({"rollback"}))
         plant.until_grown(4)
         clone.until_grown(4)
         outcome.expect(others[1].is_alive and daemon.is_alive, "a daemon has ended")
@@ -87,20 +87,20 @@ def key_cloned(place: Place, outcome: Outcome) -> None:
         outcome.note(f"{twice} numbers were claimed by both machines, as two with one key must")
 
 
-def _expect_named(outcome: Outcome, centre: Path, names: set[str]) -> None:
-    """The case system keeps an alarm of one of these names."""
+def _expect_named(
+    outcome: Outcome, centre: Path, name: str, before: frozenset[str] = frozenset()
+) -> None:
+    """The case system raises an alarm of this name, and of no others but those ``before``."""
     found: set[str] = set()
 
     def named() -> bool:
         found.update(_alarms(centre))
-        return bool(found & names)
+        return name in found
 
-    try:
+    with contextlib.suppress(LinkDown):
         until(named, _NAMED_S, "an alarm")
-    except LinkDown:
-        outcome.problem(f"no alarm {' or '.join(sorted(names))}; found {sorted(found)}")
-    else:
-        outcome.note(f"named {', '.join(sorted(found))}")
+    outcome.expect(named() and found <= before | {name}, f"not {name}: {sorted(found)}")
+    outcome.note(f"named {', '.join(sorted(found))}")
 
 
 def _alarms(centre: Path) -> list[str]:

@@ -94,6 +94,19 @@ def _rollback(log: StationLog) -> Submission:
     return restored.submission(old=3, boot_id="boot-b")
 
 
+def _image_gone_on(log: StationLog) -> Submission:
+    """An old image has sealed as much since its start as was lost, before it could submit."""
+    restored = log.branch(3)
+    restored.append(2)
+    return restored.submission(old=3, boot_id="boot-b")
+
+
+def _image_outgrown(log: StationLog) -> Submission:
+    restored = log.branch(3)
+    restored.append(9)
+    return restored.submission(old=5, boot_id="boot-b")
+
+
 def _truncated(log: StationLog) -> Submission:
     return log.submission(old=3, size=4)
 
@@ -104,6 +117,8 @@ def _truncated(log: StationLog) -> Submission:
         ("fork", _fork),
         ("fork", _unproven),
         ("rollback", _rollback),
+        ("rollback", _image_gone_on),
+        ("rollback", _image_outgrown),
         ("truncated", _truncated),
     ],
 )
@@ -133,6 +148,33 @@ def test_two_machines_in_turn_are_a_clone(desk: Desk, log: StationLog) -> None:
     assert desk.witness(copy.submission(old=7, boot_id="B")).name == "clone"
     [alarm] = desk.alarms()
     assert (alarm.times, alarm.known, alarm.last_note) == (2, copy.note(7), copy.note())
+
+
+def test_a_copy_of_before_is_a_clone_once_the_first_machine_speaks_again(
+    desk: Desk, log: StationLog
+) -> None:
+    copy = log.branch(3)
+    desk.witness(log.submission(boot_id="A"))
+    copy.append(2)
+    assert desk.witness(copy.submission(old=3, boot_id="B")).name == "rollback"
+    log.append()
+    assert desk.witness(log.submission(old=5, boot_id="A")).name == "clone"
+    [refused] = desk.receipts(TOPICS.record, copy.envelope(4).encode())
+    assert (refused.status, refused.reason.partition(":")[0]) == ("refused", "clone")
+    assert {alarm.name for alarm in desk.alarms()} == {"rollback", "clone"}
+
+
+def test_records_of_an_old_image_are_named_as_its_checkpoint_was(
+    desk: Desk, log: StationLog
+) -> None:
+    desk.receipts(TOPICS.records, log.batch())
+    desk.witness(log.submission())
+    restored = log.branch(3)
+    restored.append(2)
+    desk.witness(restored.submission(old=3, boot_id="boot-b"))
+    [refused, *_] = desk.receipts(TOPICS.record, restored.envelope(4).encode())
+    assert (refused.status, refused.reason.partition(":")[0]) == ("refused", "rollback")
+    assert {alarm.name for alarm in desk.alarms()} == {"rollback"}
 
 
 def test_a_start_after_the_other_is_no_clone(desk: Desk, log: StationLog) -> None:

@@ -62,7 +62,8 @@ class Desk:
     @contextlib.asynccontextmanager
     async def witnessing(self) -> AsyncIterator[None]:
         line = Line(self, Sizes(100_000))  # type: ignore[arg-type]
-        task = asyncio.create_task(self.witness.run(line))
+        first = await self.witness.begin()
+        task = asyncio.create_task(self.witness.run(line, first))
         try:
             yield
         finally:

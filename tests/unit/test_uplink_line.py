@@ -135,24 +135,58 @@ def test_small_messages_say_nothing_of_how_slow_a_line_is() -> None:
 # Sizes
 
 
-def test_a_size_under_which_the_line_broke_is_avoided_for_an_hour() -> None:
+def _break_under(sizes: Sizes, *together: int) -> None:
+    line = sizes.begin()
+    for size_bytes in together:
+        sizes.broke(line, size_bytes)
+
+
+def test_one_break_says_nothing_about_sizes_however_many_messages_were_on_the_line() -> None:
+    sizes = Sizes(200_000, Clock())
+    _break_under(sizes, 39_000, 200_000, 200_000)
+    assert sizes.most_bytes == 200_000
+
+
+def test_a_size_under_which_the_line_broke_again_is_avoided_for_a_while() -> None:
     clock = Clock()
     sizes = Sizes(200_000, clock)
-    sizes.acknowledged(30_000)
-    sizes.broke(20_000)  # smaller ones got through: it was not the size
-    assert sizes.most_bytes == 200_000
-    sizes.broke(150_000)
+    _break_under(sizes, 150_000)
+    _break_under(sizes, 30_000, 150_000)
     assert sizes.most_bytes == 75_000
-    sizes.broke(75_000)
+    _break_under(sizes, 75_000)
+    assert sizes.most_bytes == 75_000
+    _break_under(sizes, 75_000)
     assert sizes.most_bytes == 37_500
-    clock.now_s += 3_601
+    clock.now_s += 61
     assert sizes.most_bytes == 200_000
+
+
+def test_each_time_that_large_ones_fail_again_they_are_avoided_for_longer() -> None:
+    clock = Clock()
+    sizes = Sizes(200_000, clock)
+    waits = []
+    for _ in range(9):
+        _break_under(sizes, 200_000)
+        _break_under(sizes, 200_000)
+        began_s = clock.now_s
+        while sizes.most_bytes < 200_000:
+            clock.now_s += 10
+        waits.append(clock.now_s - began_s)
+    assert waits == [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]
+
+
+def test_what_was_acknowledged_once_stays_allowed() -> None:
+    sizes = Sizes(200_000, Clock())
+    sizes.acknowledged(120_000)
+    for size_bytes in (120_000, 100_000, 200_000, 150_000, 150_000, 150_000):
+        _break_under(sizes, size_bytes)
+    assert sizes.most_bytes == 120_000
 
 
 def test_messages_do_not_shrink_to_nothing() -> None:
     sizes = Sizes(200_000, Clock())
-    for _ in range(30):
-        sizes.broke(sizes.most_bytes)
+    for _ in range(60):
+        _break_under(sizes, sizes.most_bytes)
     assert sizes.most_bytes == 4_096
 
 
