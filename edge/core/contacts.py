@@ -8,9 +8,9 @@ import numpy as np
 
 from edge.core.clip import Signals
 from edge.core.pulses import HYSTERESIS, runs
-from edge.records import Bools, Floats, Indices
+from edge.records import ADC_FULL_SCALE, Bools, Floats, Indices, Int32s
 
-__all__ = ["Contacts", "centres", "find_contacts"]
+__all__ = ["Contacts", "Pulses", "centres", "find_contacts"]
 
 
 _OUTWARD = np.array([[-1], [1]])
@@ -18,11 +18,46 @@ _OUTWARD = np.array([[-1], [1]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pulses:
+    """The samples of touches and a little more, touch after touch, left and right of the row.
+
+    Attributes
+    ----------
+    counts : int32 array (2, n)
+    sums : int64 array (2, n + 1)
+        Sum of the counts before.
+    """
+
+    counts: Int32s
+    sums: Indices
+
+    def between(self, begin: Indices, end: Indices) -> Indices:
+        """Sums of counts ``begin <= place < end`` of one touch, with left and right appended."""
+        return np.stack([side[end] - side[begin] for side in self.sums], axis=-1)
+
+    def at(self, place: Indices) -> Int32s:
+        """Counts, with left and right appended."""
+        return np.stack([side[place] for side in self.counts], axis=-1)
+
+    def saturated(self, begin: Indices, end: Indices) -> Bools:
+        """Whether a converter stood at its end in ``begin <= place < end``, on either side."""
+        if (
+            self.counts.max(initial=0) < ADC_FULL_SCALE
+            and self.counts.min(initial=0) > -ADC_FULL_SCALE
+        ):
+            return np.zeros(begin.shape, np.bool_)
+        full = (np.abs(self.counts) >= ADC_FULL_SCALE).any(axis=0)
+        before = np.concatenate([[0], np.cumsum(full)])
+        return np.asarray(before[end] > before[begin])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Contacts:
     """Touches in order of clip, row and time, (n_touches,) each; samples from the clip's first.
 
     ``enter`` and ``leave`` are interpolated crossings of the threshold; ``start`` and ``end`` are
-    the bounds within which the pulse's whole area lies.
+    the bounds within which the pulse's whole area lies. A touch has its sample ``s`` in ``pulses``
+    at ``place + s``.
     """
 
     clip: Indices
@@ -31,6 +66,12 @@ class Contacts:
     leave: Floats
     start: Indices
     end: Indices
+    place: Indices
+    pulses: Pulses
+
+    def sums(self) -> Indices:
+        """Sums of the counts from start to end, left and right: (n_touches, 2)."""
+        return self.pulses.between(self.place + self.start, self.place + self.end)
 
     def only(self, chosen: Bools) -> Contacts:
         """Some of the touches."""
@@ -43,6 +84,8 @@ class Contacts:
             self.leave[chosen],
             self.start[chosen],
             self.end[chosen],
+            self.place[chosen],
+            self.pulses,
         )
 
 
@@ -59,7 +102,8 @@ def find_contacts(signals: Signals) -> Contacts:
     clip = of_clip[block]
     order = np.argsort(clip * low.shape[1] + row, kind="stable")
     block, row, clip = block[order], row[order], clip[order]
-    left, right = signals.blocks(block, row)
+    first = (block - signals.first_block[clip]) * signals.block
+    left, right = signals.blocks(clip, row, first)
     over, surely = (
         (left > bound[:, :1]) | (right > bound[:, 1:])
         for bound in (low[block, row], high[block, row])
@@ -71,24 +115,45 @@ def find_contacts(signals: Signals) -> Contacts:
     start, last = found.start[sure], found.end[sure] - 1
     piece = start // signals.block
     clip, row = clip[piece], row[piece]
-    first = (block - signals.first_block[of_clip[block]]) * signals.block
     start = first[piece] + start % signals.block
     end = first[last // signals.block] + last % signals.block + 1
-    enter, leave = _crossings(signals, clip, row, start, end)
-    return Contacts(clip, row, enter, leave, *_bounds(signals, clip, row, start, end))
+    lower, upper = _bounds(signals, clip, row, start, end)
+    place, pulses = _pulses(signals, clip, row, lower, upper)
+    inside = np.array([start, end - 1])
+    enter, leave = _crossings(signals, clip, row, inside, place, pulses)
+    return Contacts(clip, row, enter, leave, lower, upper, place, pulses)
+
+
+def _pulses(
+    signals: Signals, clip: Indices, row: Indices, start: Indices, end: Indices
+) -> tuple[Indices, Pulses]:
+    """Fetch the touches, and so much behind each as a crossing between two samples needs."""
+    length = np.minimum(end + 2, signals.n_samples[clip]) - start
+    counts = signals.stretches(clip, row, start, length)
+    sums = np.zeros((2, counts.shape[1] + 1), np.int64)
+    sums[:, 1:] = counts
+    np.cumsum(sums, axis=1, out=sums)
+    return np.cumsum(length) - length - start, Pulses(counts, sums)
 
 
 def _crossings(
-    signals: Signals, clip: Indices, row: Indices, start: Indices, end: Indices
+    signals: Signals,
+    clip: Indices,
+    row: Indices,
+    inside: Indices,
+    place: Indices,
+    pulses: Pulses,
 ) -> Floats:
-    """Where the stronger side crossed its threshold, into the run and out of it: (2, n_runs)."""
-    inside = np.array([start, end - 1])
+    """Where the stronger side crossed its threshold, into the run and out of it: (2, n_runs).
+
+    ``inside`` are the first and the last sample of each run, (2, n_runs).
+    """
     beyond = np.maximum(inside + _OUTWARD, 0)
     outside = np.minimum(beyond, signals.n_samples[clip] - 1)
     block = signals.first_block[clip] + inside // signals.block
     bound = signals.ground.base[block, row] + signals.release(clip, row)
-    above = signals.at(clip, row, inside) - bound
-    below = np.minimum(signals.at(clip, row, outside) - bound, 0.0)
+    above = pulses.at(place + inside) - bound
+    below = np.minimum(pulses.at(place + outside) - bound, 0.0)
     side = above[..., 1] > above[..., 0]
     top = np.where(side, above[..., 1], above[..., 0])
     rise = top - np.where(side, below[..., 1], below[..., 0])
@@ -125,13 +190,9 @@ def centres(signals: Signals, contacts: Contacts, plate: Bools) -> Floats:
     if not len(strips.row):
         return middle
     a, length = strips.start, strips.end - strips.start
-    first = np.cumsum(length) - length
-    into = np.arange(int(length.sum())) - np.repeat(first, length)
-    both = signals.stretches(strips.clip, strips.row, a, length)
-    counts = both[:, 0] + both[:, 1]
     level = signals.level_at(strips.clip, strips.row, (strips.start + strips.end) / 2).sum(axis=1)
-    area = np.add.reduceat(counts, first, dtype=np.int64) - level * length
-    moment = np.add.reduceat(counts * into, first) - level * (length * (length - 1) / 2)
+    area = strips.sums().sum(axis=1) - level * length
+    moment = _moments(strips) - level * (length * (length - 1) / 2)
     sound = area > 0
     balance = a + moment / np.where(sound, area, 1.0)
     middle[~plate[contacts.row]] = np.where(
@@ -140,3 +201,13 @@ def centres(signals: Signals, contacts: Contacts, plate: Bools) -> Floats:
         (strips.enter + strips.leave) / 2,
     )
     return middle
+
+
+def _moments(contacts: Contacts) -> Indices:
+    """Sums of both sides' counts times the samples since each touch's start."""
+    begin, end = contacts.place + contacts.start, contacts.place + contacts.end
+    counts = contacts.pulses.counts[:, begin[0] : end[-1]].sum(axis=0, dtype=np.int32)
+    into = np.arange(len(counts)) - np.repeat(begin - begin[0], np.diff(begin, append=end[-1]))
+    # From each start to its end, and from there to the next start, which nobody asks for.
+    bounds = np.stack([begin, end], axis=1).ravel()[:-1] - begin[0]
+    return np.asarray(np.add.reduceat(counts * into, bounds)[::2])

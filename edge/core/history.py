@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -43,15 +45,34 @@ class History:
     def read(self, first_sample: int, end_sample: int) -> Int32s:
         """A copy of the samples ``first_sample <= s < end_sample``, int32 (n, channels).
 
-        A range that reaches beyond what is kept is cut to it. No view: it would keep the whole of
-        its block alive.
+        A range that reaches beyond what is kept is cut to it.
         """
-        parts = []
+        first, end = max(first_sample, self.first_sample), min(end_sample, self.end_sample)
+        return self.cut([(first, max(first, end))])[0]
+
+    def cut(self, ranges: Sequence[tuple[int, int]]) -> list[Int32s]:
+        """Copies of ranges from a sample to another (exclusive), end to end in one array.
+
+        Where they reach beyond what is kept, the nearest sample stands. Copies, for views would
+        keep the whole of their blocks alive; a range alone owns its array.
+        """
+        ends = [0, *accumulate(end - first for first, end in ranges)]
+        laid = np.empty((ends[-1], self._channels), np.int32)
+        cuts = [laid[a:b] for a, b in pairwise(ends)] if len(ranges) > 1 else [laid]
+        for (first, end), cut in zip(ranges, cuts, strict=True):
+            self._copy(first, end, cut)
+        return cuts
+
+    def _copy(self, first_sample: int, end_sample: int, cut: Int32s) -> None:
         for first, counts in reversed(self._blocks):
             if first < end_sample:
-                parts.append(counts[max(first_sample - first, 0) : end_sample - first])
+                a, b = max(first_sample, first), min(end_sample, first + len(counts))
+                cut[a - first_sample : b - first_sample] = counts[a - first : b - first]
             if first <= first_sample:
                 break
-        if not parts:
-            return np.empty((0, self._channels), np.int32)
-        return np.concatenate(parts[::-1])
+        if first_sample < self.first_sample:
+            lead = self.first_sample - first_sample
+            cut[:lead] = cut[lead]
+        if end_sample > self.end_sample:
+            kept = self.end_sample - first_sample
+            cut[kept:] = cut[kept - 1]

@@ -105,26 +105,24 @@ class RowLoads:
         # A sample stands for the time from half before it to half after it.
         a = np.where(np.isnan(from_s), 0.0, from_s) * self.rate_hz + 0.5
         b = np.maximum(np.where(np.isnan(to_s), 0.0, to_s) * self.rate_hz + 0.5, a + 1)
-        before_a, before_b = self._sum_before(np.array([a, b]))
-        mean = (before_b - before_a) / (b - a)[:, :, None]
+        mean = (self._sum_before(b) - self._sum_before(a)) / (b - a)[:, :, None]
         return np.asarray(mean - self.signals.level_at(*self._cell, (a + b) / 2))
 
     def _sum_before(self, sample: Floats) -> Floats:
-        """Sum of counts before a moment, within a sample in proportion."""
-        last = self.signals.n_samples[self.sight.vehicle][:, None] - 1
+        """Sum of the pulse's counts before a moment, within a sample in proportion."""
+        sight, last = self.sight, self.signals.n_samples[self.sight.vehicle][:, None] - 1
         whole = np.clip(np.floor(sample).astype(np.int64), 0, last)
         part = np.clip(sample - whole, 0.0, 1.0)[..., None]
-        before = self.signals.sum_before(*self._cell, whole)
-        return np.asarray(before + part * self.signals.at(*self._cell, whole))
+        before = sight.pulses.between(sight.place + sight.start, sight.place + whole)
+        return np.asarray(before + part * sight.pulses.at(sight.place + whole))
 
     def areas_s(self) -> Floats:
         """Pulse areas of the wheels in count seconds, (n_axles, n_rows, 2); NaN where unseen."""
-        start, end = self.sight.start, self.sight.end
-        before_start, before_end = self.signals.sum_before(*self._cell, np.array([start, end]))
-        counts = before_end - before_start
+        sight, start, end = self.sight, self.sight.start, self.sight.end
+        counts = sight.pulses.between(sight.place + start, sight.place + end)
         level = self.signals.level_at(*self._cell, (start + end) / 2)
         area_s = (counts - level * (end - start)[:, :, None]) / self.rate_hz
-        return np.where(self.sight.seen[:, :, None], area_s, np.nan)
+        return np.where(sight.seen[:, :, None], area_s, np.nan)
 
     def wheels_and_readings(self, contact_m: Floats, area_s: Floats) -> tuple[Floats, Observations]:
         """Wheel loads of each row, and the readings that are to be fused.

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.core.clip import Signals
 from edge.core.sight import Sight
 from edge.records import Bools, Flag, FlagBits, Floats, RawClip
 
 __all__ = ["in_gap", "saturated", "torn"]
 
 
-def saturated(signals: Signals, sight: Sight) -> Bools:
+def saturated(sight: Sight) -> Bools:
     """Which axles have a pulse in which a converter stood at its end: (n_axles,)."""
-    row = np.arange(sight.start.shape[1])
-    hit = signals.saturated(sight.vehicle[:, None], row, sight.start, sight.end)
+    hit = sight.pulses.saturated(sight.place + sight.start, sight.place + sight.end)
     return np.asarray(hit.any(axis=1))
 
 

@@ -238,10 +238,10 @@ class Pipeline:
             own = [k for k, (_, number) in enumerate(windows) if number == i]
             others = tuple(other for other in self.lanes if other.lane in lane.beside)
             for part in self._batches(own, [window for window, _ in windows]):
-                cuts = [
-                    Cut(self._clip(w), w.flags, min(self._ready(w), end_sample))
-                    for w in (windows[k][0] for k in part)
-                ]
+                taken = [windows[k][0] for k in part]
+                closed = [min(self._ready(w), end_sample) for w in taken]
+                flags = [w.flags for w in taken]
+                cuts = list(map(Cut, self._clips(taken), flags, closed))
                 weighed = weigh_all(
                     cuts, lane, self.gains, others=others, dynamics=self._dynamics[lane.lane]
                 )
@@ -265,23 +265,24 @@ class Pipeline:
         if batch:
             yield batch
 
-    def _clip(self, window: Window) -> RawClip:
-        """Samples of a window with room around it; what the stream lacks is a gap at the ends."""
-        first = window.first_sample - self._before
-        end = window.end_sample + self._after
-        counts = self._history.read(first, end)
-        lead = max(0, self._history.first_sample - first)
-        trail = max(0, end - self._history.end_sample)
+    def _clips(self, windows: Sequence[Window]) -> Iterator[RawClip]:
+        """Samples of windows with room around each."""
+        ranges = [(w.first_sample - self._before, w.end_sample + self._after) for w in windows]
+        for (first, end), counts in zip(ranges, self._history.cut(ranges), strict=True):
+            a, b = (bisect_left(self._recent, s, key=attrgetter("sample")) for s in (first, end))
+            edges, gaps = tuple(self._recent[a:b]), tuple(self._gaps_of(first, end))
+            yield RawClip(self.device, first, self.rate_hz, read_only(counts), edges, gaps)
+
+    def _gaps_of(self, first: int, end: int) -> list[tuple[int, int]]:
+        """What was lost of a clip; what the stream lacks at its ends counts as lost."""
         gaps = [g for g in self._gaps if g[0] < end and g[0] + g[1] > first]
-        if lead:
+        lead = self._history.first_sample - first
+        trail = end - self._history.end_sample
+        if lead > 0:
             gaps.insert(0, (first, lead))
-        if trail:
+        if trail > 0:
             gaps.append((end - trail, trail))
-        if lead or trail:
-            counts = np.pad(counts, ((lead, trail), (0, 0)), mode="edge")
-        a, b = (bisect_left(self._recent, s, key=attrgetter("sample")) for s in (first, end))
-        edges = tuple(self._recent[a:b])
-        return RawClip(self.device, first, self.rate_hz, read_only(counts), edges, tuple(gaps))
+        return gaps
 
     def _forget(self) -> None:
         """Let go of what no vehicle can need any more."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.core.axles import Axles, axle_speeds, find_axles, first_axles, spans
 from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S, Signals
-from edge.core.contacts import centres, find_contacts
+from edge.core.contacts import Pulses, centres, find_contacts
 from edge.core.motion import follow
 from edge.core.quality import contact_m, plausible_wheel
 from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout, RawClip
@@ -36,7 +36,8 @@ class Sight:
     ``vehicle`` is (n_axles,), its clip's number; ``reversed`` and ``doubtful`` are (n_vehicles,);
     all else is (n_axles, n_rows): ``enter_s``, ``leave_s`` and ``centre_s`` (of the tyre's patch
     over the row) in seconds of the clip, NaN where a row did not see the axle; ``start`` and
-    ``end`` bound the pulse in samples of the clip, 0 where unseen.
+    ``end`` bound the pulse in samples of the clip, which lie in ``pulses`` from ``place`` on, all 0
+    where unseen.
     """
 
     vehicle: Indices
@@ -45,6 +46,8 @@ class Sight:
     centre_s: Floats
     start: Indices
     end: Indices
+    place: Indices
+    pulses: Pulses
     reversed: Bools
     doubtful: Bools
 
@@ -64,6 +67,8 @@ class Sight:
             self.centre_s[chosen],
             self.start[chosen],
             self.end[chosen],
+            self.place[chosen],
+            self.pulses,
             self.reversed,
             self.doubtful,
         )
@@ -101,6 +106,8 @@ def look(
         axles.of(centre_s),
         _samples(axles, touches.start),
         _samples(axles, touches.end),
+        _samples(axles, touches.place),
+        touches.pulses,
         axles.reversed,
         axles.doubtful,
     )

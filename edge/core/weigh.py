@@ -187,7 +187,7 @@ def _weighed(
         side_kg,
         contact_m,
         lane,
-        saturated(signals, sight),
+        saturated(sight),
         in_gap(clips, sight),
         np.asarray(fusion.left_out.any(axis=1)),
     )

@@ -10,7 +10,7 @@ import pytest
 from edge.core.axles import Axles, find_axles
 from edge.core.clip import condition
 from edge.core.conditioning import Baseline, floor_counts, range_per_sigma
-from edge.core.contacts import find_contacts
+from edge.core.contacts import Pulses, find_contacts
 from edge.core.extremes import CHUNK, extremes
 from edge.core.ground import find_ground
 from edge.core.history import History
@@ -121,29 +121,28 @@ def test_pulse_area_is_that_of_a_plain_sum() -> None:
     assert touches.row.tolist() == [0, 1, 2, 3]
     where, a, b = (touches.clip, touches.row), touches.start, touches.end
     level = signals.level_at(*where, (a + b) / 2)
-    area = signals.sum_before(*where, b) - signals.sum_before(*where, a) - level * (b - a)[:, None]
+    area = touches.sums() - level * (b - a)[:, None]
     slow = [[sum(counts[:, 2 * r + side].tolist()) for side in (0, 1)] for r in range(4)]
     assert area == pytest.approx(np.array(slow), rel=2e-4)
 
 
-def test_counts_and_sums_are_those_of_the_clips() -> None:
+@pytest.mark.parametrize("apart", [True, False])
+def test_stretches_and_blocks_are_those_of_the_clips(apart: bool) -> None:
     chance = np.random.default_rng(5)
-    clips = [
-        RawClip("D1", 0, RATE_HZ, chance.integers(-(1 << 23), 1 << 23, (n, 8)).astype(np.int32))
-        for n in (700, 1_111, 640)
-    ]
+    counts = chance.integers(-(1 << 23), 1 << 23, (2_451, 8)).astype(np.int32)
+    parts = [counts[:700], counts[700:1_811], counts[1_811:]]
+    clips = [RawClip("D1", 0, RATE_HZ, part.copy() if apart else part) for part in parts]
     lane, worth = strip_lane(rows=2), gains(8, sign=-1.0)
     signals = condition(clips, lane.rows, worth, floor_counts((lane,), worth))
-    for c, clip in enumerate(clips):
-        sample = np.arange(0, signals.n_samples[c] + 1, 7)
-        for r in (0, 1):
-            own = -clip.counts[:, 2 * r : 2 * r + 2].astype(np.int64)
-            where = np.full(len(sample), c), np.full(len(sample), r)
-            sums = signals.sum_before(*where, sample)
-            assert sums.tolist() == [own[:s].sum(axis=0).tolist() for s in sample]
-            inside = sample[:-1]
-            found = signals.at(where[0][:-1], where[1][:-1], inside)
-            assert found.tolist() == own[inside].tolist()
+    assert np.shares_memory(signals.counts, counts) is not apart
+    clip, row = np.array([0, 1, 1, 2]), np.array([1, 0, 1, 0])
+    start, length = np.array([0, 5, 301, 600]), np.array([13, 600, 1, 40])
+    own = [-parts[c][:, 2 * r : 2 * r + 2].T for c, r in zip(clip, row, strict=True)]
+    stretches = [o[:, a : a + n] for o, a, n in zip(own, start, length, strict=True)]
+    assert np.array_equal(signals.stretches(clip, row, start, length), np.hstack(stretches))
+    start, n = np.array([0, 64, 1_111 - 64, 640 - 64]), signals.block
+    blocks = [o[:, a : a + n] for o, a in zip(own, start, strict=True)]
+    assert np.array_equal(signals.blocks(clip, row, start), np.stack(blocks, axis=1))
 
 
 def test_ground_is_least_squares_through_the_quiet_blocks() -> None:
@@ -173,15 +172,12 @@ def test_ground_is_least_squares_through_the_quiet_blocks() -> None:
 
 
 def test_saturated_samples_are_found() -> None:
-    counts = np.zeros((1_000, 8), np.int32)
-    counts[500, 3] = -ADC_FULL_SCALE
-    lane, worth = strip_lane(rows=2), gains(8)
-    clips = [RawClip("D1", 0, RATE_HZ, counts * k) for k in (0, 1)]
-    signals = condition(clips, lane.rows, worth, floor_counts((lane,), worth))
-    start = np.array([[499, 500, 501]])
-    for clip, row in np.ndindex(2, 2):
-        hit = signals.saturated(np.array([[clip]]), np.array([[row]]), start, start + 1)
-        assert hit.tolist() == [[False, (clip, row) == (1, 1), False]]
+    counts = np.zeros((2, 1_000), np.int32)
+    pulses = Pulses(counts, np.zeros((2, 1_001), np.int64))
+    begin = np.array([[499, 500, 501]])
+    assert not pulses.saturated(begin, begin + 1).any()
+    counts[1, 500] = -ADC_FULL_SCALE
+    assert pulses.saturated(begin, begin + 1).tolist() == [[False, True, False]]
 
 
 def test_clip_touches_are_those_of_the_loop() -> None:
