@@ -23,7 +23,7 @@ from edge.health import Health, Level
 from edge.records import (
     Blob,
     Gains,
-    Passage,
+    PassageKey,
     PlateDoubt,
     PlateRead,
     Record,
@@ -40,14 +40,6 @@ WAITING_VEHICLES = 2_000
 RETRY_S = 2.0
 CORRECTABLE = 256
 """Sealed vehicles that are remembered; the desk doubts a plate within seconds."""
-
-
-_Key = tuple[str, str, int]
-
-
-def _key(passage: Passage) -> _Key:
-    """What names a passage without holding its samples."""
-    return passage.device, passage.lane, passage.clip.first_sample
 
 
 class Clerk:
@@ -73,7 +65,7 @@ class Clerk:
         self._dynamics = known_dynamics(config)
         self._on_sealed = on_sealed
         self._queue: asyncio.Queue[Vehicle | PlateDoubt | None] = asyncio.Queue()
-        self._sealed: deque[tuple[_Key, Record]] = deque(maxlen=CORRECTABLE)
+        self._sealed: deque[tuple[PassageKey, Record]] = deque(maxlen=CORRECTABLE)
 
     def hand(self, statement: Vehicle | PlateDoubt) -> None:
         """Take a vehicle, or a doubt about one that was sealed; never blocks."""
@@ -93,7 +85,7 @@ class Clerk:
             record = await self._seal_until_kept(statement)
             self._health.gauge("clerk.waiting", self._queue.qsize())
             if isinstance(statement, Vehicle):
-                self._sealed.append((_key(statement.passage), record))
+                self._sealed.append((statement.passage.key, record))
             self._on_sealed(record)
 
     async def _seal_until_kept(self, statement: Vehicle | PlateDoubt) -> Record:
@@ -113,7 +105,7 @@ class Clerk:
 
     async def _correct(self, doubt: PlateDoubt) -> Record:
         """Append that a sealed plate is in doubt; the desk told of its vehicle before."""
-        record = next(r for key, r in self._sealed if key == _key(doubt.passage))
+        record = next(r for key, r in self._sealed if key == doubt.passage)
         self._health.count("clerk.plates_doubted")
         return await self._store.append(plate_correction_draft(doubt, record))
 

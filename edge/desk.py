@@ -7,6 +7,7 @@ where two digitisers read the two lanes its halves stay two passages, each of wh
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,13 +21,14 @@ from edge.records import (
     JoinKind,
     LaneLayout,
     Passage,
+    PassageKey,
     PlateDoubt,
     PlateJoin,
     PlateRead,
     Vehicle,
 )
 
-__all__ = ["HALF_WAIT_NS", "MEMORY_NS", "SETTLE_NS", "Desk"]
+__all__ = ["HALF_WAIT_NS", "MEMORY_NS", "READS_KEPT", "SETTLE_NS", "Desk"]
 
 FRONT_OVERHANG_M = 1.3
 """From bumper to first axle: the camera fires on the bumper, the sensors on the axle. Trucks of
@@ -36,6 +38,9 @@ SETTLE_NS = 250_000_000
 """A fitting plate waits this long for a second one, which would make it ambiguous."""
 MEMORY_NS = 10_000_000_000
 """Plates and vehicles older than this can no longer belong to a new one."""
+READS_KEPT = 64
+"""Plates are kept while nothing is weighed, but not for ever: the digitiser may be off for a day,
+and no vehicle stands on the array while so many others are read."""
 HALF_WAIT_NS = 2_000_000_000
 """Half a vehicle waits this long for the other half, if another digitiser reads that lane."""
 _HALVES_APART_NS = 1_000_000_000
@@ -80,6 +85,11 @@ class _Arrival:
         closed_ns = self.clock.utc_ns(one.closed_sample) - other.clock.utc_ns(two.closed_sample)
         return max(begin_ns) < min(end_ns) + bound_ns and abs(closed_ns) <= _HALVES_APART_NS
 
+    def released(self, found: PlateJoin) -> _Released:
+        """What to remember of it, now that it leaves with this plate."""
+        passage, had_plate = self.passage, found.kind is JoinKind.READ
+        return _Released(self.time_ns, passage.key, passage.lanes, self.expected, had_plate)
+
     def named(self, other: _Arrival) -> _Arrival:
         """The same, with the lane of its other half."""
         passage = replace(
@@ -92,9 +102,15 @@ class _Arrival:
 
 @dataclass(slots=True)
 class _Released:
-    """A passage that left the desk; with a plate, that plate may still come into doubt."""
+    """What is remembered of a passage that left the desk: its samples are let go.
 
-    arrival: _Arrival
+    With a plate, that plate may still come into doubt.
+    """
+
+    time_ns: int
+    passage: PassageKey
+    lanes: tuple[str, ...]
+    expected: Expected
     had_plate: bool
 
 
@@ -119,7 +135,7 @@ class Desk:
         self._camera = camera
         self._waiting: list[_Arrival] = []
         self._released: list[_Released] = []
-        self._reads: list[PlateRead] = []
+        self._reads: deque[PlateRead] = deque(maxlen=READS_KEPT)
         self._joins: list[PlateJoin] = []
         self._doubts: list[PlateDoubt] = []
         self._beside: list[Desk] = []
@@ -161,7 +177,7 @@ class Desk:
         vehicles = []
         while self._waiting and (all_of_them or self._waiting[0].is_due(self._joins[0], mono_ns)):
             arrival, found = self._waiting.pop(0), self._joins.pop(0)
-            self._released.append(_Released(arrival, found.kind is JoinKind.READ))
+            self._released.append(arrival.released(found))
             vehicles.append(self._vehicle(arrival, found))
         if vehicles:
             self._forget(vehicles[-1].time_ns - MEMORY_NS)
@@ -189,12 +205,13 @@ class Desk:
         return [desk for desk in self._beside if self._has_astride() or desk._has_astride()]
 
     def _has_astride(self) -> bool:
-        arrivals = [*self._waiting, *(one.arrival for one in self._released)]
-        return any(len(one.passage.lanes) > 1 for one in arrivals)
+        left = [released.lanes for released in self._released]
+        here = [arrival.passage.lanes for arrival in self._waiting]
+        return any(len(lanes) > 1 for lanes in left + here)
 
     def _expected(self) -> list[Expected]:
-        arrivals = [*(one.arrival for one in self._released), *self._waiting]
-        return [arrival.expected for arrival in arrivals]
+        left = [released.expected for released in self._released]
+        return left + [arrival.expected for arrival in self._waiting]
 
     def _join(self) -> None:
         """Join anew: something came that may fit what is waiting, or what has left."""
@@ -204,15 +221,14 @@ class Desk:
             return
         sharing = self._sharing()
         others = [vehicle for desk in sharing for vehicle in desk._expected()]
-        reads = self._reads + [read for desk in sharing for read in desk._reads]
+        reads = [read for desk in (self, *sharing) for read in desk._reads]
         tolerance_ns = round(self._camera.tolerance_s * 1e9)
         joins = join(others + self._expected(), reads, tolerance_ns)[len(others) :]
         self._joins = joins[len(self._released) :]
         for released, found in zip(self._released, joins, strict=False):
             if released.had_plate and found.kind is JoinKind.AMBIGUOUS:
                 released.had_plate = False
-                arrival = released.arrival
-                self._doubts.append(PlateDoubt(arrival.time_ns, arrival.passage, found))
+                self._doubts.append(PlateDoubt(released.time_ns, released.passage, found))
 
     def _expect(self, passage: Passage, clock: ClockReading) -> Expected:
         """When the bumper should have stood before the camera."""
@@ -246,5 +262,6 @@ class Desk:
         )
 
     def _forget(self, before_ns: int) -> None:
-        self._released = [r for r in self._released if r.arrival.time_ns >= before_ns]
-        self._reads = [r for r in self._reads if r.time_ns >= before_ns]
+        self._released = [r for r in self._released if r.time_ns >= before_ns]
+        kept = [read for read in self._reads if read.time_ns >= before_ns]
+        self._reads = deque(kept, READS_KEPT)

@@ -11,7 +11,7 @@ import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -378,6 +378,10 @@ class RawClip:
         return self.first_sample + len(self.counts)
 
 
+PassageKey: TypeAlias = tuple[str, str, int]
+"""Digitiser, lane and first sample of the clip of a passage."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Passage:
     """One vehicle as the sensors of one lane saw it, with the uncertainty of every number.
@@ -407,6 +411,11 @@ class Passage:
     """The two lanes, left to right, that a vehicle over their line pressed on; weighed as one."""
     perhaps_with: str = ""
     """Lane of which another passage may be the other half of this vehicle."""
+
+    @property
+    def key(self) -> PassageKey:
+        """What names it without holding its samples."""
+        return self.device, self.lane, self.clip.first_sample
 
     @property
     def lanes(self) -> tuple[str, ...]:
@@ -480,7 +489,7 @@ class PlateDoubt:
     """A plate that was joined to a passage turned out to fit the next vehicle as well."""
 
     time_ns: int
-    passage: Passage
+    passage: PassageKey
     join: PlateJoin
     host: HostStamp | None = None
 

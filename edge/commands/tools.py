@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from edge.allocator import give_back_freed_memory
 from edge.errors import ConfigError, InputError
 
 EXISTING = click.Path(exists=True, path_type=Path)
@@ -28,6 +29,7 @@ def run_until_signal(job: Callable[[asyncio.Event], Coroutine[Any, Any, Any]]) -
             loop.add_signal_handler(number, stop.set)
         return await job(stop)
 
+    give_back_freed_memory()
     return asyncio.run(body())
 
 

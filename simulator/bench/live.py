@@ -12,13 +12,12 @@ import gc
 import os
 import time
 import tracemalloc
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from edge.allocator import give_back_freed_memory
 from edge.errors import LinkDown
 from edge.health import Health
 from edge.lanes import Lanes
@@ -43,21 +42,21 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 Progress = Callable[[float], None]
 
 
-@dataclass(slots=True)
 class _Seen:
-    """What was noted while the lanes ran; times in seconds."""
+    """What was noted while the lanes ran; times in seconds.
 
-    warm_s: float
-    step_s: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
-    step_cpu_s: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
-    rss: list[tuple[float, int]] = field(default_factory=list)
-    window_s: list[float] = field(default_factory=list)
-    cpu_s: float = 0.0
-    wall_s: float = 0.0
-    began: asyncio.Event = field(default_factory=asyncio.Event)
-    vehicles: int = 0
-    clean: int = 0
-    held: list[tracemalloc.Snapshot] = field(default_factory=list)
+    Its room is taken, and touched, before the warm-up ends: what grows after it is the station's.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.warm_s = min(_WARM_S, seconds / _WARM_PART)
+        looks, steps = round(seconds / _WATCH_S), round((seconds + _HEARD_S) / BLOCK_S)
+        self.at_s, self.rss_mb, self.window_s = np.full((3, looks), np.nan)
+        self.step_s, self.step_cpu_s = np.full((2, steps), 0.0)
+        self.cpu_s = self.wall_s = 0.0
+        self.began = asyncio.Event()
+        self.vehicles = self.clean = 0
+        self.held: list[tracemalloc.Snapshot] = []
 
 
 def run(
@@ -73,9 +72,8 @@ def run(
     a third of a shorter run) to the end of the run, each the median of five seconds.
     """
     seen, counters = _watched(seconds, block_s, seed, progress, trace=False)
-    whole = sorted(seen.step_s)[1:-1]
-    step_ms = 1e3 * np.array([seen.step_s[number] for number in whole])
-    step_cpu_ms = 1e3 * np.array([seen.step_cpu_s[number] for number in whole])
+    whole = np.flatnonzero(seen.step_s)[1:-1]
+    step_ms, step_cpu_ms = 1e3 * seen.step_s[whole], 1e3 * seen.step_cpu_s[whole]
     figures = {
         "live.seconds": seconds,
         "live.lanes": LANES,
@@ -125,8 +123,7 @@ def _counted(counters: dict[str, int], *names: str) -> int:
 
 def _memory(seen: _Seen) -> dict[str, float]:
     """Resident set in MB: at start and end, what it grew by, and how fast it still does."""
-    at_s, rss_mb = (np.array(part, np.float64) for part in zip(*seen.rss, strict=True))
-    rss_mb /= 1e6
+    at_s, rss_mb = seen.at_s, seen.rss_mb
     warm = at_s >= seen.warm_s
     late = at_s >= (seen.warm_s + at_s[-1]) / 2
     start_mb = _middle(at_s, rss_mb, seen.warm_s)
@@ -151,8 +148,9 @@ def _slope(x: Floats, y: Floats) -> float:
 def _watched(
     seconds: float, block_s: float, seed: int, progress: Progress, *, trace: bool
 ) -> tuple[_Seen, dict[str, int]]:
-    seen = _Seen(min(_WARM_S, seconds / _WARM_PART))
+    seen = _Seen(seconds)
     health = Health(time.monotonic_ns)
+    give_back_freed_memory()
     with sending(block_s, seed) as urls:
         asyncio.run(_station(seconds, urls, health, seen, progress, trace=trace))
     return seen, dict(health.snapshot().counters)
@@ -195,7 +193,7 @@ async def _station(
         for section in config.model.digitiser
     ]
     tasks.append(asyncio.create_task(release()))
-    watch = asyncio.create_task(_watch(seconds, seen, progress, trace=trace))
+    watch = asyncio.create_task(_watch(seen, progress, trace=trace))
     done, _ = await asyncio.wait({watch, *tasks}, return_when=asyncio.FIRST_COMPLETED)
     for task in (watch, *tasks):
         task.cancel()
@@ -204,7 +202,7 @@ async def _station(
         task.result()
 
 
-async def _watch(seconds: float, seen: _Seen, progress: Progress, *, trace: bool) -> None:
+async def _watch(seen: _Seen, progress: Progress, *, trace: bool) -> None:
     """Note memory and processor time every 100 ms from the first samples on."""
     try:
         async with asyncio.timeout(_HEARD_S):
@@ -216,23 +214,22 @@ async def _watch(seconds: float, seen: _Seen, progress: Progress, *, trace: bool
     begin_s, begin_cpu_s = time.monotonic(), time.process_time()
     before_s = begin_cpu_s
     now_s = 0.0
-    while now_s < seconds:
-        await asyncio.sleep(_WATCH_S - (time.monotonic() - begin_s) % _WATCH_S)
+    for look in range(len(seen.at_s)):
+        await asyncio.sleep((look + 1) * _WATCH_S - now_s)
         now_s, cpu_s = time.monotonic() - begin_s, time.process_time()
-        seen.window_s.append(cpu_s - before_s)
-        before_s = cpu_s
-        seen.rss.append((now_s, _rss_bytes()))
+        seen.at_s[look], seen.rss_mb[look] = now_s, _rss_mb()
+        seen.window_s[look], before_s = cpu_s - before_s, cpu_s
         if trace and not seen.held and now_s >= seen.warm_s:
             seen.held.append(_held())
-        progress(min(now_s / seconds, 1.0))
+        progress((look + 1) / len(seen.at_s))
     seen.wall_s, seen.cpu_s = now_s, time.process_time() - begin_cpu_s
     if trace:
         seen.held.append(_held())
         tracemalloc.stop()
 
 
-def _rss_bytes() -> int:
-    return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE_BYTES
+def _rss_mb() -> float:
+    return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE_BYTES / 1e6
 
 
 def _held() -> tracemalloc.Snapshot:

@@ -146,7 +146,7 @@ async def _clerked(
         clerk.hand(vehicle)
     for vehicle in vehicles:  # every plate comes into doubt: corrections of all
         join = PlateJoin(JoinKind.AMBIGUOUS, None, vehicle.join.candidates, (5,), "fits")
-        clerk.hand(PlateDoubt(vehicle.time_ns, vehicle.passage, join))
+        clerk.hand(PlateDoubt(vehicle.time_ns, vehicle.passage.key, join))
     clerk.end()
     await clerk.run()
     return sealed[: len(vehicles)]

@@ -119,7 +119,7 @@ def test_a_doubt_follows_the_record_that_it_sets_right(tmp_path: Path) -> None:
         async with opened(tmp_path) as store:
             first = vehicle()
             join = PlateJoin(JoinKind.AMBIGUOUS, None, (READ,), (5,), "fits-two-vehicles")
-            doubt = PlateDoubt(first.time_ns, first.passage, join)
+            doubt = PlateDoubt(first.time_ns, first.passage.key, join)
             record, correction = await seal_all(store, tmp_path, first, doubt)
             assert correction.kind == "correction"
             assert correction.body["corrects"] == record.index

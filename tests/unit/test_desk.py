@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.config import CameraSection
-from edge.desk import HALF_WAIT_NS, MEMORY_NS, SETTLE_NS, Desk
+from edge.desk import HALF_WAIT_NS, MEMORY_NS, READS_KEPT, SETTLE_NS, Desk
 from edge.records import (
     ClockReading,
     Flag,
@@ -39,6 +40,10 @@ class Crossing:
     u_speed_mps: float = 0.1
     flags: Flag = Flag.NONE
     lanes: tuple[str, ...] = ("1",)
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return "D1", "1", round(self.first_wheel_sample)
 
 
 def crossing(first_ms: float, **fields: Any) -> Crossing:
@@ -97,7 +102,7 @@ def test_a_plate_that_was_given_away_comes_into_doubt_with_the_next_vehicle(desk
 
     desk.arrive(crossing(1_500), GAINS, CLOCK, 3 * S)
     (doubt,) = desk.doubts()
-    assert doubt.passage is first.passage
+    assert doubt.passage == first.passage.key
     assert doubt.join.kind is JoinKind.AMBIGUOUS
     assert desk.doubts() == []
     (second,) = desk.release(4 * S)
@@ -132,6 +137,23 @@ def test_old_plates_are_forgotten(desk: Desk) -> None:
         desk.release(n * 100 * S + S)
     assert len(desk._reads) == 0
     assert len(desk._released) <= 2
+
+
+def test_a_passage_that_has_left_is_held_by_its_taker_alone(desk: Desk) -> None:
+    desk.arrive(crossing(1_000), GAINS, CLOCK, 2 * S)
+    (vehicle,) = desk.release(3 * S)
+    passage = weakref.ref(vehicle.passage)
+    del vehicle
+    assert passage() is None
+
+
+def test_plates_without_a_digitiser_are_not_gathered_for_ever(desk: Desk) -> None:
+    for n in range(3 * READS_KEPT):
+        desk.read(plate(f"京A{n:05}", 1_000 + 5_000 * n))
+    assert len(desk._reads) == READS_KEPT
+    desk.arrive(crossing(1_000 + 5_000 * n), GAINS, CLOCK, 2 * S)
+    (vehicle,) = desk.release(3 * S)
+    assert vehicle.plate == f"京A{n:05}"
 
 
 def test_a_clock_that_has_not_settled_is_flagged() -> None:

@@ -158,7 +158,7 @@ def test_a_statement_says_where_its_time_comes_from() -> None:
     assert body["clock_host"] == {
         "synchronised": True, "source": "chrony 10.0.0.1", "bound_us": 1_700
     }  # fmt: skip
-    doubt = PlateDoubt(5_000, vehicle().passage, vehicle().join, host)
+    doubt = PlateDoubt(5_000, vehicle().passage.key, vehicle().join, host)
     record = seal(statement(vehicle()), station="S1", index=7, passage=3, salt=bytes(16))
     assert plate_correction_draft(doubt, record).body["mono_us"] == 86_400_000_000
 
