@@ -6,20 +6,18 @@ the data, so the same samples give the same passages however they were cut into 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from operator import attrgetter
 
 import numpy as np
 
-from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S
+from edge.core.clip import ROOM_AFTER_S
 from edge.core.conditioning import Baseline, floor_counts
 from edge.core.extremes import CHUNK, extremes
-from edge.core.history import History
 from edge.core.joining import Joiner
 from edge.core.modes import PRIOR, Dynamics
 from edge.core.pulses import Touch, TouchFinder
+from edge.core.tape import Tape
 from edge.core.vehicles import LaneTracker, Window
 from edge.core.weigh import Cut, weigh_all
 from edge.records import (
@@ -28,9 +26,7 @@ from edge.records import (
     Int32s,
     LaneLayout,
     Passage,
-    RawClip,
     SampleBlock,
-    read_only,
 )
 
 __all__ = ["Pipeline"]
@@ -38,7 +34,8 @@ __all__ = ["Pipeline"]
 _LONGEST_GAP_S = 2.0
 """A longer loss ends everything that was under way; a shorter one is bridged and flagged."""
 
-_MEMORY_S = 0.5
+_LONG_BLOCK = 1 << 13
+"""Samples that are sooner searched in two pieces than copied."""
 
 _BATCH_COUNTS = 1 << 23
 """Counts of the clips that are weighed together."""
@@ -90,8 +87,8 @@ class Pipeline:
         self._partner = np.arange(channels, dtype=np.int64)
         for row in rows:
             self._partner[[row.left, row.right]] = row.right, row.left
-        self._before = round(ROOM_BEFORE_S * rate_hz)
         self._after = round(ROOM_AFTER_S * rate_hz)
+        self._lane_of_row = [(i, r) for i, lane in enumerate(lanes) for r in range(len(lane.rows))]
         self._stray = 0
         self._begin(0)
 
@@ -103,15 +100,14 @@ class Pipeline:
     def _begin(self, first_sample: int) -> None:
         """A new stream: nothing of the old one compares."""
         self._started = False
-        self._history = History(first_sample, self.channels)
+        self._tape = Tape(self.device, self.rate_hz, first_sample, self.channels)
         self._rest = np.empty((0, self.channels), np.int32)
         self._done = first_sample
         self._baseline = Baseline(self.rate_hz, self._floor, self._partner)
-        self._finders = [TouchFinder(lane.rows, self._polarity) for lane in self.lanes]
+        rows = [row for lane in self.lanes for row in lane.rows]
+        self._finder = TouchFinder(rows, self._polarity)
         self._trackers = [LaneTracker(lane, self.rate_hz, first_sample) for lane in self.lanes]
         self._edges: list[InputEdge] = []
-        self._recent: list[InputEdge] = []
-        self._gaps: list[tuple[int, int]] = []
         self._windows: list[tuple[Window, int]] = []
         self._joiner = Joiner(self.lanes, self.gains, self._dynamics)
 
@@ -149,21 +145,21 @@ class Pipeline:
         if block.counts.ndim != 2 or block.counts.shape[1] != self.channels:
             raise ValueError(f"block of shape {block.counts.shape} for {self.channels} channels")
         passages: list[Passage] = []
-        lost = block.first_sample - self._history.end_sample
+        lost = block.first_sample - self._tape.end_sample
         if self._started and (block.restarted or lost < 0 or lost > _LONGEST_GAP_S * self.rate_hz):
             passages += self.flush()
         if not self._started:
             self._begin(block.first_sample)
             self._started = True
         elif lost:
-            self._gaps.append((self._history.end_sample, lost))
-            passages += self._take(self._filled(lost))
+            passages += self._search_all(self._tape.bridge(lost))
         self._edges += edges
-        return passages + self._take(block.counts)
+        self._tape.append(block.counts)
+        return passages + self._search_all(block.counts)
 
     def flush(self) -> list[Passage]:
         """The data end: vehicles on the array close as incomplete. The next block begins anew."""
-        end = self._history.end_sample
+        end = self._tape.end_sample
         late = [(window, i) for i, t in enumerate(self._trackers) for window in t.close(end)]
         passages = self._joiner.step(self._cut(sorted(self._windows + late), end), end)
         passages += self._joiner.flush()
@@ -172,33 +168,24 @@ class Pipeline:
         self._stray = stray
         return passages
 
-    def _filled(self, lost: int) -> Int32s:
-        """The last sample again for each lost one."""
-        end = self._history.end_sample
-        return np.repeat(self._history.read(end - 1, end), lost, axis=0)
-
-    def _take(self, counts: Int32s) -> list[Passage]:
-        self._history.append(counts)
-        passages: list[Passage] = []
-        for piece in self._pieces(counts):
-            passages += self._search(piece)
+    def _search_all(self, counts: Int32s) -> list[Passage]:
+        passages = [passage for piece in self._pieces(counts) for passage in self._search(piece)]
         self._forget()
         return passages
 
     def _pieces(self, counts: Int32s) -> Iterator[Int32s]:
-        """Whole chunks of what was left over and what came; most of it without a copy."""
+        """Whole chunks of what was left over and what came; of a long block most without a copy."""
+        parts = [counts]
         if len(self._rest):
-            missing = CHUNK - len(self._rest)
-            head = np.concatenate([self._rest, counts[:missing]])
-            counts = counts[missing:]
-            if len(head) < CHUNK:
-                self._rest = head
-                return
-            yield head
-        whole = len(counts) // CHUNK * CHUNK
-        self._rest = counts[whole:]
-        if whole:
-            yield counts[:whole]
+            head = len(counts) if len(counts) < _LONG_BLOCK else CHUNK - len(self._rest)
+            parts = [np.concatenate([self._rest, counts[:head]])]
+            if head < len(counts):
+                parts.append(counts[head:])
+        for part in parts:
+            whole = len(part) // CHUNK * CHUNK
+            self._rest = part[whole:]
+            if whole:
+                yield part[:whole]
 
     def _search(self, counts: Int32s) -> list[Passage]:
         """Find touches in whole chunks, let the lanes decide, cut and weigh what is complete."""
@@ -210,18 +197,29 @@ class Pipeline:
         pressed = highest > level + release
         begin = self._done
         self._done += len(counts)
-        touches = [f.step(begin, counts, pressed, level, release) for f in self._finders]
-        self._follow(touches)
+        self._follow(self._finder.step(begin, counts, pressed, level, release))
         ready = [w for w in self._windows if self._ready(w[0]) <= self._done]
-        self._windows = [w for w in self._windows if self._ready(w[0]) > self._done]
-        ready.sort(key=lambda w: (self._ready(w[0]), w))
+        if ready:
+            self._windows = [w for w in self._windows if self._ready(w[0]) > self._done]
+            ready.sort(key=lambda w: (self._ready(w[0]), w))
         return self._joiner.step(self._cut(ready, self._done), self._done)
 
-    def _follow(self, touches: Sequence[Sequence[Touch]]) -> None:
+    def _by_lane(self, touches: list[Touch]) -> list[list[Touch]]:
+        """Touches of all rows, each lane's with rows counted from its first."""
+        if len(self.lanes) == 1:
+            return [touches]
+        own: list[list[Touch]] = [[] for _ in self.lanes]
+        for sample, row, enter_sample, leave_sample in touches:
+            lane, into = self._lane_of_row[row]
+            own[lane].append(Touch(sample, into, enter_sample, leave_sample))
+        return own
+
+    def _follow(self, found: list[Touch]) -> None:
         """Hand touches and edges to their lanes."""
+        touches = self._by_lane(found)
         now = [e for e in self._edges if e.sample < self._done]
         self._edges = [e for e in self._edges if e.sample >= self._done]
-        self._recent = sorted(self._recent + now, key=attrgetter("sample"))
+        self._tape.note(now)
         for i, (lane, tracker) in enumerate(zip(self.lanes, self._trackers, strict=True)):
             inputs = [e for e in now if lane.separator and e.input == lane.separator.input]
             closed = tracker.advance(touches[i], inputs, self._done)
@@ -233,6 +231,8 @@ class Pipeline:
 
     def _cut(self, windows: Sequence[tuple[Window, int]], end_sample: int) -> list[Passage]:
         """Cut and weigh, all windows of a lane together."""
+        if not windows:
+            return []
         found: list[Passage | None] = [None] * len(windows)
         for i, lane in enumerate(self.lanes):
             own = [k for k, (_, number) in enumerate(windows) if number == i]
@@ -241,7 +241,7 @@ class Pipeline:
                 taken = [windows[k][0] for k in part]
                 closed = [min(self._ready(w), end_sample) for w in taken]
                 flags = [w.flags for w in taken]
-                cuts = list(map(Cut, self._clips(taken), flags, closed))
+                cuts = list(map(Cut, self._tape.clips(taken), flags, closed))
                 weighed = weigh_all(
                     cuts, lane, self.gains, others=others, dynamics=self._dynamics[lane.lane]
                 )
@@ -265,36 +265,12 @@ class Pipeline:
         if batch:
             yield batch
 
-    def _clips(self, windows: Sequence[Window]) -> Iterator[RawClip]:
-        """Samples of windows with room around each."""
-        ranges = [(w.first_sample - self._before, w.end_sample + self._after) for w in windows]
-        for (first, end), counts in zip(ranges, self._history.cut(ranges), strict=True):
-            a, b = (bisect_left(self._recent, s, key=attrgetter("sample")) for s in (first, end))
-            edges, gaps = tuple(self._recent[a:b]), tuple(self._gaps_of(first, end))
-            yield RawClip(self.device, first, self.rate_hz, read_only(counts), edges, gaps)
-
-    def _gaps_of(self, first: int, end: int) -> list[tuple[int, int]]:
-        """What was lost of a clip; what the stream lacks at its ends counts as lost."""
-        gaps = [g for g in self._gaps if g[0] < end and g[0] + g[1] > first]
-        lead = self._history.first_sample - first
-        trail = end - self._history.end_sample
-        if lead > 0:
-            gaps.insert(0, (first, lead))
-        if trail > 0:
-            gaps.append((end - trail, trail))
-        return gaps
-
     def _forget(self) -> None:
         """Let go of what no vehicle can need any more."""
         needs = chain(
             (self._done,),
             (t.waiting_from for t in self._trackers),
             (w.first_sample for w, _ in self._windows),
-            (f.waiting_from for f in self._finders),
+            (self._finder.waiting_from,),
         )
-        oldest = min(n for n in needs if n is not None)
-        keep = oldest - self._before - round(_MEMORY_S * self.rate_hz)
-        self._history.forget(keep)
-        if self._recent and self._recent[0].sample < keep:
-            self._recent = [e for e in self._recent if e.sample >= keep]
-        self._gaps = [g for g in self._gaps if g[0] + g[1] >= keep]
+        self._tape.forget(min(n for n in needs if n is not None))
