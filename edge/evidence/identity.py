@@ -13,7 +13,7 @@ from edge import __version__
 
 _ROOT = Path(__file__).parents[2]
 _LEGALLY_RELEVANT = (
-    "edge/records.py",
+    "edge/records/*.py",
     "edge/gains.py",
     "edge/frozen.py",
     "edge/core/**/*.py",

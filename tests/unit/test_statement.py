@@ -247,7 +247,7 @@ def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
 def test_software_identity_covers_what_weighs_judges_and_seals() -> None:
     files = legally_relevant_files()
     assert files == sorted(files)
-    assert {"edge/records.py", "edge/evidence/statement.py"} <= set(files)
+    assert {"edge/records/flags.py", "edge/evidence/statement.py"} <= set(files)
     assert any(name.startswith("edge/core/") for name in files)
     assert not any(name.startswith(("edge/web", "edge/uplink")) for name in files)
     identity = software_identity()

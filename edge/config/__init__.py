@@ -1,0 +1,44 @@
+"""The station file ``station.toml``: read, validated, explained.
+
+Unknown keys are errors. Names carry their unit. Paths are relative to the station file. Every
+error names the file, the key and the allowed range, in Chinese and English.
+"""
+
+from __future__ import annotations
+
+from edge.config.file import (
+    CalibrationSection,
+    CameraSection,
+    DigitiserSection,
+    LaneSection,
+    ModbusSection,
+    RowSection,
+    RulesSection,
+    SeparatorSection,
+    StationFile,
+    StationSection,
+    StorageSection,
+    UplinkSection,
+    WebSection,
+)
+from edge.config.loading import load_station, parse_station
+from edge.config.site import StationConfig
+
+__all__ = [
+    "CalibrationSection",
+    "CameraSection",
+    "DigitiserSection",
+    "LaneSection",
+    "ModbusSection",
+    "RowSection",
+    "RulesSection",
+    "SeparatorSection",
+    "StationConfig",
+    "StationFile",
+    "StationSection",
+    "StorageSection",
+    "UplinkSection",
+    "WebSection",
+    "load_station",
+    "parse_station",
+]

@@ -1,0 +1,251 @@
+"""What may stand in the station file: its tables, their ranges, and that the names in it fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "CalibrationSection",
+    "CameraSection",
+    "DigitiserSection",
+    "LaneSection",
+    "ModbusSection",
+    "Name",
+    "RowSection",
+    "RulesSection",
+    "SeparatorSection",
+    "StationFile",
+    "StationSection",
+    "StorageSection",
+    "UplinkSection",
+    "WebSection",
+]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StationSection(_Model):
+    """Who the station is."""
+
+    id: Name
+    name: str = "治超站"
+    name_en: str = "Weigh station"
+    time_zone: str = "Asia/Shanghai"
+    data_dir: Path = Path("data")
+    sm2_key: Path | None = None
+    """Key file of the second signature (SM2 with SM3, 国密); made at the first start."""
+
+
+class DigitiserSection(_Model):
+    """A load-cell digitiser and the names of its channels, in the order of the wire."""
+
+    id: Name
+    device_id: int = Field(ge=1, le=65_535, default=1)
+    url: str
+    baud: int = Field(ge=9_600, le=12_000_000, default=921_600)
+    channels: list[Name] = Field(min_length=1, max_length=32)
+
+
+class RowSection(_Model):
+    """One row of sensors across the lane."""
+
+    position_m: float = Field(ge=-50, le=200)
+    width_m: float = Field(gt=0.01, le=25)
+    kind: Literal["strip", "plate"]
+    left: Name
+    right: Name
+
+
+class SeparatorSection(_Model):
+    """Digital input that is active while a vehicle stands at ``position_m``."""
+
+    input: int = Field(ge=0, le=31)
+    position_m: float = Field(ge=-50, le=200)
+
+
+class LaneSection(_Model):
+    """A lane: its digitiser, its rows in order of travel, what its certificate covers."""
+
+    id: Name
+    name: str = ""
+    name_en: str = ""
+    digitiser: Name
+    direction: str = ""
+    """What a camera calls the direction of travel."""
+    speed_kmh: tuple[float, float] = (3.0, 120.0)
+    speed_change_max: float = Field(gt=0, le=1, default=0.15)
+    axle_kg: tuple[float, float] = (200.0, 30_000.0)
+    grade: float = Field(ge=-0.1, le=0.1, default=0.0)
+    """Rise of the lane over its length, positive uphill: a slope moves load between axles."""
+    dynamics: Path | None = None
+    """How axles swing on this lane, as ``steelyard learn`` froze it; the prior if not given."""
+    separator: SeparatorSection | None = None
+    row: list[RowSection] = Field(min_length=2, max_length=32)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LaneSection:
+        positions = [row.position_m for row in self.row]
+        if sorted(set(positions)) != positions:
+            raise ValueError("rows must be listed in order of travel, position_m rising")
+        if not 0 < self.speed_kmh[0] < self.speed_kmh[1] <= 250:
+            raise ValueError("speed_kmh must be [lowest, highest], 0 < lowest < highest <= 250")
+        if not 0 <= self.axle_kg[0] < self.axle_kg[1]:
+            raise ValueError("axle_kg must be [Min, Max], 0 <= Min < Max")
+        return self
+
+    def title(self, lang: str) -> str:
+        """The lane's name for people."""
+        return (self.name_en if lang == "en" else self.name) or self.name or self.id
+
+
+class CameraSection(_Model):
+    """A plate camera on a serial line; ``position_m`` is where it reads, on the lane's axis."""
+
+    id: Name
+    url: str
+    baud: int = Field(ge=1_200, le=12_000_000, default=115_200)
+    lanes: list[Name] = Field(min_length=1)
+    position_m: float = Field(ge=-200, le=400, default=0.0)
+    picture_dir: Path | None = None
+    wait_s: float = Field(ge=0, le=30, default=0.8)
+    """How long a vehicle waits for its plate after it left the array."""
+    tolerance_s: float = Field(gt=0, le=30, default=0.6)
+    """Largest distance in time between a plate and its vehicle."""
+
+
+class ModbusSection(_Model):
+    """A Modbus device; ``map`` names a register map of the bridge, or a TOML file."""
+
+    id: Name
+    url: str
+    unit: int = Field(ge=0, le=255, default=1)
+    map: str
+    poll_s: float = Field(ge=0.1, le=3_600, default=1.0)
+    timeout_s: float = Field(ge=0.05, le=30, default=0.5)
+
+
+class CalibrationSection(_Model):
+    """The certificate of the digitisers' channels, as ``steelyard calibrate fit`` writes it."""
+
+    file: Path | None = None
+
+
+class RulesSection(_Model):
+    """Which rule pack judges."""
+
+    pack: str = "cn-national"
+    penalty_by_record: bool = False
+
+
+class UplinkSection(_Model):
+    """The centre's broker. ``mqtt://`` in a laboratory, ``mqtts://`` in the field."""
+
+    broker: str = "mqtt://127.0.0.1:1883"
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    centre_key: str | None = None
+    """C2SP verifier key of the case system (``name+id+base64``); receipts are checked with it."""
+    receipt_timeout_s: float = Field(ge=0.5, le=600, default=10.0)
+    window: int = Field(ge=1, le=200, default=20)
+
+    @model_validator(mode="after")
+    def _broker_url(self) -> UplinkSection:
+        parts = urlsplit(self.broker)
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            raise ValueError("broker must be mqtt://host:port or mqtts://host:port")
+        if parts.password is not None:
+            raise ValueError("broker holds no password: the station file is sealed and handed out")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together")
+        return self
+
+
+class StorageSection(_Model):
+    """How long the station keeps what, and how much; cases that wait for the centre always stay.
+
+    Times end the keeping, bounds and free space end it earlier: raw signals of lawful vehicles
+    first, then their pictures, then what belongs to delivered cases past its time.
+    """
+
+    signal_days: float = Field(ge=0, le=36_500, default=14)
+    """Raw signals of lawful vehicles: long enough to look into a complaint about a reading."""
+    picture_days: float = Field(ge=0, le=36_500, default=30)
+    """Pictures of lawful vehicles."""
+    plate_days: float = Field(ge=0, le=36_500, default=30)
+    """Plates of lawful vehicles: personal data is kept no longer than its purpose needs it."""
+    case_days: float = Field(ge=1, le=36_500, default=1_095)
+    """Signals and pictures of delivered cases: the two years in which an act can be punished
+    (行政处罚法 art. 36), and one for the review and the courts."""
+    signal_gb: float = Field(gt=0, le=1e6, default=40)
+    picture_gb: float = Field(gt=0, le=1e6, default=60)
+    """Bounds of the lawful vehicles' share."""
+    cap_gb: float = Field(gt=0, le=1e6, default=200)
+    """Bound of all signals and pictures together; fits a disk of 256 GB beside the records."""
+    min_free_gb: float = Field(ge=0, le=1e6, default=5)
+    """Free space below which lawful vehicles' files go, then are no longer written: room for
+    some days of records and cases."""
+
+
+class WebSection(_Model):
+    """The operators' page."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65_535, default=8_080)
+
+
+class StationFile(_Model):
+    """The whole station file."""
+
+    station: StationSection
+    digitiser: list[DigitiserSection] = Field(min_length=1)
+    lane: list[LaneSection] = Field(min_length=1)
+    camera: list[CameraSection] = []
+    modbus: list[ModbusSection] = []
+    calibration: CalibrationSection = CalibrationSection()
+    rules: RulesSection = RulesSection()
+    uplink: UplinkSection = UplinkSection()
+    web: WebSection = WebSection()
+    storage: StorageSection = StorageSection()
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> StationFile:
+        digitisers = {d.id: d for d in self.digitiser}
+        _unique("digitiser.id", [d.id for d in self.digitiser])
+        _unique("lane.id", [lane.id for lane in self.lane])
+        _unique("camera.id", [c.id for c in self.camera])
+        _unique("modbus.id", [m.id for m in self.modbus])
+        for d in self.digitiser:
+            _unique(f"digitiser {d.id}: channels", list(d.channels))
+        for lane in self.lane:
+            if lane.digitiser not in digitisers:
+                raise ValueError(f"lane {lane.id}: digitiser {lane.digitiser!r} is not in the file")
+            known = digitisers[lane.digitiser].channels
+            for row in lane.row:
+                for channel in (row.left, row.right):
+                    if channel not in known:
+                        raise ValueError(
+                            f"lane {lane.id}: channel {channel!r} is not one of {', '.join(known)}"
+                        )
+        lanes = {lane.id for lane in self.lane}
+        for camera in self.camera:
+            for name in camera.lanes:
+                if name not in lanes:
+                    raise ValueError(f"camera {camera.id}: lane {name!r} is not in the file")
+        return self
+
+
+def _unique(what: str, names: list[str]) -> None:
+    doubled = sorted({n for n in names if names.count(n) > 1})
+    if doubled:
+        raise ValueError(f"{what}: {', '.join(doubled)} stands twice")
