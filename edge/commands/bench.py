@@ -1,4 +1,4 @@
-"""Measures: ``bench speed | live | accuracy | delivery``."""
+"""Measures: ``bench speed | live | accuracy | delivery | bridge``."""
 
 from __future__ import annotations
 
@@ -152,8 +152,25 @@ def bench_delivery(
         lazy("simulator.bench.delivery_page", "write_page")(stamped, page)
 
 
-def _bench_recording(recording: Path, station_file: Path | None) -> None:
+@bench.command("bridge")
+@click.option("--quick", is_flag=True, help="Little of each, in less than a minute.")
+@click.option("--only", multiple=True, help="Measures by name; may be repeated.")
+@click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
+@click.option("--page", type=ANY_PATH, help="Write the tables between the marks of this page.")
+def bench_bridge(
+    *, quick: bool, only: tuple[str, ...], json_file: Path | None, page: Path | None
+) -> None:
+    """The firmware bridge on real lines: bad replies, dead devices, speed, ports, clocks."""
+    room = "simulator.bench.bridge"
+    with click.progressbar(length=1000, label="仪表 / bridge", file=sys.stderr) as bar:
+        figures = lazy(room, "run")(quick=quick, only=only, progress=fraction(bar))
+    _tell_figures("bridge", figures, json_file)
+    if page is not None:
+        stamped = {**figures, **lazy("simulator.bench.machine", "stamp")("bridge")}
+        lazy(room, "write_page")(stamped, page)
 
+
+def _bench_recording(recording: Path, station_file: Path | None) -> None:
     if station_file is None:
         raise InputError(
             "--recording 需要 --station",

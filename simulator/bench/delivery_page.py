@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge.errors import InputError, Text
+from edge.errors import Text
 from simulator.bench import tables
+from simulator.bench.pages import put
 from simulator.bench.targets import Target
 
 __all__ = ["BEGIN", "END", "TARGETS", "markdown", "write_page"]
@@ -67,20 +68,5 @@ def markdown(figures: Mapping[str, float | str]) -> str:
 
 
 def write_page(figures: Mapping[str, float | str], page: Path) -> None:
-    """Put the tables between the marks of a page; the rest of it stays.
-
-    Raises
-    ------
-    InputError
-        The page can't be read or written, or it lacks the marks.
-    """
-    try:
-        head, begin, rest = page.read_text("utf-8").partition(BEGIN)
-        _, end, tail = rest.partition(END)
-        if not (begin and end):
-            raise InputError(f"{page} 里没有标记 {BEGIN}", f"{page} has no marks {BEGIN} and {END}")
-        page.write_text(f"{head}{begin}\n\n{markdown(figures)}\n\n{end}{tail}", "utf-8")
-    except OSError as error:
-        raise InputError(
-            f"读写不了 {page}：{error.strerror}", f"cannot read or write {page}: {error.strerror}"
-        ) from error
+    """Put the tables between the marks of a page; the rest of it stays."""
+    put(page, BEGIN, END, markdown(figures))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import InputError, SteelyardError, Text
+from simulator.bench.pages import put
 from simulator.children import die_with_parent
 from simulator.faults.calibrated import certificate
 from simulator.faults.outcome import Outcome, figures, markdown
@@ -189,19 +190,9 @@ def write_page(page: Path, outcomes: Sequence[Outcome], stamp: dict[str, str]) -
     Raises
     ------
     InputError
-        The page can't be read or has no marks.
+        The page can't be read or written, or has no marks.
     """
-    try:
-        text = page.read_text("utf-8")
-    except OSError as error:
-        raise InputError(
-            f"读不到 {page}：{error.strerror}", f"cannot read {page}: {error.strerror}"
-        ) from error
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise InputError(f"{page} 里没有标记 {BEGIN}", f"{page} has no marks {BEGIN} and {END}")
     where = "  \n".join(stamp.values())
     numbers = "\n".join(f"| `{k}` | {v:g} |" for k, v in figures(outcomes).items())
     body = f"{where}\n\n{markdown(gathered(outcomes))}\n| 数字 Figure | |\n|---|---:|\n{numbers}"
-    page.write_text(f"{head}{begin}\n\n{body}\n\n{end}{tail}", "utf-8")
+    put(page, BEGIN, END, body)

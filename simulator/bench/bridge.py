@@ -1,0 +1,83 @@
+"""The bench of the firmware bridge: each figure has a room of its own and one row here.
+
+A room's function takes ``quick`` and gives flat figures, ``bridge.NAME``; the targets that belong
+to them stand in its row.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import InputError
+from simulator.bench import tables
+from simulator.bench.pages import put
+from simulator.bench.targets import Target
+
+__all__ = ["BEGIN", "END", "MEASURES", "Measure", "markdown", "run", "write_page"]
+
+BEGIN = "<!-- begin: figures, written by steelyard bench bridge -->"
+END = "<!-- end: figures -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure: ``function`` is ``room.name`` in this package, called as ``name(quick=...)``."""
+
+    name: str
+    function: str
+    targets: tuple[Target, ...]
+
+    def run(self, *, quick: bool) -> dict[str, float]:
+        """Measure."""
+        room, _, function = self.function.partition(".")
+        found: dict[str, float] = getattr(
+            importlib.import_module(f"simulator.bench.{room}"), function
+        )(quick=quick)
+        return found
+
+
+MEASURES: tuple[Measure, ...] = ()
+
+
+def run(
+    *, quick: bool = False, only: Sequence[str] = (), progress: Callable[[float], None]
+) -> dict[str, float]:
+    """All figures, or those of the measures named in ``only``.
+
+    Raises
+    ------
+    InputError
+        There is no such measure.
+    """
+    chosen = [m for m in MEASURES if not only or m.name in only]
+    if not chosen:
+        raise InputError(
+            f"没有这样的测量：{', '.join(only)}",
+            f"no measure is called {', '.join(only)}",
+            next_zh=f"可选：{', '.join(m.name for m in MEASURES)}",
+            next_en=f"there are {', '.join(m.name for m in MEASURES)}",
+        )
+    figures: dict[str, float] = {}
+    for number, measure in enumerate(chosen):
+        progress(number / len(chosen))
+        figures |= measure.run(quick=quick)
+    progress(1.0)
+    return figures
+
+
+def markdown(figures: Mapping[str, float | str]) -> str:
+    """Targets first, then every figure with machine and date."""
+    aims = [target for measure in MEASURES for target in measure.targets]
+    shown = (
+        tables.targets(figures, aims),
+        tables.measured("bridge", "全部数字 / Figures", figures),
+    )
+    return "\n\n".join(shown)
+
+
+def write_page(figures: Mapping[str, float | str], page: Path) -> None:
+    """Put the tables between the marks of a page; the rest of it stays."""
+    put(page, BEGIN, END, markdown(figures))
