@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.core.modes import Swing, load_scale
+from edge.core.modes import load_scale
+from edge.core.swing import Swing
 from edge.records import Bools, Floats, Indices
 
 __all__ = ["contradicting", "mean_along", "sum_along"]

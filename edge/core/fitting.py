@@ -225,9 +225,8 @@ def _rougher(cell: Cell, road: float) -> Cell:
 def _cell(evidence: _Evidence, kind: Kind, prior: Cell) -> Cell:
     found, _ = _solve(evidence, kind, prior)
     trust = evidence.vehicles / (evidence.vehicles + _ENOUGH)
-    group = prior.group_correlation + trust * (evidence.group_alike - prior.group_correlation)
-    axle = prior.axle_correlation + trust * (evidence.axle_alike - prior.axle_correlation)
-    axle = min(max(axle, 0.0), _MOST_ALIKE)
+    group = _alike(prior.group_correlation, evidence.group_alike, trust)
+    axle = min(max(_alike(prior.axle_correlation, evidence.axle_alike, trust), 0.0), _MOST_ALIKE)
     bounce, stiff, hop, lie = np.maximum(found, 1e-9).tolist()
     return Cell(
         bounce,
@@ -239,3 +238,13 @@ def _cell(evidence: _Evidence, kind: Kind, prior: Cell) -> Cell:
         prior.weight + trust * (_MOST_WEIGHT - prior.weight),
         evidence.bias,
     )
+
+
+def _alike(prior: float, shown: float, trust: float) -> float:
+    """Correlation of two axles' errors, from that of their contrasts.
+
+    Axles share the slow bounce more than the hop; rows differ by the hop more than by the bounce.
+    So where contrasts are less alike than expected, errors are so by half of that.
+    """
+    step = shown - prior
+    return prior + trust * (step if step > 0 else step / 2)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.core.modes import DAMPING, Swing, lie_correlation, load_scale, oscillation
+from edge.core.modes import DAMPING, lie_correlation, load_scale, oscillation
+from edge.core.swing import Swing
 from edge.records import Bools, Floats, Indices
 
 __all__ = ["UNSEEN_KG", "Observations", "covariance_kg2", "doubted_kg2", "parts"]

@@ -18,7 +18,6 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -35,18 +34,17 @@ __all__ = [
     "Cell",
     "Dynamics",
     "Kind",
-    "Swing",
     "kind_of",
     "lie_correlation",
     "load_scale",
     "oscillation",
+    "relative_load",
     "speed_bin",
 ]
 
 REFERENCE_KG = 6_000.0
 LOAD_EXPONENT = 0.75
-"""The coefficient of variation falls with this power of the axle's load (springs of steel: 1,
-bags of air, which grow stiffer with their load: 0.5)."""
+"""The coefficient of variation of all modes together falls with this power of the axle's load."""
 
 SPEED_EDGES_KMH = (15.0, 25.0, 35.0, 45.0, 55.0, 65.0, 75.0, 85.0, 100.0)
 _SPEED_EDGES_MPS: Floats = read_only(np.array(SPEED_EDGES_KMH) / 3.6)
@@ -56,6 +54,7 @@ KINDS = 4
 """Two axles or more, light or laden."""
 _LADEN_KG = 5_000.0
 """A vehicle whose axles carry more than this on average is laden."""
+
 
 STIFF_HZ, U_STIFF_HZ, U_HOP_HZ = 4.7, 0.7, 1.0
 """Frequencies that are not learned, and their spread over vehicles."""
@@ -162,50 +161,6 @@ class Dynamics:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Swing:
-    """A :class:`Dynamics` laid out for axles.
-
-    ``hz``, ``u_hz``, ``variance`` (3, n) of bounce, stiff body and hop, the variances at the
-    axles' speeds; ``row_bias`` (n, n_rows); all others (n,).
-    """
-
-    hz: Floats
-    u_hz: Floats
-    variance: Floats
-    lie: Floats
-    group_correlation: Floats
-    axle_correlation: Floats
-    weight: Floats
-    row_bias: Floats
-
-    @classmethod
-    def of(cls, dynamics: Dynamics, speed_mps: Floats, kind: Indices, n_rows: int) -> Swing:
-        """Look up the cell of each axle by its speed (n,) and its vehicle's kind (n,)."""
-        table, bias = _table(dynamics, n_rows)
-        cell = speed_bin(speed_mps) * KINDS + kind
-        lines = table[:, cell]
-        variance = lines[6:9] * (3.6 * speed_mps)
-        lie, group, axle, weight = lines[9:]
-        return cls(lines[:3], lines[3:6], variance, lie, group, axle, weight, bias[cell])
-
-
-def _line(k: Kind, c: Cell) -> list[float]:
-    modes = [*k.hz, *k.u_hz, c.bounce, c.stiff, c.hop, c.lie]
-    return [*modes, c.group_correlation, c.axle_correlation, c.weight]
-
-
-@lru_cache(maxsize=64)
-def _table(dynamics: Dynamics, n_rows: int) -> tuple[Floats, Floats]:
-    pairs = [pair for row in dynamics.cells for pair in zip(dynamics.kinds, row, strict=True)]
-    table = np.array([_line(kind, cell) for kind, cell in pairs]).T.copy()
-    bias = np.zeros((len(pairs), n_rows))
-    for i, (_, cell) in enumerate(pairs):
-        if len(cell.row_bias) == n_rows:
-            bias[i] = cell.row_bias
-    return read_only(table), read_only(bias)
-
-
 def speed_bin(speed_mps: Floats) -> Indices:
     """Number of the span of speeds that a speed falls into."""
     return _SPEED_EDGES_MPS.searchsorted(speed_mps, "right")
@@ -218,8 +173,12 @@ def kind_of(n_axles: Indices, mean_axle_kg: Floats) -> Indices:
 
 def load_scale(load_kg: Floats) -> Floats:
     """How much more an axle swings, for its load, than one of ``REFERENCE_KG``."""
-    part = np.maximum(load_kg, 300.0) / REFERENCE_KG
-    return np.asarray(part**-LOAD_EXPONENT)
+    return np.asarray(relative_load(load_kg) ** -LOAD_EXPONENT)
+
+
+def relative_load(load_kg: Floats) -> Floats:
+    """Load against the reference, of axles that press at all."""
+    return np.asarray(np.maximum(load_kg, 300.0) / REFERENCE_KG)
 
 
 def oscillation(
@@ -259,9 +218,20 @@ loses; two axles stand alike on any road."""
 
 def _prior_cell(kind: int, kmh: float, sill: float) -> Cell:
     bounce, stiff, hop = (part * sill for part in _SHARES[kind])
+    group, axle = _alike(kind, kmh)
+    return Cell(bounce, stiff, hop, _LIE_REL[kind] ** 2, group, axle, weight=3.0)
+
+
+def _alike(kind: int, kmh: float) -> tuple[float, float]:
+    """Correlation of the errors of two axles of a group, and of two groups of a vehicle.
+
+    A laden body on two axles bounces as one at any speed; an empty one hops more, each axle by
+    itself. Bodies on more axles pitch, and take the road as one from the speed on at which a swing
+    is as long as they are.
+    """
     speedy = min(kmh / 80.0, 1.0)
-    alike = 0.3 + 0.6 * speedy, 0.25 + 0.45 * speedy
-    return Cell(bounce, stiff, hop, _LIE_REL[kind] ** 2, *alike, weight=3.0)
+    axle = (0.4 + 0.4 * speedy, 0.8, *(2 * (0.25 + 0.5 * min(kmh / 40.0, 1.0),)))[kind]
+    return max(0.4 + 0.45 * speedy, axle), axle
 
 
 def _prior() -> Dynamics:
@@ -284,7 +254,7 @@ def _prior() -> Dynamics:
     cells = tuple(
         tuple(_prior_cell(kind, kmh, sill) for kind in range(KINDS)) for kmh in CENTRES_KMH
     )
-    return Dynamics(2, kinds, cells)
+    return Dynamics(3, kinds, cells)
 
 
 PRIOR = _prior()

@@ -73,8 +73,8 @@ def test_twice_the_gain_is_twice_what_every_row_says(layout: str) -> None:
     for once, twice in zip(plain(layout), heavy, strict=True):
         rows = 2 * once.axles.row_load_kg
         np.testing.assert_allclose(twice.axles.row_load_kg, rows, rtol=1e-9)
-        # Heavy axles swing less for their load: rows are weighed a little otherwise.
-        assert twice.gross_kg == pytest.approx(2 * once.gross_kg, rel=5e-3)
+        # Heavy axles swing slower, and less for their load: rows are weighed a little otherwise.
+        assert twice.gross_kg == pytest.approx(2 * once.gross_kg, rel=1e-2)
 
 
 def test_twice_the_counts_at_half_the_gain_change_nothing(layout: str) -> None:

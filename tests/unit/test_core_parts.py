@@ -14,8 +14,10 @@ from edge.core.contacts import Pulses, find_contacts
 from edge.core.extremes import CHUNK, extremes
 from edge.core.ground import find_ground
 from edge.core.history import History
+from edge.core.modes import PRIOR, load_scale
 from edge.core.motion import follow
 from edge.core.pulses import HYSTERESIS, runs
+from edge.core.swing import Swing
 from edge.core.uncertainty import Fusion, Observations, fuse
 from edge.records import ADC_FULL_SCALE, RawClip, Row
 from tests.unit.core_signals import GRAVITY, RATE_HZ, Lorry, Scene, gains, strip_lane
@@ -323,3 +325,18 @@ def test_plateau_course_takes_the_bounce_out() -> None:
         errors.append(passage.axles.load_kg / np.array(lorry.axle_kg) - 1)
         assert passage.axles.load_kg.sum() * GRAVITY > 0
     assert np.std(errors) < 0.05 / np.sqrt(2) / 4
+
+
+def test_an_overladen_lorry_swings_slower_and_heavy_axles_hop_less_for_their_load() -> None:
+    load_kg = np.array([6_000.0, 12_000.0, 12_000.0, 24_000.0])
+    mean_kg = np.array([6_000.0, 9_000.0, 14_000.0, 28_000.0])
+    swing = Swing.of(PRIOR, np.full(4, 20.0), np.full(4, 1), 4)
+    laden = swing.laden(load_kg, mean_kg)
+    assert laden.hz[0, 0] == swing.hz[0, 0]
+    assert laden.hz[0, 2] == pytest.approx(1.41, abs=0.02)
+    assert laden.hz[0, 3] == pytest.approx(laden.hz[0, 2] / np.sqrt(2))
+    assert np.array_equal(laden.hz[1:], swing.hz[1:])
+    # Twice the mass on the same spring: twice the variance of the bounce, the same hop.
+    force = laden.variance * (load_scale(load_kg) * load_kg) ** 2
+    assert force[0, 1] / force[0, 0] == pytest.approx(2.0)
+    assert force[2, 3] / force[2, 0] == pytest.approx(1.0)

@@ -1,0 +1,92 @@
+"""The modes of a lane laid out for axles: which swing each of them may be expected to make.
+
+A :class:`Dynamics` tells the modes by kind of vehicle and speed, of an axle of reference load; what
+an axle carries beyond that makes it swing slower, and less for its load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from edge.core.modes import (
+    KINDS,
+    LOAD_EXPONENT,
+    Cell,
+    Dynamics,
+    Kind,
+    relative_load,
+    speed_bin,
+)
+from edge.records import Floats, Indices, read_only
+
+__all__ = ["Swing"]
+
+_MODE_EXPONENT = np.array([[0.5], [0.5], [1.0]])
+"""The coefficient of variation of each mode falls with this power of the load. On a road whose slope is white noise the force of a mass m on a spring k
+with a damper c varies by k^2 m / c: on the same spring as its mass, the hop of an axle not at all
+with what it carries (Newland, Random Vibrations (1993), 7)."""
+_BESIDE_EXPONENT: Floats = read_only(2 * (LOAD_EXPONENT - _MODE_EXPONENT))
+
+_SPRUNG_KG = 7_000.0
+"""Up to this mean axle load a vehicle bounces as its kind does; springs are made for it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swing:
+    """A :class:`Dynamics` laid out for axles.
+
+    ``hz``, ``u_hz``, ``variance`` (3, n) of bounce, stiff body and hop, the variances at the
+    axles' speeds; ``row_bias`` (n, n_rows); all others (n,).
+    """
+
+    hz: Floats
+    u_hz: Floats
+    variance: Floats
+    lie: Floats
+    group_correlation: Floats
+    axle_correlation: Floats
+    weight: Floats
+    row_bias: Floats
+
+    @classmethod
+    def of(cls, dynamics: Dynamics, speed_mps: Floats, kind: Indices, n_rows: int) -> Swing:
+        """Look up the cell of each axle by its speed (n,) and its vehicle's kind (n,)."""
+        table, bias = _table(dynamics, n_rows)
+        cell = speed_bin(speed_mps) * KINDS + kind
+        lines = table[:, cell]
+        variance = lines[6:9] * (3.6 * speed_mps)
+        lie, group, axle, weight = lines[9:]
+        return cls(lines[:3], lines[3:6], variance, lie, group, axle, weight, bias[cell])
+
+    def laden(self, load_kg: Floats, mean_axle_kg: Floats) -> Swing:
+        """The same under axles of such loads (n,), of vehicles of such mean axle loads (n,).
+
+        What is heavier swings slower on its springs: an overladen lorry of 14 t an axle bounces at
+        1.4 Hz where lawful ones do at 2.0 Hz, and rows that those cross in a whole swing show it a
+        part of one only.
+        """
+        slower = np.ones((3, 1)) * np.sqrt(_SPRUNG_KG / np.maximum(mean_axle_kg, _SPRUNG_KG))
+        slower[1:] = 1.0
+        other = relative_load(load_kg) ** _BESIDE_EXPONENT
+        return replace(
+            self, hz=self.hz * slower, u_hz=self.u_hz * slower, variance=self.variance * other
+        )
+
+
+def _line(k: Kind, c: Cell) -> list[float]:
+    modes = [*k.hz, *k.u_hz, c.bounce, c.stiff, c.hop, c.lie]
+    return [*modes, c.group_correlation, c.axle_correlation, c.weight]
+
+
+@lru_cache(maxsize=64)
+def _table(dynamics: Dynamics, n_rows: int) -> tuple[Floats, Floats]:
+    pairs = [pair for row in dynamics.cells for pair in zip(dynamics.kinds, row, strict=True)]
+    table = np.array([_line(kind, cell) for kind, cell in pairs]).T.copy()
+    bias = np.zeros((len(pairs), n_rows))
+    for i, (_, cell) in enumerate(pairs):
+        if len(cell.row_bias) == n_rows:
+            bias[i] = cell.row_bias
+    return read_only(table), read_only(bias)
