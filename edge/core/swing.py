@@ -25,8 +25,8 @@ from edge.records import Floats, Indices, read_only
 __all__ = ["Swing"]
 
 _MODE_EXPONENT = np.array([[0.5], [0.5], [1.0]])
-"""The coefficient of variation of each mode falls with this power of the load. On a road whose slope
-is white noise the force of a mass m on a spring k with a damper c varies by k^2 m / c: on the same
+"""The coefficient of variation of a mode falls with this power of the load. On a road whose slope
+is white noise the force of a mass m on a spring k with a damper c goes by k^2 m / c: on the same
 spring as its mass, and the hop of an axle not at all (Newland, Random Vibrations (1993), 7)."""
 _BESIDE_EXPONENT: Floats = read_only(2 * (LOAD_EXPONENT - _MODE_EXPONENT))
 
