@@ -8,9 +8,9 @@
            S +    S -            over, under the range
            ES  ET  EL            syntax, transmission, logical error
 
-The weight is right-aligned in ten characters; it is read by fields, for copies of the format do
-not keep the columns. It is the net weight while a tare is set, and the line does not say whether.
-The lines have no checksum. ``S`` would wait for rest and ``SR`` for a change, so ``SI`` is asked.
+Some devices answer ``SI S`` for ``S S``. The weight is right-aligned in ten characters; it is read
+by fields, for copies of the format do not keep the columns. It is the net weight while a tare is
+set, and the line does not say whether. The lines have no checksum. ``S`` would wait for rest and ``SR`` for a change, so ``SI`` is asked.
 Source: reference manuals of MT balances and T104; the error lines are known from memory only.
 """
 
@@ -22,10 +22,10 @@ from firmware_bridge.indicators.framing import TABLES, Bits, IndicatorDecoder, O
 from firmware_bridge.indicators.reading import IndicatorReading, Range, kilograms, outside
 
 _LINE = re.compile(
-    rb"(?<![ -~])(?:S (?:([SD]) {1,10}(-?[0-9]{1,9}(?:\.[0-9]{0,8})?) {1,4}([A-Za-z]{1,5}) {0,4}"
+    rb"(?<![ -~])(?:SI? (?:([SD]) {1,10}(-?[0-9]{1,9}(?:\.[0-9]{0,8})?) {1,4}([A-Za-z]{1,5}) {0,4}"
     rb"|([I+-]))|E[STL])\r\n"
 )
-_LONGEST = 54
+_LONGEST = 55
 _OUTSIDE: dict[bytes, Range] = {b"+": "over", b"-": "under"}
 
 
