@@ -86,7 +86,7 @@ class Load:
 
 @dataclass(slots=True)
 class RestRule:
-    """At rest: ``readings`` within ``within_kg`` for ``for_s``, without a pause over ``silence_s``."""
+    """At rest: ``readings`` within ``within_kg`` for ``for_s``, no pause over ``silence_s``."""
 
     readings: int
     within_kg: float

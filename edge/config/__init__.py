@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from edge.config.file import (
     CalibrationSection,
-    CameraSection,
-    DigitiserSection,
     LaneSection,
-    ModbusSection,
     RowSection,
     RulesSection,
     SeparatorSection,
@@ -21,6 +18,7 @@ from edge.config.file import (
     UplinkSection,
     WebSection,
 )
+from edge.config.instruments import CameraSection, DigitiserSection, ModbusSection, ScaleSection
 from edge.config.loading import load_station, parse_station
 from edge.config.site import StationConfig
 
@@ -32,6 +30,7 @@ __all__ = [
     "ModbusSection",
     "RowSection",
     "RulesSection",
+    "ScaleSection",
     "SeparatorSection",
     "StationConfig",
     "StationFile",

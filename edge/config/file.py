@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from edge.config.instruments import (
+    CameraSection,
+    DigitiserSection,
+    ModbusSection,
+    Name,
+    ScaleSection,
+    Section,
+)
 
 __all__ = [
     "CalibrationSection",
-    "CameraSection",
-    "DigitiserSection",
     "LaneSection",
-    "ModbusSection",
-    "Name",
     "RowSection",
     "RulesSection",
     "SeparatorSection",
@@ -25,14 +30,8 @@ __all__ = [
     "WebSection",
 ]
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StationSection(_Model):
+class StationSection(Section):
     """Who the station is."""
 
     id: Name
@@ -44,17 +43,7 @@ class StationSection(_Model):
     """Key file of the second signature (SM2 with SM3, 国密); made at the first start."""
 
 
-class DigitiserSection(_Model):
-    """A load-cell digitiser and the names of its channels, in the order of the wire."""
-
-    id: Name
-    device_id: int = Field(ge=1, le=65_535, default=1)
-    url: str
-    baud: int = Field(ge=9_600, le=12_000_000, default=921_600)
-    channels: list[Name] = Field(min_length=1, max_length=32)
-
-
-class RowSection(_Model):
+class RowSection(Section):
     """One row of sensors across the lane."""
 
     position_m: float = Field(ge=-50, le=200)
@@ -64,14 +53,14 @@ class RowSection(_Model):
     right: Name
 
 
-class SeparatorSection(_Model):
+class SeparatorSection(Section):
     """Digital input that is active while a vehicle stands at ``position_m``."""
 
     input: int = Field(ge=0, le=31)
     position_m: float = Field(ge=-50, le=200)
 
 
-class LaneSection(_Model):
+class LaneSection(Section):
     """A lane: its digitiser, its rows in order of travel, what its certificate covers."""
 
     id: Name
@@ -106,46 +95,20 @@ class LaneSection(_Model):
         return (self.name_en if lang == "en" else self.name) or self.name or self.id
 
 
-class CameraSection(_Model):
-    """A plate camera on a serial line; ``position_m`` is where it reads, on the lane's axis."""
-
-    id: Name
-    url: str
-    baud: int = Field(ge=1_200, le=12_000_000, default=115_200)
-    lanes: list[Name] = Field(min_length=1)
-    position_m: float = Field(ge=-200, le=400, default=0.0)
-    picture_dir: Path | None = None
-    wait_s: float = Field(ge=0, le=30, default=0.8)
-    """How long a vehicle waits for its plate after it left the array."""
-    tolerance_s: float = Field(gt=0, le=30, default=0.6)
-    """Largest distance in time between a plate and its vehicle."""
-
-
-class ModbusSection(_Model):
-    """A Modbus device; ``map`` names a register map of the bridge, or a TOML file."""
-
-    id: Name
-    url: str
-    unit: int = Field(ge=0, le=255, default=1)
-    map: str
-    poll_s: float = Field(ge=0.1, le=3_600, default=1.0)
-    timeout_s: float = Field(ge=0.05, le=30, default=0.5)
-
-
-class CalibrationSection(_Model):
+class CalibrationSection(Section):
     """The certificate of the digitisers' channels, as ``steelyard calibrate fit`` writes it."""
 
     file: Path | None = None
 
 
-class RulesSection(_Model):
+class RulesSection(Section):
     """Which rule pack judges."""
 
     pack: str = "cn-national"
     penalty_by_record: bool = False
 
 
-class UplinkSection(_Model):
+class UplinkSection(Section):
     """The centre's broker. ``mqtt://`` in a laboratory, ``mqtts://`` in the field."""
 
     broker: str = "mqtt://127.0.0.1:1883"
@@ -171,7 +134,7 @@ class UplinkSection(_Model):
         return self
 
 
-class StorageSection(_Model):
+class StorageSection(Section):
     """How long the station keeps what, and how much; cases that wait for the centre always stay.
 
     Times end the keeping, bounds and free space end it earlier: raw signals of lawful vehicles
@@ -197,21 +160,22 @@ class StorageSection(_Model):
     some days of records and cases."""
 
 
-class WebSection(_Model):
+class WebSection(Section):
     """The operators' page."""
 
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65_535, default=8_080)
 
 
-class StationFile(_Model):
+class StationFile(Section):
     """The whole station file."""
 
     station: StationSection
     digitiser: list[DigitiserSection] = Field(min_length=1)
     lane: list[LaneSection] = Field(min_length=1)
-    camera: list[CameraSection] = []
-    modbus: list[ModbusSection] = []
+    camera: list[CameraSection] = Field(default=[])
+    modbus: list[ModbusSection] = Field(default=[])
+    scale: list[ScaleSection] = Field(default=[])
     calibration: CalibrationSection = CalibrationSection()
     rules: RulesSection = RulesSection()
     uplink: UplinkSection = UplinkSection()
@@ -225,6 +189,7 @@ class StationFile(_Model):
         _unique("lane.id", [lane.id for lane in self.lane])
         _unique("camera.id", [c.id for c in self.camera])
         _unique("modbus.id", [m.id for m in self.modbus])
+        _unique("scale.id", [s.id for s in self.scale])
         for d in self.digitiser:
             _unique(f"digitiser {d.id}: channels", list(d.channels))
         for lane in self.lane:
@@ -242,6 +207,12 @@ class StationFile(_Model):
             for name in camera.lanes:
                 if name not in lanes:
                     raise ValueError(f"camera {camera.id}: lane {name!r} is not in the file")
+        for scale in self.scale:
+            others = {s.id for s in self.scale} - {scale.id}
+            if scale.lane is not None and scale.lane not in lanes:
+                raise ValueError(f"scale {scale.id}: lane {scale.lane!r} is not in the file")
+            if scale.check_with is not None and scale.check_with not in others:
+                raise ValueError(f"scale {scale.id}: check_with must name another scale")
         return self
 
 

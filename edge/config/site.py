@@ -7,13 +7,8 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from edge.config.file import (
-    CalibrationSection,
-    CameraSection,
-    LaneSection,
-    ModbusSection,
-    StationFile,
-)
+from edge.config.file import CalibrationSection, LaneSection, StationFile
+from edge.config.instruments import CameraSection, ModbusSection
 from edge.errors import ConfigError
 from edge.gains import nominal_gains, parse_gains
 from edge.records import Gains, LaneLayout, Row, Separator

@@ -123,13 +123,51 @@ class PlateRead:
 
 @dataclass(frozen=True, slots=True)
 class ScaleReading:
-    """A static or slow weighing by an indicator (precise weighing on the station's floor)."""
+    """A static or slow weighing by an indicator (precise weighing on the station's floor).
+
+    Attributes
+    ----------
+    device : str
+        Name of the scale in the station file.
+    time_ns : int
+        Moment of arrival on the station's clock.
+    load_kg : float or None
+        Gross load; None where the indicator shows none.
+    stable : bool
+        At rest by the station's rule, and by the indicator where it says so.
+    in_range : bool
+        Between the ends of the platform's range.
+    tare_kg : float
+        What is taken off the load for a net weight.
+    mode : str
+        What the indicator showed: ``gross``, ``net``, ``tare`` or ``unknown``.
+    protection : str
+        What refuses a damaged frame of this line: ``checksum``, ``parity`` or ``none``.
+    agrees : bool or None
+        Whether the second scale of the station file shows the same load; None while that can't
+        be said.
+    frame : bytes
+        The telegram as it was read.
+    """
 
     device: str
     time_ns: int
-    load_kg: float
+    load_kg: float | None
     stable: bool
     in_range: bool
+    tare_kg: float = 0.0
+    mode: str = "unknown"
+    protection: str = "none"
+    agrees: bool | None = None
+    frame: bytes = b""
+
+    @property
+    def carries_weight(self) -> bool:
+        """Whether a legal weight may rest on it: at rest, in range, contradicted by nobody, and
+        protected against damage on the line or confirmed by a second scale."""
+        whole = self.load_kg is not None and self.stable and self.in_range
+        vouched = self.protection != "none" or self.agrees is True
+        return whole and vouched and self.agrees is not False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@
 
 Some devices answer ``SI S`` for ``S S``. The weight is right-aligned in ten characters; it is read
 by fields, for copies of the format do not keep the columns. It is the net weight while a tare is
-set, and the line does not say whether. The lines have no checksum. ``S`` would wait for rest and ``SR`` for a change, so ``SI`` is asked.
-Source: reference manuals of MT balances and T104; the error lines are known from memory only.
+set, and the line does not say whether. The lines have no checksum. ``S`` would wait for rest and
+``SR`` for a change, so ``SI`` is asked. Source: reference manuals of MT balances and T104; the
+error lines are known from memory only.
 """
 
 from __future__ import annotations
