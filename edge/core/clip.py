@@ -190,14 +190,12 @@ def _summaries(
 ) -> tuple[Int32s, Int32s, Int32s]:
     """Highest, lowest and sum of all clips' blocks, (n_blocks, n_channels), wheels upwards."""
     highest, lowest, total = np.empty((3, int(blocks.sum()), len(channels)), np.int32)
-    done = 0
-    for clip, n in zip(clips, blocks.tolist(), strict=True):
-        for chunks, laid in side_by_side(_chosen(clip.counts[: n * block], channels), block):
-            at = slice(done + chunks.start, done + chunks.stop)
-            laid.max(axis=0, out=highest[at].reshape(-1))
-            laid.min(axis=0, out=lowest[at].reshape(-1))
-            laid.sum(axis=0, dtype=np.int32, out=total[at].reshape(-1))
-        done += n
+    lengths = (blocks * block).tolist()
+    own = (_chosen(clip.counts[:n], channels) for clip, n in zip(clips, lengths, strict=True))
+    for at, laid in side_by_side(own, block):
+        np.maximum.reduce(laid, axis=0, out=highest[at].reshape(-1))
+        np.minimum.reduce(laid, axis=0, out=lowest[at].reshape(-1))
+        np.add.reduce(laid, axis=0, dtype=np.int32, out=total[at].reshape(-1))
     if falling.any():
         flipped = -lowest[:, falling], -highest[:, falling]
         highest[:, falling], lowest[:, falling] = flipped

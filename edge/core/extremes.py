@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -17,34 +17,37 @@ _SLAB_SAMPLES = 1 << 13
 """Samples that are looked at together: they stay in the cache."""
 
 
-def side_by_side(counts: Int32s, chunk: int) -> Iterator[tuple[slice, Int32s]]:
+def side_by_side(arrays: Iterable[Int32s], chunk: int) -> Iterator[tuple[slice, Int32s]]:
     """Slabs of chunks: their first samples beside each other, then all second ones, and so on.
 
     Reductions over a chunk then run along long rows, at several times the speed of short ones.
 
     Parameters
     ----------
-    counts : int32 array (n_chunks * chunk, n_channels)
+    arrays : iterable of int32 arrays (n_chunks * chunk, n_channels)
         Each sample's channels adjacent in memory.
     chunk : int
 
     Yields
     ------
     chunks : slice
+        Numbered through all arrays.
     laid : int32 array (chunk, n_chunks of the slab * n_channels)
         Valid until the next one is asked for.
     """
-    n_chunks, n_channels = len(counts) // chunk, counts.shape[1]
-    sample = np.dtype((np.void, counts.itemsize * n_channels))
-    samples = counts.view(sample).reshape(n_chunks, chunk)
     step = max(1, _SLAB_SAMPLES // chunk)
-    laid = np.empty((chunk, 0), sample)
-    for first in range(0, n_chunks, step):
-        chunks = slice(first, min(first + step, n_chunks))
-        if laid.shape[1] != chunks.stop - first:
-            laid = np.empty((chunk, chunks.stop - first), sample)
-        laid[...] = samples[chunks].T
-        yield chunks, laid.view(np.int32).reshape(chunk, -1)
+    done, room = 0, np.empty(0, np.int32)
+    for counts in arrays:
+        n_chunks, n_channels = len(counts) // chunk, counts.shape[1]
+        sample = np.dtype((np.void, counts.itemsize * n_channels))
+        samples = counts.view(sample).reshape(n_chunks, chunk)
+        for first in range(0, n_chunks, step):
+            part = samples[first : first + step]
+            size = part.size * n_channels
+            room = np.empty(size, np.int32) if len(room) < size else room
+            room[:size].view(sample).reshape(chunk, -1)[...] = part.T
+            yield slice(done, done + len(part)), room[:size].reshape(chunk, -1)
+            done += len(part)
 
 
 def extremes(counts: Int32s, chunk: int = CHUNK) -> tuple[Int32s, Int32s]:
@@ -63,7 +66,7 @@ def extremes(counts: Int32s, chunk: int = CHUNK) -> tuple[Int32s, Int32s]:
     n_chunks, n_channels = len(counts) // chunk, counts.shape[1]
     highest = np.empty((n_chunks, n_channels), np.int32)
     lowest = np.empty_like(highest)
-    for chunks, laid in side_by_side(counts[: n_chunks * chunk], chunk):
-        laid.max(axis=0, out=highest[chunks].reshape(-1))
-        laid.min(axis=0, out=lowest[chunks].reshape(-1))
+    for chunks, laid in side_by_side([counts[: n_chunks * chunk]], chunk):
+        np.maximum.reduce(laid, axis=0, out=highest[chunks].reshape(-1))
+        np.minimum.reduce(laid, axis=0, out=lowest[chunks].reshape(-1))
     return highest, lowest
