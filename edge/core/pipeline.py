@@ -16,12 +16,13 @@ from edge.core.conditioning import Baseline, floor_counts
 from edge.core.extremes import CHUNK, extremes
 from edge.core.joining import Joiner
 from edge.core.modes import PRIOR, Dynamics
-from edge.core.pulses import Touch, TouchFinder
+from edge.core.pulses import TouchFinder
 from edge.core.tape import Tape
 from edge.core.vehicles import LaneTracker, Window
 from edge.core.weigh import Cut, weigh_all
 from edge.records import (
     Gains,
+    Indices,
     InputEdge,
     Int32s,
     LaneLayout,
@@ -88,7 +89,6 @@ class Pipeline:
         for row in rows:
             self._partner[[row.left, row.right]] = row.right, row.left
         self._after = round(ROOM_AFTER_S * rate_hz)
-        self._lane_of_row = [(i, r) for i, lane in enumerate(lanes) for r in range(len(lane.rows))]
         self._stray = 0
         self._begin(0)
 
@@ -204,17 +204,16 @@ class Pipeline:
             ready.sort(key=lambda w: (self._ready(w[0]), w))
         return self._joiner.step(self._cut(ready, self._done), self._done)
 
-    def _by_lane(self, touches: list[Touch]) -> list[list[Touch]]:
+    def _by_lane(self, touches: Indices) -> list[Indices]:
         """Touches of all rows, each lane's with rows counted from its first."""
         if len(self.lanes) == 1:
             return [touches]
-        own: list[list[Touch]] = [[] for _ in self.lanes]
-        for sample, row, enter_sample, leave_sample in touches:
-            lane, into = self._lane_of_row[row]
-            own[lane].append(Touch(sample, into, enter_sample, leave_sample))
-        return own
+        ends = np.cumsum([len(lane.rows) for lane in self.lanes])
+        number = np.searchsorted(ends, touches[:, 1], side="right")
+        first = np.append(0, ends)
+        return [touches[number == i] - [0, first[i], 0, 0] for i in range(len(self.lanes))]
 
-    def _follow(self, found: list[Touch]) -> None:
+    def _follow(self, found: Indices) -> None:
         """Hand touches and edges to their lanes."""
         touches = self._by_lane(found)
         now = [e for e in self._edges if e.sample < self._done]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -26,9 +25,6 @@ class Touch(NamedTuple):
     row: int
     enter_sample: int
     leave_sample: int
-
-
-_TOUCH = partial(tuple.__new__, Touch)
 
 
 class Runs(NamedTuple):
@@ -101,7 +97,7 @@ class TouchFinder:
 
     def step(
         self, first_sample: int, counts: Int32s, pressed: Bools, level: Floats, release: Floats
-    ) -> list[Touch]:
+    ) -> Indices:
         """Touches that became certain or ended in these chunks, in order of time.
 
         Parameters
@@ -112,19 +108,23 @@ class TouchFinder:
         pressed : bool array (n_chunks, n_channels)
             Chunks in which a channel passes its threshold.
         level, release : float arrays (n_chunks, n_channels)
+
+        Returns
+        -------
+        int64 array (n_touches, 4)
+            Lines of :class:`Touch`.
         """
         left, right = self._sides
         row, where = np.nonzero((pressed[:, left] | pressed[:, right]).T)
         if not len(row) and not self._open:
-            return []
+            return np.empty((0, len(Touch._fields)), np.int64)
         low, high = self._over(
             row, where, counts.reshape(-1, CHUNK, counts.shape[1]), level, release
         )
         joined = np.zeros(len(row), np.bool_)
         joined[1:] = (where[1:] - where[:-1] == 1) & (row[1:] == row[:-1])
         events = self._events(first_sample, len(counts), row, where, runs(low, high, joined))
-        events = events[np.lexsort(events.T[::-1])]
-        return list(map(_TOUCH, zip(*events.T.tolist(), strict=True)))
+        return events[np.lexsort(events.T[::-1])]
 
     def _over(
         self, row: Indices, where: Indices, chunks: Int32s, level: Floats, release: Floats

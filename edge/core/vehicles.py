@@ -15,26 +15,18 @@ from typing import NamedTuple
 import numpy as np
 
 from edge.core.conditioning import TYPICAL_CONTACT_M
+from edge.core.course import CAUTION, MAX_SPACING_M, Course, Pace, as_touch
 from edge.core.lineup import Axle, in_rows, line_up, plain_axles, step_m
 from edge.core.parting import by_distance, by_speed
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam, Interval
-from edge.records import Flag, InputEdge, LaneLayout
+from edge.records import Flag, Indices, InputEdge, LaneLayout
 
-__all__ = ["MAX_SPACING_M", "LaneTracker", "Window"]
-
-MAX_SPACING_M = 12.0
-"""Largest distance between two axles of one vehicle (low-bed combinations)."""
+__all__ = ["LaneTracker", "Window"]
 
 _DOUBTFUL_SPACING_M = 9.0
 """Without a separator, a longer distance may as well lie between two vehicles."""
-
-_CAUTION = 0.7
-"""The speed from a touch's length may be too high by this: tyres are not alike."""
-
-_SPEEDS = 5
-"""So many of the latest touches tell the present speed, by their median."""
 
 _CRAWL_MPS = 2.0
 _CRAWL_WAIT_S = 60.0
@@ -80,16 +72,12 @@ class LaneTracker:
         self._begin_sample = begin_sample
         self._rate_hz = rate_hz
         self._position_m = [row.position_m for row in lane.rows]
-        self._reach = [(row.width_m + TYPICAL_CONTACT_M) * rate_hz for row in lane.rows]
-        self._way_m = [
-            max(MAX_SPACING_M - (x - self._position_m[0]), self._position_m[-1] - x + 1.0)
-            for x in self._position_m
-        ]
+        self._pace = Pace(lane.rows, rate_hz, lane.speed_min_mps)
         self._touches: list[Touch] = []
         self._count = [0] * len(lane.rows)
         self._on: dict[int, int] = {}
-        self._speeds: list[float] = []
         self._speed_mps = lane.speed_min_mps
+        self._slowest_mps = np.inf
         self._quiet_until = -np.inf
         self._clear_sample = 0.0
         self._pauses = 0
@@ -103,19 +91,22 @@ class LaneTracker:
         return min(enters, default=None)
 
     def advance(
-        self, touches: Sequence[Touch], edges: Sequence[InputEdge], until_sample: int
+        self, touches: Indices, edges: Sequence[InputEdge], until_sample: int
     ) -> list[Window]:
-        """Vehicles that closed before ``until_sample``; all touches and edges lie before it."""
+        """Vehicles that closed before ``until_sample``; all touches and edges lie before it.
+
+        ``touches`` are int64 lines (n, 4) of :class:`~edge.core.pulses.Touch`, in order of time.
+        """
         windows: list[Window] = []
-        done = 0
+        done, course = 0, self._pace.follow(touches)
         for edge in sorted(edges, key=attrgetter("sample")):
             # Of one sample the edge comes first.
-            ahead = bisect_left(touches, edge.sample, done, key=itemgetter(0))
-            windows += self._roll(touches[done:ahead])
+            ahead = bisect_left(course.sample, edge.sample, done)
+            windows += self._roll(course, done, ahead)
             windows += self._due(edge.sample)
             self._edge(edge)
             done = ahead
-        windows += self._roll(touches[done:])
+        windows += self._roll(course, done, len(course.sample))
         return windows + self._due(until_sample)
 
     def close(self, at_sample: int) -> list[Window]:
@@ -134,31 +125,31 @@ class LaneTracker:
             self._renew_trust()
             self._quiet_until = -np.inf
 
-    def _roll(self, touches: Sequence[Touch]) -> list[Window]:
+    def _roll(self, course: Course, begin: int, end: int) -> list[Window]:
         """Touches between two edges: all work that is done for each of them."""
         windows: list[Window] = []
-        on, speeds, count = self._on, self._speeds, self._count
-        for touch in touches:
-            sample, row, enter_sample, leave_sample = touch
-            if sample > self._quiet_until:
+        on, late = self._on, course.late
+        for number, line in enumerate(course.lines[begin:end], begin):
+            sample, row, enter_sample, leave_sample = line
+            if sample > self._quiet_until or late[number]:
+                self._heed(course, number)
                 windows += self._due(sample)
-                count = self._count
-            if leave_sample < 0:
-                if sample > self._clear_sample and self._touches and not on:
+                if late[number] and self._touches and not on:
                     windows += self._pause(sample)
-                    count = self._count
+            if leave_sample < 0:
                 on[row] = enter_sample
-                continue
-            on.pop(row, None)
-            self._touches.append(touch)
-            count[row] += 1
-            speeds.append(self._reach[row] / (leave_sample - enter_sample or 1))
-            del speeds[:-_SPEEDS]
-            self._speed_mps = speed_mps = sorted(speeds)[len(speeds) // 2]
-            clear_sample = leave_sample + self._way_m[row] / (_CAUTION * speed_mps) * self._rate_hz
-            if clear_sample > self._clear_sample:
-                self._clear_sample = clear_sample
+            else:
+                on.pop(row, None)
+                self._touches.append(as_touch(line))
+                self._count[row] += 1
+        self._heed(course, end)
         return windows
+
+    def _heed(self, course: Course, number: int) -> None:
+        """Take over what was known when so many touches had passed."""
+        self._speed_mps = course.speed_mps[number]
+        self._slowest_mps = course.slowest_mps[number]
+        self._clear_sample = course.clear_sample[number]
 
     def _pause(self, sample: int) -> list[Window]:
         """A wheel comes after a gap too long for one vehicle, yet the beam never was free.
@@ -182,7 +173,7 @@ class LaneTracker:
 
     def _samples(self, way_m: float) -> float:
         """Samples that a way takes at the present speed, on the safe side."""
-        return way_m / (_CAUTION * self._speed_mps) * self._rate_hz
+        return way_m / (CAUTION * self._speed_mps) * self._rate_hz
 
     def _due(self, before_sample: int) -> list[Window]:
         """Close what falls due before a sample."""
@@ -196,8 +187,9 @@ class LaneTracker:
         """No touch to come can bring a deadline before this; an edge may."""
         beam = self._beam
         if beam is not None and beam.trusted and beam.intervals:
-            if beam.intervals[0].end_sample is not None:
-                return -np.inf
+            end_sample = beam.intervals[0].end_sample
+            if end_sample is not None:
+                return end_sample + beam.debounce_samples
             return (self._last() if self._touches else now) + _STANDING_WAIT_S * self._rate_hz - 1
         return self._clear_sample - 1
 
@@ -234,9 +226,8 @@ class LaneTracker:
 
     def _crawl_wait(self) -> float:
         """Extra patience with one that creeps and has not been on every row."""
-        slowest_mps = min(self._speeds, default=np.inf)
         everywhere = self._count[0] == self._count[-1]
-        if slowest_mps > _CRAWL_MPS or everywhere:
+        if self._slowest_mps > _CRAWL_MPS or everywhere:
             return 0.0
         return _CRAWL_WAIT_S * self._rate_hz
 

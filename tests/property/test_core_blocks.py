@@ -142,9 +142,9 @@ def test_touches_are_those_of_a_loop(seed: int, sizes: list[int]) -> None:
         part = counts[at * CHUNK : (at + size) * CHUNK]
         pressed = (part.reshape(-1, CHUNK, 2) > 300).any(axis=1)
         chunks = slice(at, at + size)
-        found += finder.step(at * CHUNK, part, pressed, level[chunks], step[chunks])
+        found += finder.step(at * CHUNK, part, pressed, level[chunks], step[chunks]).tolist()
         at += size
-    ended = [(t.enter_sample, t.leave_sample) for t in found if t.leave_sample >= 0]
+    ended = [(enter, leave) for _, _, enter, leave in found if leave >= 0]
     assert ended == _slow_touches(counts.max(axis=1).tolist(), 300.0, 480.0)
 
 
