@@ -8,7 +8,7 @@ therefore gives the same bits alone and among others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,29 +94,32 @@ class Signals:
         """Counts of stretches (n,) of samples, end to end: left and right, (2, n_counts)."""
         width, ahead = self.counts.shape[1], np.cumsum(length) - length
         flat, sample = self.counts.reshape(-1), self.begin[clip] + start - ahead
-        place = np.repeat(sample * width, length)
+        left, right = self.channels[row].T
+        place = np.repeat(sample * width + left, length)
         place += np.arange(0, width * len(place), width)
         found = np.empty((2, len(place)), np.int32)
-        for side, channel in zip(found, self.channels.T, strict=True):
-            flat.take(place + np.repeat(channel[row], length), out=side, mode="clip")
-        return self._upwards(found, row, length)
+        flat.take(place, out=found[0], mode="clip")
+        place += np.repeat(right - left, length)
+        flat.take(place, out=found[1], mode="clip")
+        self._turn(found, row, length)
+        return found
 
-    def blocks(self, clip: Indices, row: Indices, start: Indices) -> Int32s:
-        """Counts of stretches (n,) of a block's length: left and right, (2, n, block)."""
+    def blocks(self, clip: Indices, row: Indices, start: Indices) -> list[Int32s]:
+        """Counts of stretches (n,) of a block's length: left and right, (n, block) each."""
         (n, width), (step, next_channel) = self.counts.shape, self.counts.strides
         shape, strides = (n - self.block + 1, width, self.block), (step, next_channel, step)
         each = np.lib.stride_tricks.as_strided(self.counts, shape, strides, writeable=False)
         sample = self.begin[clip] + start
-        found = np.array([each[sample, channel[row]] for channel in self.channels.T])
-        return self._upwards(found, row, 1)
+        found = [each[sample, channel[row]] for channel in self.channels.T]
+        self._turn(found, row, 1)
+        return found
 
-    def _upwards(self, found: Int32s, row: Indices, times: Indices | int) -> Int32s:
+    def _turn(self, found: Iterable[Int32s], row: Indices, times: Indices | int) -> None:
         """Turn the channels that press downwards."""
         for side, falling in zip(found, self.falling.T, strict=True):
             if falling.any():
                 sign = np.repeat(np.where(falling, np.int32(-1), np.int32(1))[row], times)
                 side *= sign.reshape(-1, *[1] * (side.ndim - 1))
-        return found
 
 
 def condition(

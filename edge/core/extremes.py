@@ -13,7 +13,7 @@ __all__ = ["CHUNK", "extremes", "side_by_side"]
 CHUNK = 64
 """Samples in a chunk."""
 
-_SLAB_SAMPLES = 1 << 13
+_SLAB_SAMPLES = 1 << 14
 """Samples that are looked at together: they stay in the cache."""
 
 

@@ -160,15 +160,13 @@ class _Parabola:
         level : float array (3, n_channels, n_clips)
         seen : float array (n_channels, n_clips)
         """
-        n_clips, n_channels = len(self._slices), len(quiet)
-        left = np.empty((n_clips, n_channels, 5))
-        right = np.empty((n_clips, n_channels, _TERMS))
-        weight, held = quiet.astype(np.float64), np.where(quiet, self._counts, 0.0)
-        for clip, own in enumerate(self._slices):
-            np.matmul(weight[:, own], self._powers[own], out=left[clip])
-            np.matmul(held[:, own], self._powers[own, :_TERMS], out=right[clip])
-        left *= self._scale
-        right *= self._scale[:, :, :_TERMS] / block
+        n_channels = len(quiet)
+        both = np.concatenate([quiet.astype(np.float64), np.where(quiet, self._counts, 0.0)])
+        sums = np.empty((len(self._slices), len(both), self._powers.shape[1]))
+        for own, out in zip(self._slices, sums, strict=True):
+            np.matmul(both[:, own], self._powers[own], out=out)
+        left = sums[:, :n_channels] * self._scale
+        right = sums[:, n_channels:, :_TERMS] * (self._scale[:, :, :_TERMS] / block)
         normal = left[:, :, _HANKEL] + self._pull
         enough = left[:, :, 0] >= _LEAST_BLOCKS
         if not enough.all():
