@@ -1,14 +1,19 @@
-"""How well vehicles are weighed, against the truth and against the bound that physics sets."""
+"""How well vehicles are weighed, against the truth and against the bound that physics sets.
+
+What misses a target in the first pass is measured again (``simulator.bench.again``).
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.core.modes import Dynamics
 from simulator.bench import adversarial, free_flow
 from simulator.bench.adversarial import Outcome
+from simulator.bench.again import conditions_that_miss, later_of, rows_that_miss
 from simulator.bench.cells import Cell, learn, measure
 from simulator.bench.figures import ANCHOR, Figures, figures_of
 from simulator.bench.free_flow import Counted
@@ -44,12 +49,16 @@ _QUICK_CONDITIONS = ("free_flow", "tailgate_1_5m", "wheel_beside")
 SEED = 11
 """Rules and models were made while looking at other seeds."""
 _SEEDS_A_RUN = 1_000
+_SEEDS_AGAIN = 5_000
+"""Further than any other seed, so that what is measured again meets other vehicles."""
 _LESSONS_A_SPEED = 12
 _FREE_A_JOB = 250
 _LIMIT_A_JOB = 100
 _FREE_COST, _HARD_COST, _ALONE_COST = 0.8, 1.8, 5.0
 _SLOW_KMH = 6.0
 """Costs are in vehicles of a fast cell, 30 ms; at this speed one costs twice as much."""
+_AGAIN_PART = 0.25
+"""About so much of the time goes into what is measured again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,8 @@ class Size:
     limit: int = 2_000
     learnt: bool = True
     """Whether stations have learned before; otherwise they weigh with the prior."""
+    again: int = 4
+    """What misses a target is measured again with so many times the vehicles, if with any."""
 
     def vehicles_of(self, cell: Cell) -> int:
         """Vehicles of one cell."""
@@ -75,17 +86,25 @@ class Size:
 
 
 FULL = Size()
-QUICK = Size(_QUICK_CELLS, (), _QUICK_CONDITIONS, 40, 1, hard=40, free=250, limit=100, learnt=False)
+QUICK = Size(
+    _QUICK_CELLS, (), _QUICK_CONDITIONS, 40, 1, hard=40, free=250, limit=100, learnt=False, again=0
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that the bench found: rows of cells, outcomes of conditions, flat figures."""
+    """All that the bench found: rows of cells, outcomes of conditions, flat figures.
+
+    ``first`` and ``told_first`` are those of the first pass that were measured again; what counts
+    is in ``rows`` and ``outcomes``.
+    """
 
     rows: tuple[Row, ...]
     outcomes: tuple[Outcome, ...]
     figures: Figures
     spaced: tuple[Row, ...] = ()
+    first: tuple[Row, ...] = ()
+    told_first: tuple[Outcome, ...] = ()
 
 
 def run(size: Size = FULL, *, seed: int = SEED, progress: Progress = lambda _: None) -> Report:
@@ -94,24 +113,64 @@ def run(size: Size = FULL, *, seed: int = SEED, progress: Progress = lambda _: N
     Worlds are spread over the machine's processors; the figures do not depend on how. Lessons,
     cells, hard traffic, free flow and limits all drive on seeds of their own.
     """
+    begin_s = time.monotonic()
     cells = (*size.cells, *size.spaced)
     lessons = _lessons(cells, seed) if size.learnt else {}
     groups = {"cells": _cell_jobs(size, cells, seed, {}), **_other_jobs(size, seed)}
     learning = _cost(lessons.values())
-    share = learning / (learning + sum(map(_cost, groups.values())))
+    first_end = 1.0 - _AGAIN_PART if size.again else 1.0
+    share = first_end * learning / (learning + sum(map(_cost, groups.values())))
     lessons_learnt = together(list(lessons.values()), part(progress, 0.0, share))
     learnt = dict(zip(lessons, lessons_learnt, strict=True))
     groups["cells"] = _cell_jobs(size, cells, seed, learnt)
-    every = [job for group in groups.values() for job in group]
-    results = iter(together(every, part(progress, share, 1.0)))
-    done = {name: [next(results) for _ in group] for name, group in groups.items()}
-    rows = tuple(row_of(cell, sample) for cell, sample in zip(cells, done["cells"], strict=True))
-    told = tuple(outcome for world in done["hard"] for outcome in world)
-    over, judged = (sum(numbers) for numbers in zip(*done["limit"], strict=True))
+    done = _done(groups, part(progress, share, first_end))
+    rows, told = _told(cells, done)
     own, spaced = rows[: len(size.cells)], rows[len(size.cells) :]
+    again, retold = _again(size, own, told, seed, learnt, part(progress, first_end, 1.0))
+    counted, outcomes = later_of(own, told, again, retold)
+    over, judged = (sum(numbers) for numbers in zip(*done["limit"], strict=True))
     free = sum(done["free"], Counted())
-    figures = figures_of(own, spaced, told, free, (over, judged))
-    return Report(own, told, figures, spaced)
+    figures = figures_of(counted, spaced, outcomes, free, (over, judged))
+    figures["accuracy.cells_measured_again"] = len(again)
+    figures["accuracy.conditions_measured_again"] = len({o.condition for o in retold})
+    figures["accuracy.minutes"] = round((time.monotonic() - begin_s) / 60, 1)
+    first = tuple(row for row, now in zip(own, counted, strict=True) if row is not now)
+    told_first = tuple(o for o in told if o.condition in {r.condition for r in retold})
+    return Report(counted, outcomes, figures, spaced, first, told_first)
+
+
+def _done(groups: Mapping[str, Sequence[Job]], progress: Progress) -> dict[str, list[Any]]:
+    """All jobs together, their results by group."""
+    results = iter(together([job for group in groups.values() for job in group], progress))
+    return {name: [next(results) for _ in group] for name, group in groups.items()}
+
+
+def _told(
+    cells: Sequence[Cell], done: Mapping[str, Sequence[Any]]
+) -> tuple[tuple[Row, ...], tuple[Outcome, ...]]:
+    rows = tuple(row_of(cell, sample) for cell, sample in zip(cells, done["cells"], strict=True))
+    return rows, tuple(outcome for world in done["hard"] for outcome in world)
+
+
+def _again(
+    size: Size,
+    rows: Sequence[Row],
+    told: Sequence[Outcome],
+    seed: int,
+    learnt: Mapping[Any, Dynamics],
+    progress: Progress,
+) -> tuple[tuple[Row, ...], tuple[Outcome, ...]]:
+    """What missed a target, with fresh vehicles; the stations know what they knew."""
+    cells = tuple(row.cell for row in rows_that_miss(rows))
+    conditions = tuple(conditions_that_miss(told))
+    if not size.again or not (cells or conditions):
+        progress(1.0)
+        return (), ()
+    vehicles, hard = size.again * size.vehicles, size.again * size.hard
+    more = replace(size, vehicles=vehicles, hard=hard, conditions=conditions)
+    fresh = seed + _SEEDS_AGAIN
+    jobs = {"cells": _cell_jobs(more, cells, fresh, learnt), "hard": _hard_jobs(more, fresh)}
+    return _told(cells, _done(jobs, progress))
 
 
 def _cost(jobs: Iterable[Job]) -> float:
@@ -137,17 +196,8 @@ def _speeds(cell: Cell) -> tuple[float, ...]:
 
 def _other_jobs(size: Size, seed: int) -> dict[str, list[Job]]:
     """Hard conditions, free flow, and vehicles at the limit."""
-    a_world = min(adversarial.VEHICLES_A_WORLD, size.hard)
     return {
-        "hard": [
-            Job(
-                adversarial.outcomes,
-                (name, _SEEDS_A_RUN * seed + world, a_world),
-                a_world * (_ALONE_COST if CONDITIONS[name].alone else _HARD_COST),
-            )
-            for name in size.conditions
-            for world in range(-(-size.hard // a_world))
-        ],
+        "hard": _hard_jobs(size, seed),
         "free": [
             Job(
                 free_flow.count_world,
@@ -161,6 +211,19 @@ def _other_jobs(size: Size, seed: int) -> dict[str, list[Job]]:
             for world in range(-(-size.limit // _LIMIT_A_JOB))
         ],
     }
+
+
+def _hard_jobs(size: Size, seed: int) -> list[Job]:
+    a_world = min(adversarial.VEHICLES_A_WORLD, size.hard)
+    return [
+        Job(
+            adversarial.outcomes,
+            (name, _SEEDS_A_RUN * seed + world, a_world),
+            a_world * (_ALONE_COST if CONDITIONS[name].alone else _HARD_COST),
+        )
+        for name in size.conditions
+        for world in range(-(-size.hard // a_world))
+    ]
 
 
 def _cell_jobs(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from simulator.bench import adversarial
 from simulator.bench.adversarial import Outcome
@@ -11,7 +12,7 @@ from simulator.bench.cells import Cell
 from simulator.bench.free_flow import Counted
 from simulator.bench.rows import Row
 
-__all__ = ["ANCHOR", "Figures", "figures_of"]
+__all__ = ["ANCHOR", "EXTREMES", "Extreme", "Figures", "figures_of"]
 
 Figures = dict[str, float | str]
 
@@ -20,6 +21,49 @@ ANCHOR = Cell("strips_4", "A", 79.0)
 _SEEN_CYCLES = 0.6
 _MANY_ROWS = 3
 _BEYOND_CHANCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """The largest of a figure of the cells that it is about, or the least."""
+
+    figure: str
+    field: str
+    applies: Callable[[Row], bool]
+    least: bool = False
+
+    def value(self, row: Row) -> float:
+        """The figure of one cell."""
+        return float(getattr(row, self.field))
+
+
+def _strips(row: Row) -> bool:
+    return not row.cell.plate and row.cell.rows >= _MANY_ROWS
+
+
+def _plates(row: Row) -> bool:
+    return row.cell.plate
+
+
+def _seen_long(row: Row) -> bool:
+    return row.cell.plate and row.cycles >= _SEEN_CYCLES
+
+
+def _intervals(row: Row) -> bool:
+    return not row.cell.single
+
+
+EXTREMES = (
+    Extreme("strip_sd_over_bound_max", "ratio", _strips),
+    Extreme("strip_sd_over_joint_bound_max", "joint_ratio", _strips),
+    Extreme("strip_sd_over_kind_max", "kind_ratio", _strips),
+    Extreme("strip_sd_over_mean_max", "mean_ratio", _strips),
+    Extreme("plate_sd_over_bound_max", "ratio", _seen_long),
+    Extreme("plate_sd_over_joint_bound_max", "joint_ratio", _seen_long),
+    Extreme("plate_sd_over_mean_max", "mean_ratio", _plates),
+    Extreme("coverage95_cell_min_pct", "coverage", _intervals, least=True),
+    Extreme("coverage95_cell_max_pct", "coverage", _intervals),
+)
 
 
 def figures_of(
@@ -35,25 +79,16 @@ def figures_of(
     largest value it is that of its cell, which ``*_cell`` names: the largest of many lies above
     what each is expected to be.
     """
-    plates = [r for r in rows if r.cell.plate]
-    strips = [r for r in rows if not r.cell.plate and r.cell.rows >= _MANY_ROWS]
-    seen = [r for r in plates if r.cycles >= _SEEN_CYCLES]
     figures: Figures = {
         "vehicles": sum(r.vehicles for r in rows),
         "cell_vehicles_wrong_axles": sum(r.wrong_axles for r in rows),
         **_free(free),
         **_hard(told),
-        **_most("strip_sd_over_bound_max", strips, "ratio"),
-        **_most("strip_sd_over_joint_bound_max", strips, "joint_ratio"),
-        **_most("strip_sd_over_kind_max", strips, "kind_ratio"),
-        **_most("strip_sd_over_mean_max", strips, "mean_ratio"),
-        **_above_mean("strip", strips),
+        **{name: value for e in EXTREMES for name, value in _extreme(e, rows).items()},
+        **_above_mean("strip", [r for r in rows if _strips(r)]),
+        **_above_mean("plate", [r for r in rows if _plates(r)]),
         **_anchor(rows),
-        **_most("plate_sd_over_bound_max", seen, "ratio"),
-        **_most("plate_sd_over_joint_bound_max", seen, "joint_ratio"),
-        **_most("plate_sd_over_mean_max", plates, "mean_ratio"),
-        **_above_mean("plate", plates),
-        **_coverage([r for r in rows if not r.cell.single]),
+        **_coverage([r for r in rows if _intervals(r)]),
         **_limit(*limits),
         **_spacing(spaced),
     }
@@ -89,6 +124,7 @@ def _hard(told: Sequence[Outcome]) -> Figures:
         "adversarial_wrong_unflagged_max_pct": worst.wrong_pct,
         "adversarial_wrong_unflagged_max_se": 100.0
         * _share_se(worst.wrong_pct / 100.0, worst.vehicles),
+        "adversarial_wrong_unflagged_max_vehicles": worst.vehicles,
         "adversarial_wrong_unflagged_max_cell": worst.condition if worst.wrong else "",
         "adversarial_conditions_wrong": sum(c.wrong > 0 for c in cases),
         "adversarial_missed": sum(c.missed for c in cases),
@@ -96,16 +132,18 @@ def _hard(told: Sequence[Outcome]) -> Figures:
     }
 
 
-def _most(name: str, rows: Sequence[Row], field: str) -> Figures:
-    """The largest of some cells, which it is, and its standard error."""
-    told = [r for r in rows if math.isfinite(getattr(r, field))]
+def _extreme(extreme: Extreme, rows: Sequence[Row]) -> Figures:
+    """The worst of some cells, its standard error, which it is, and of how many vehicles."""
+    told = [r for r in rows if extreme.applies(r) and math.isfinite(extreme.value(r))]
     if not told:
         return {}
-    worst = max(told, key=lambda r: float(getattr(r, field)))
+    worst = (min if extreme.least else max)(told, key=extreme.value)
+    bare = extreme.figure.removesuffix("_pct")
     return {
-        name: float(getattr(worst, field)),
-        f"{name}_se": worst.se.get(field, math.nan),
-        f"{name}_cell": worst.cell.name,
+        extreme.figure: extreme.value(worst),
+        f"{bare}_se": worst.se.get(extreme.field, math.nan),
+        f"{bare}_cell": worst.cell.name,
+        f"{bare}_vehicles": worst.vehicles,
     }
 
 
@@ -130,22 +168,14 @@ def _anchor(rows: Sequence[Row]) -> Figures:
 
 
 def _coverage(rows: Sequence[Row]) -> Figures:
-    """Means over the cells; of all cells are those with the least and the most."""
+    """Means over the cells."""
     if not rows:
         return {}
-    least = min(rows, key=lambda r: r.coverage)
-    most = max(rows, key=lambda r: r.coverage)
     return {
         "coverage95_pct": _mean(r.coverage for r in rows),
         "coverage95_se": _of_mean(r.se.get("coverage", math.nan) for r in rows),
         "coverage95_gross_pct": _mean(r.gross_coverage for r in rows),
         "coverage95_gross_se": _of_mean(r.se.get("gross_coverage", math.nan) for r in rows),
-        "coverage95_cell_min_pct": least.coverage,
-        "coverage95_cell_min_se": least.se.get("coverage", math.nan),
-        "coverage95_cell_min_cell": least.cell.name,
-        "coverage95_cell_max_pct": most.coverage,
-        "coverage95_cell_max_se": most.se.get("coverage", math.nan),
-        "coverage95_cell_max_cell": most.cell.name,
         "coverage95_cells_outside_90_99": sum(not 90.0 <= r.coverage <= 99.0 for r in rows),
         "coverage95_gross_cell_min_pct": min(r.gross_coverage for r in rows),
     }

@@ -41,6 +41,7 @@ def parts_of(report: Report, figures: Mapping[str, float | str]) -> dict[str, st
     summary = (tables.targets(figures), drawn, tables.spacing(report.spaced))
     details = (
         tables.conditions(report.outcomes),
+        tables.again(report.first, report.rows, report.told_first, report.outcomes),
         tables.worst(report.outcomes),
         tables.measured("speed", "速度 / Speed", figures),
         tables.measured("live", "实时 / Live", figures),

@@ -8,12 +8,13 @@ from itertools import groupby
 
 from simulator.bench import adversarial
 from simulator.bench.adversarial import Outcome
+from simulator.bench.again import misses
 from simulator.bench.rows import Row
 from simulator.bench.targets import TARGETS, Target, target_lines
 from simulator.conditions import CONDITIONS
 from simulator.layouts import best_spacing_m
 
-__all__ = ["cells", "conditions", "measured", "spacing", "targets", "worst"]
+__all__ = ["again", "cells", "conditions", "measured", "spacing", "targets", "worst"]
 
 _WORST = 12
 _WANTED_GAIN_PCT = 12.0
@@ -115,6 +116,43 @@ def conditions(told: Sequence[Outcome]) -> str:
         for c in adversarial.table(told)
     )
     return "### 难工况 / Hard conditions\n\n" + table(head, lines)
+
+
+def again(
+    first: Sequence[Row],
+    rows: Sequence[Row],
+    told_first: Sequence[Outcome],
+    told: Sequence[Outcome],
+) -> str:
+    """Both passes of what missed a target in the first; the second counts."""
+    later = {row.cell: row for row in rows}
+    retold = {case.condition: case for case in adversarial.table(told)}
+    lines = [
+        [
+            f"{row.cell.name}: {extreme.field}",
+            _with(row, extreme.field, digits=3),
+            str(row.vehicles),
+            _with(later[row.cell], extreme.field, digits=3),
+            str(later[row.cell].vehicles),
+        ]
+        for row in first
+        for extreme in misses(row)
+    ]
+    lines += [
+        [
+            f"{case.condition}: wrong, unflagged %",
+            *(part for c in (case, retold[case.condition]) for part in _wrong(c)),
+        ]
+        for case in adversarial.table(told_first)
+    ]
+    if not lines:
+        return ""
+    head = ("单元或工况 / cell or condition", "首测 / first", "n", "再测 / again", "n")
+    return "### 再测，以再测为准 / Measured again; the second counts\n\n" + table(head, lines)
+
+
+def _wrong(case: adversarial.Case) -> tuple[str, str]:
+    return f"{case.wrong_pct:.3g} ({case.wrong})", str(case.vehicles)
 
 
 def worst(told: Sequence[Outcome]) -> str:

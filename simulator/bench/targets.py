@@ -57,7 +57,6 @@ TARGETS = (
         "accuracy.adversarial_wrong_unflagged_max_pct",
         most=0.1,
         unit=" %",
-        tail=("accuracy.adversarial_vehicles_a_condition", "辆/工况 / vehicles a condition"),
     ),
     Target(
         Text("条形 3 排以上：轴 sd / 单轴极限", "3 strips and more: axle sd / bound alone"),
@@ -183,10 +182,12 @@ def _reached(target: Target, figures: Mapping[str, float | str]) -> str:
     if target.figure not in figures:
         return ""
     se, cell = _se(target, figures), figures.get(f"{_bare(target)}_cell")
+    vehicles = figures.get(f"{_bare(target)}_vehicles")
     parts = [f"{float(figures[target.figure]):.4g}"]
     parts += [f"± {se:.2g}"] if se is not None else []
     parts = [" ".join(parts) + target.unit]
     parts += [f"`{cell}`"] if cell else []
+    parts += [f"n {vehicles}"] if vehicles else []
     if target.tail is not None and target.tail[0] in figures:
         parts.append(f"{_plain(float(figures[target.tail[0]]))} {target.tail[1]}")
     return "; ".join(parts)

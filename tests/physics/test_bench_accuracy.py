@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from multiprocessing import resource_tracker
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,9 +13,10 @@ import pytest
 
 from edge.errors import InputError
 from edge.records import Flag
-from simulator.bench import adversarial
-from simulator.bench.accuracy import CELLS, FULL, SPACED, Report
+from simulator.bench import adversarial, tables
+from simulator.bench.accuracy import CELLS, FULL, QUICK, SPACED, Report
 from simulator.bench.adversarial import Outcome
+from simulator.bench.again import conditions_that_miss, later_of, misses, rows_that_miss
 from simulator.bench.bound import Readings, fused, plate_readings, strip_readings
 from simulator.bench.cells import Cell, Sample
 from simulator.bench.drive import flag_names
@@ -165,6 +167,30 @@ def test_figures_name_the_cell_and_the_standard_error_of_their_largest() -> None
     assert gain == pytest.approx(100 * (1 - rows[1].mean_ratio), abs=1e-3)
     # Nothing wrong among one is no proof: its standard error is not zero.
     assert found["accuracy.adversarial_wrong_unflagged_max_se"] == 100.0
+
+
+def test_what_misses_is_measured_again_and_the_second_figure_counts() -> None:
+    wide, narrow = sample(0.01, 0.02), clustered(np.random.default_rng(2))
+    first = [row_of(Cell("strips_4", "A", kmh), wide) for kmh in (20.0, 30.0)]
+    single = row_of(Cell("strips_1", "A", 20.0), wide)
+    good = row_of(Cell("strips_4", "B", 20.0), narrow)
+    assert rows_that_miss([*first, single, good]) == first
+    assert [e.figure for e in misses(first[0])][-1] == "coverage95_cell_max_pct"
+    again = [row_of(row.cell, narrow) for row in first]
+    told = [outcome("right", n) for n in range(1, 999)]
+    assert conditions_that_miss([*told, outcome("wrong", 999), outcome("right", 1000)]) == []
+    told += [outcome("wrong", 999), outcome("wrong", 1000)]
+    assert conditions_that_miss(told) == ["straddle"]
+    other = replace(outcome("right"), condition="free_flow")
+    retold = [outcome("wrong", n) for n in range(1, 5)]
+    rows, outcomes = later_of([first[0], good, first[1]], [*told, other], again, retold)
+    assert rows == (again[0], good, again[1])
+    assert outcomes == (other, *retold)
+    shown = tables.again(first, rows, told, outcomes)
+    assert "| strips_4 A 20: coverage | 100.000" in shown
+    assert "| straddle: wrong, unflagged % | 0.2 (2) | 1000 | 100 (4) | 4 |" in shown
+    assert tables.again((), rows, (), outcomes) == ""
+    assert QUICK.again == 0
 
 
 def test_targets_tell_what_is_met_missed_and_missed_by_chance() -> None:
