@@ -11,6 +11,7 @@ import numpy as np
 from edge.core.axles import first_axles
 from edge.core.leaning import Pressed, beside
 from edge.core.parting import LEAST_BETWEEN_M, LEAST_STEER_M
+from edge.core.quality import bits
 from edge.records import Bools, Flag, FlagBits, Floats, Indices
 
 __all__ = ["doubts"]
@@ -46,18 +47,13 @@ def doubts(
         Whether the lane has a separator.
     """
     first, count = first_axles(vehicle, len(known)), np.bincount(vehicle)
-    fault = (known & Flag.SEPARATOR_FAULT) > 0
-    alone = fault | (not apart)
-    checks = {
-        Flag.AMBIGUOUS: (count == 1)
-        | (alone & (_headless(spacing_m, first, count) | _two(spacing_m, vehicle, first))),
-        Flag.WHEEL_OFF: _one_sided(pressed.wheel_kg, pressed.u_load_rel, first, count)
-        | beside(pressed, vehicle),
-    }
-    flags = np.zeros(len(first), np.uint32)
-    for flag, found in checks.items():
-        flags |= np.where(found, np.uint32(flag), np.uint32(0))
-    return flags
+    fault = (known & np.uint32(Flag.SEPARATOR_FAULT)) > 0
+    alone = fault | np.bool_(not apart)
+    ambiguous = count == 1
+    if alone.any():
+        ambiguous |= alone & (_headless(spacing_m, first, count) | _two(spacing_m, vehicle, first))
+    off = _one_sided(pressed.wheel_kg, pressed.u_load_rel, first, count)
+    return bits({Flag.AMBIGUOUS: ambiguous, Flag.WHEEL_OFF: off | beside(pressed, vehicle)})
 
 
 def _headless(spacing_m: Floats, first: Indices, count: Indices) -> Bools:

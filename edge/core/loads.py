@@ -96,33 +96,59 @@ class RowLoads:
 
     def _height(self) -> Floats:
         """Threshold of the touch over the mean height of its pulse, 0.4 at most."""
-        mean = self._mean_counts(self.sight.enter_s, self.sight.leave_s).sum(axis=2)
+        mean = self._touched[0].sum(axis=2)
         release = self.signals.release(*self._cell).min(axis=2)
-        return np.asarray(np.clip(release / np.maximum(mean, 1.0), 0.0, 0.4))
+        return np.asarray(np.minimum(np.maximum(release / np.maximum(mean, 1.0), 0.0), 0.4))
+
+    @property
+    def area_s(self) -> Floats:
+        """Pulse areas of the wheels in count seconds, (n_axles, n_rows, 2); NaN where unseen."""
+        return self._touched[1]
+
+    @cached_property
+    def _touched(self) -> tuple[Floats, Floats]:
+        """Mean counts of each touch, and the area of its whole pulse: asked for at once."""
+        sight = self.sight
+        touch = self._samples(sight.enter_s, sight.leave_s)
+        moments = np.array([*touch, sight.start, sight.end])
+        counts, length, level = self._counts(moments[::2], moments[1::2])
+        area_s = (counts[1] - level[1] * length[1]) / self.rate_hz
+        area_s = np.where(sight.seen[:, :, None], area_s, np.nan)
+        return counts[0] / length[0] - level[0], area_s
 
     def _mean_counts(self, from_s: Floats, to_s: Floats) -> Floats:
         """Mean counts above the baseline between two times: (n_axles, n_rows, 2)."""
+        counts, length, level = self._counts(*self._samples(from_s, to_s))
+        return np.asarray(counts / length - level)
+
+    def _samples(self, from_s: Floats, to_s: Floats) -> tuple[Floats, Floats]:
+        """Times in samples of the clip, one apart at least; of NaN the first."""
         # A sample stands for the time from half before it to half after it.
-        a = np.where(np.isnan(from_s), 0.0, from_s) * self.rate_hz + 0.5
-        b = np.maximum(np.where(np.isnan(to_s), 0.0, to_s) * self.rate_hz + 0.5, a + 1)
-        mean = (self._sum_before(b) - self._sum_before(a)) / (b - a)[:, :, None]
-        return np.asarray(mean - self.signals.level_at(*self._cell, (a + b) / 2))
+        a, b = (np.where(np.isnan(s), 0.0, s) * self.rate_hz + 0.5 for s in (from_s, to_s))
+        return a, np.maximum(b, a + 1)
+
+    def _counts(self, a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
+        """Sums of counts between moments (..., n_axles, n_rows), the lengths, and the baseline."""
+        before_a, before_b = self._sum_before(np.array([a, b]))
+        u = ((a + b) / self.signals.n_samples[self.sight.vehicle][:, None] - 1)[..., None]
+        flat, slope, bend = self._ground
+        return before_b - before_a, (b - a)[..., None], flat + u * (slope + u * bend)
+
+    @cached_property
+    def _ground(self) -> tuple[Floats, Floats, Floats]:
+        """Coefficients of the baseline under each axle, (n_axles, n_rows, 2) each."""
+        level = self.signals.ground.level[self.sight.vehicle]
+        return level[:, 0], level[:, 1], level[:, 2]
 
     def _sum_before(self, sample: Floats) -> Floats:
         """Sum of the pulse's counts before a moment, within a sample in proportion."""
-        sight, last = self.sight, self.signals.n_samples[self.sight.vehicle][:, None] - 1
-        whole = np.clip(np.floor(sample).astype(np.int64), 0, last)
-        part = np.clip(sample - whole, 0.0, 1.0)[..., None]
-        before = sight.pulses.between(sight.place + sight.start, sight.place + whole)
-        return np.asarray(before + part * sight.pulses.at(sight.place + whole))
-
-    def areas_s(self) -> Floats:
-        """Pulse areas of the wheels in count seconds, (n_axles, n_rows, 2); NaN where unseen."""
-        sight, start, end = self.sight, self.sight.start, self.sight.end
-        counts = sight.pulses.between(sight.place + start, sight.place + end)
-        level = self.signals.level_at(*self._cell, (start + end) / 2)
-        area_s = (counts - level * (end - start)[:, :, None]) / self.rate_hz
-        return np.where(sight.seen[:, :, None], area_s, np.nan)
+        sight = self.sight
+        whole = np.minimum(np.floor(sample), sight.end - 1)
+        whole = np.maximum(whole, 0.0, out=whole).astype(np.int64)
+        part = np.minimum(np.maximum(sample - whole, 0.0), 1.0)[..., None]
+        at = sight.place + whole
+        before = sight.pulses.between(sight.place + sight.start, at)
+        return np.asarray(before + part * sight.pulses.at(at))
 
     def wheels_and_readings(self, contact_m: Floats, area_s: Floats) -> tuple[Floats, Observations]:
         """Wheel loads of each row, and the readings that are to be fused.
@@ -132,7 +158,7 @@ class RowLoads:
         contact_m : float array (n_axles, n_rows)
             From :meth:`contact_m`.
         area_s : float array (n_axles, n_rows, 2)
-            From :meth:`areas_s`.
+            As ``self.area_s``.
 
         Returns
         -------

@@ -39,4 +39,4 @@ def torn(clips: Sequence[RawClip], first_s: Floats, last_s: Floats) -> FlagBits:
     gaps = [_gaps_s(clip) for clip in clips]
     ends = zip(gaps, first_s.tolist(), last_s.tolist(), strict=True)
     torn = [any(a < last and b > first for a, b in own) for own, first, last in ends]
-    return np.where(torn, np.uint32(Flag.GAP), np.uint32(0))
+    return np.array(torn, np.bool_) * np.uint32(Flag.GAP)

@@ -11,6 +11,7 @@ from edge.records import Bools, Flag, FlagBits, Floats, Gains, Indices, LaneLayo
 __all__ = [
     "STOP_SHARE",
     "axle_flags",
+    "bits",
     "contact_m",
     "plausible_wheel",
     "restless",
@@ -79,7 +80,7 @@ def axle_flags(
         Flag.SATURATED: saturated,
         Flag.GAP: in_gap,
     }
-    return _bits(checks, len(load_kg))
+    return bits(checks)
 
 
 def restless(noise_kg: Floats) -> Bools:
@@ -121,7 +122,7 @@ def vehicle_flags(
         Flag.STOPPED: (rolling < STOP_SHARE * lane.speed_min_mps)
         | (uneven & (speed_mps < lane.speed_min_mps)),
     }
-    return _bits(checks, len(speed_mps))
+    return bits(checks)
 
 
 def speed_flags(lane: LaneLayout, gains: Gains, speed_mps: Floats, u_speed_mps: Floats) -> FlagBits:
@@ -141,14 +142,12 @@ def speed_flags(lane: LaneLayout, gains: Gains, speed_mps: Floats, u_speed_mps: 
     inside = (speed_mps - reach_mps >= max(lane.speed_min_mps, lowest_mps)) & (
         speed_mps + reach_mps <= min(lane.speed_max_mps, highest_mps)
     )
-    return _bits({Flag.SPEED_OUT_OF_RANGE: ~inside}, len(speed_mps))
+    return bits({Flag.SPEED_OUT_OF_RANGE: ~inside})
 
 
-def _bits(checks: dict[Flag, Bools], n: int) -> FlagBits:
-    flags = np.zeros(n, np.uint32)
-    for flag, found in checks.items():
-        flags |= np.where(found, np.uint32(flag), np.uint32(0))
-    return flags
+def bits(checks: dict[Flag, Bools]) -> FlagBits:
+    """Flags of each line, from what was found of each flag: (n,)."""
+    return np.asarray(np.array([*checks], np.uint32) @ np.array([*checks.values()]))
 
 
 def united(flags: FlagBits, first: Indices) -> FlagBits:

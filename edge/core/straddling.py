@@ -28,7 +28,7 @@ def straddling(
 ) -> FlagBits:
     """Of the vehicles that pressed on one side only, those whose other wheels were elsewhere."""
     found = np.zeros(len(clips), np.uint32)
-    for v in np.flatnonzero(flags & Flag.WHEEL_OFF).tolist():
+    for v in (flags & np.uint32(Flag.WHEEL_OFF)).nonzero()[0].tolist():
         own = vehicle == v
         if _straddles(clips[v], others, gains, begin_s[own], end_s[own]):
             found[v] = Flag.STRADDLING

@@ -24,7 +24,7 @@ from edge.core.modes import PRIOR, Dynamics, kind_of, load_scale
 from edge.core.swing import Swing
 from edge.records import Bools, Floats, Indices
 
-__all__ = ["Fusion", "Observations", "fuse", "sum_variance"]
+__all__ = ["Fusion", "Observations", "axle_variance", "fuse", "sum_variance"]
 
 _LEAST_SCALE = 0.35
 """The scatter never speaks for less: a bounce that all rows share does not show in it."""
@@ -123,7 +123,9 @@ def fuse(
 def _alike_in_trains(swing: Swing, n_axles: Indices) -> Swing:
     """Correlations of long trains at least ``_TRAIN_ALIKE``, and their stiffer springs."""
     train = n_axles > _TRAIN_AXLES
-    least = np.where(train, _TRAIN_ALIKE, 0.0)
+    if not train.any():
+        return swing
+    least = np.where(train, _TRAIN_ALIKE, -1.0)
     return replace(
         swing,
         lie=swing.lie * np.where(train, _TRAIN_STIFFNESS**2, 1.0),
@@ -217,18 +219,25 @@ def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indice
     float array (n_parts,)
         JCGM 100:2008, equation 16: the moving axles with their correlations, and the causes.
     """
-    n = int(part.max()) + 1
-    u = fusion.u_kg
-    begins = np.ones(len(part), np.bool_)
-    begins[1:] = (part[1:] != part[:-1]) | (group[1:] != group[:-1])
-    group_of_part = np.cumsum(begins) - 1
-    inside = np.bincount(part[begins], np.bincount(group_of_part, u) ** 2, n)
-    single = np.bincount(part, (1 - fusion.group_correlation) * u**2, n)
-    between = fusion.axle_correlation
-    per_part = np.zeros((2, n))
-    per_part[0, part], per_part[1, part] = fusion.group_correlation - between, between
-    moving = single + per_part[0] * inside + per_part[1] * np.bincount(part, u, n) ** 2
+    u, alike, between = fusion.u_kg, fusion.group_correlation, fusion.axle_correlation
+    begins = np.ones((2, len(part)), np.bool_)
+    np.not_equal(part[1:], part[:-1], out=begins[0, 1:])
+    np.not_equal(group[1:], group[:-1], out=begins[1, 1:])
+    first = begins[0].nonzero()[0]
+    begins[1] |= begins[0]
+    inside = np.bincount(part[begins[1]], np.bincount(begins[1].cumsum() - 1, u) ** 2)
+    single = np.bincount(part, (1 - alike) * u**2)
+    between_groups = between[first] * np.bincount(part, u) ** 2
+    moving = single + (alike - between)[first] * inside + between_groups
     n_causes = shared_kg.shape[1]
     place = part[:, None] * n_causes + np.arange(n_causes)
-    causes = np.asarray(np.bincount(place.ravel(), shared_kg.ravel(), n * n_causes), np.float64)
-    return np.asarray(moving + sum_along(causes.reshape(n, n_causes) ** 2))
+    causes = np.asarray(np.bincount(place.ravel(), shared_kg.ravel()), np.float64)
+    return np.asarray(moving + sum_along(causes.reshape(-1, n_causes) ** 2))
+
+
+def axle_variance(fusion: Fusion, shared_kg: Floats) -> Floats:
+    """Variance of each axle load, kg^2: what :func:`sum_variance` gives of sums of one."""
+    alike, between = fusion.group_correlation, fusion.axle_correlation
+    square = fusion.u_kg**2
+    moving = (1 - alike) * square + (alike - between) * square + between * square
+    return np.asarray(moving + sum_along(shared_kg**2))

@@ -29,7 +29,7 @@ from edge.core.passages import GROUP_SPACING_M, Weighed, passages
 from edge.core.sight import Sight, look
 from edge.core.straddling import straddling
 from edge.core.transfer import load_transfer
-from edge.core.uncertainty import Fusion, fuse, sum_variance
+from edge.core.uncertainty import Fusion, axle_variance, fuse, sum_variance
 from edge.records import (
     Flag,
     FlagBits,
@@ -159,7 +159,7 @@ def _weighed(
     motion = follow(sight.centre_s, position_m, _U_CENTRE_SAMPLES / signals.rate_hz, vehicle)
     rows = RowLoads(signals, sight, motion, lane, gains)
     contact_m = rows.contact_m()
-    area_s = rows.areas_s()
+    area_s = rows.area_s
     wheel_kg, readings = rows.wheels_and_readings(contact_m, area_s)
     speed_mps = np.maximum(np.abs(motion.coefficients[:, 0]), LEAST_SPEED_MPS)
     change = _change(motion, position_m, speed_mps)
@@ -176,9 +176,9 @@ def _weighed(
         lane.grade,
     )
     shared_kg = np.concatenate([shared_kg, u_transfer_kg], axis=1)
-    u_axle, u_group, u_gross = (
-        np.sqrt(sum_variance(fusion, shared_kg, group, part))
-        for part in (np.arange(len(group)), group, vehicle)
+    u_axle = np.sqrt(axle_variance(fusion, shared_kg))
+    u_group, u_gross = (
+        np.sqrt(sum_variance(fusion, shared_kg, group, part)) for part in (group, vehicle)
     )
     load_kg = np.round(fusion.load_kg - transfer_kg, _DIGITS)
     side_kg = _sides(load_kg, wheel_kg)
@@ -201,7 +201,7 @@ def _weighed(
     flags |= quality.vehicle_flags(lane, motion, speed_mps, faster / speed_mps, durations_s)
     flags |= quality.speed_flags(lane, gains, speed_mps, motion.u_speed_mps)
     noise_kg = signals.ground.noise * rows.kg_per_count
-    flags |= np.where(quality.restless(noise_kg), np.uint32(Flag.ROW_MISSING), np.uint32(0))
+    flags |= quality.bits({Flag.ROW_MISSING: quality.restless(noise_kg)})
     flags |= torn(clips, first_s, last_s)
     apart = lane.separator is not None
     gross_kg = np.asarray(np.bincount(vehicle, load_kg), np.float64)
@@ -209,7 +209,7 @@ def _weighed(
     pressed = Pressed(wheel_kg, contact_m, *u_rel)
     flags |= doubts(pressed, spacing_m, vehicle, flags, apart)
     flags |= straddling(clips, vehicle, flags, others, gains, begin_s, end_s)
-    stopped = (flags[vehicle[1:]] & Flag.STOPPED) > 0
+    stopped = ((flags & np.uint32(Flag.STOPPED)) > 0)[vehicle[1:]]
     at_sample = np.array([clip.first_sample for clip in clips], np.float64)
     return Weighed(
         first=first,
@@ -282,6 +282,5 @@ def _shared_kg(fusion: Fusion, wheel_kg: Floats, rows: RowLoads, u_speed_rel: Fl
 
 def _doubts(sight: Sight, gains: Gains) -> FlagBits:
     """Doubts of each vehicle as a whole."""
-    flags = np.where(sight.doubtful, np.uint32(Flag.AMBIGUOUS), np.uint32(0))
-    flags |= np.where(sight.reversed, np.uint32(Flag.REVERSED), np.uint32(0))
+    flags = quality.bits({Flag.AMBIGUOUS: sight.doubtful, Flag.REVERSED: sight.reversed})
     return flags if gains.calibrated else flags | np.uint32(Flag.UNCALIBRATED)
