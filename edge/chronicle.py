@@ -27,7 +27,7 @@ from edge.store.store import Store
 
 __all__ = ["Chronicle"]
 
-WATCHED = ("digitiser.", "camera.", "modbus.", "rows.")
+WATCHED = ("digitiser.", "camera.", "modbus.", "scale.", "rows.")
 """Parts whose failing is a statement of its own; records and receipts tell of the others."""
 
 TICK_S = 0.5

@@ -17,17 +17,27 @@ from typing import Any
 from edge.chronicle import Chronicle
 from edge.clerk import Clerk
 from edge.clock import HostClock
-from edge.config import CameraSection, ModbusSection, StationConfig
+from edge.config import CameraSection, ModbusSection, ScaleSection, StationConfig
 from edge.health import Health
 from edge.lanes import Lanes
 from edge.lessons import Lessons
-from edge.records import ClockReading, Flag, Gains, Measurement, PlateRead, SampleBlock, Vehicle
+from edge.records import (
+    ClockReading,
+    Flag,
+    Gains,
+    Measurement,
+    PlateRead,
+    SampleBlock,
+    ScaleReading,
+    Vehicle,
+)
 from edge.sources.camera import CameraSource
 from edge.sources.digitiser import DigitiserSource
 from edge.sources.modbus import ModbusSource
 from edge.sources.pictures import sweep_pictures
 from edge.sources.ports import DeviceHello, SourceItem
 from edge.sources.recorder import Recorder
+from edge.sources.scale import Companions, ScaleSource
 from edge.supervise import end_tasks, supervise
 
 __all__ = ["Head", "lanes_by_device"]
@@ -71,6 +81,7 @@ class Head:
             section.id: DigitiserSource(section, health, clock.steady_ns)
             for section in self._model.digitiser
         }
+        self._companions = Companions()
         self._gains: dict[str, Gains] = {
             section.id: config.gains_of(section.id, 1.0) for section in self._model.digitiser
         }
@@ -104,6 +115,10 @@ class Head:
                 *(
                     self._supervised(group, f"modbus.{section.id}", self._polling(section))
                     for section in self._model.modbus
+                ),
+                *(
+                    self._supervised(group, f"scale.{section.id}", self._weighing(section))
+                    for section in self._model.scale
                 ),
                 group.create_task(self._release(clerk), name="desk"),
                 group.create_task(self._sweep_pictures(), name="pictures"),
@@ -160,6 +175,15 @@ class Head:
 
         def deliver(measured: Measurement) -> None:
             self._health.gauge(f"measured.{measured.device}.{measured.name}", measured.value)
+
+        return lambda: source.run(deliver)
+
+    def _weighing(self, section: ScaleSection) -> Callable[[], Coroutine[Any, Any, None]]:
+        source = ScaleSource(section, self._health, self._clock.steady_ns, self._companions)
+
+        def deliver(reading: ScaleReading) -> None:
+            if reading.load_kg is not None:
+                self._health.gauge(f"scale.{reading.device}.load_kg", reading.load_kg)
 
         return lambda: source.run(deliver)
 

@@ -24,7 +24,7 @@ TRACKING_DIVISIONS_PER_S = 0.5
 OVER_DIVISIONS, UNDER_DIVISIONS = 9, 20
 """No weight above Max + 9 e (R 76-1, 4.2.3), nor below -20 e."""
 
-_SLACK_KG = 1e-6
+_SLACK_KG = _SLACK_S = 1e-6
 """Sums of decimal fractions are not exact in binary."""
 
 _CLASS_III_STEPS = ((500, 0.5), (2000, 1.0))
@@ -108,12 +108,13 @@ class RestRule:
         weights = [weight for _, weight in window]
         if max(weights) - min(weights) > self.within_kg + _SLACK_KG:
             self._begin_where_it_fits()
-        return len(window) >= self.readings and time_s - window[0][0] >= self.for_s
+        lasted_s = time_s - window[0][0] + _SLACK_S
+        return len(window) >= self.readings and lasted_s >= self.for_s
 
     def _shorten(self, time_s: float) -> None:
         """Let go of what the rule no longer asks for."""
         window = self._window
-        while len(window) > self.readings and window[1][0] <= time_s - self.for_s:
+        while len(window) > self.readings and window[1][0] <= time_s - self.for_s - _SLACK_S:
             window.popleft()
 
     def _begin_where_it_fits(self) -> None:

@@ -125,6 +125,7 @@ PARTS: dict[str, Text] = {
     "digitiser": Text("称重仪 {id}", "Digitiser {id}"),
     "camera": Text("车牌相机 {id}", "Plate camera {id}"),
     "modbus": Text("机柜监测 {id}", "Cabinet sensors {id}"),
+    "scale": Text("衡器 {id}", "Scale {id}"),
     "uplink": Text("中心连接", "Line to the centre"),
     "uplink.receipts": Text("中心回执", "Receipts of the centre"),
     "uplink.poisoned": Text("被拒收的记录", "Refused records"),
@@ -158,6 +159,11 @@ NEXT_STEPS: dict[str, Text] = {
     "modbus": Text(
         "称重不受影响。当班期间告诉维护：机柜监测 {id} 没有应答。",
         "Weighing is not affected. Tell maintenance during the shift that {id} does not answer.",
+    ),
+    "scale": Text(
+        "看衡器 {id} 的仪表：有没有显示、是否超载。不要用它定案；5 分钟不恢复就打电话叫维护。",
+        "Look at the indicator of scale {id}: is it on, is it overloaded? Decide nothing with this "
+        "scale. If it is not back in 5 minutes, call maintenance.",
     ),
     "uplink": Text(
         "不用担心：记录都保存在本站，线路恢复后自动补发。断开超过 1 小时请打电话给网络维护。",

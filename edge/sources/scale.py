@@ -1,0 +1,251 @@
+"""A scale as the station reads it: indicator decoded, load judged, line looked after."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from edge.config import ScaleSection
+from edge.errors import NO_STEP, ConfigError, DeviceFault, LinkDown, SteelyardError, Text
+from edge.health import Health, Level
+from edge.records import ScaleReading
+from edge.sources.ports import bad_line, link_down
+from firmware_bridge.indicators.catalogue import BadFormat, format_named
+from firmware_bridge.indicators.reading import IndicatorReading, Range
+from firmware_bridge.scale import Load, Platform, Scale, class_iii_mpe_kg, cross_check
+from firmware_bridge.transports import BadLine, PortLost, PortReader
+
+SILENCE_S = 5.0
+"""Without a reading for so long the indicator counts as away."""
+
+ANSWER_S = 1.0
+"""An indicator that is asked, and does not answer, is asked again after this."""
+
+FRESH_NS = 2_000_000_000
+"""Loads of two scales are compared while neither is older."""
+
+_RANGES: dict[Range, Text] = {
+    "over": Text("超出量程", "over its range"),
+    "under": Text("低于零点范围", "under its range"),
+    "error": Text("仪表没有给出毛重", "the indicator shows no gross weight"),
+}
+
+
+class _Newest(NamedTuple):
+    load: Load
+    time_ns: int
+    division_kg: float
+
+
+class Companions:
+    """The newest load of every scale, for those that vouch for one another."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, _Newest] = {}
+
+    def agrees(self, section: ScaleSection, load: Load, time_ns: int) -> bool | None:
+        """Keep a load; whether the scale's companion shows the same, as far as that can be said.
+
+        They agree within the errors that class III permits both of them in service.
+        """
+        own = self._newest[section.id] = _Newest(load, time_ns, section.division_kg)
+        other = self._newest.get(section.check_with or "")
+        if other is None or time_ns - other.time_ns > FRESH_NS or load.load_kg is None:
+            return None
+        tolerance_kg = sum(class_iii_mpe_kg(load.load_kg, e.division_kg) for e in (own, other))
+        agreement = cross_check(load, other.load, tolerance_kg)
+        return None if agreement == "unknown" else agreement == "agree"
+
+
+class ScaleSource:
+    """One scale of the station file.
+
+    Parameters
+    ----------
+    section : ScaleSection
+        Its part of the station file.
+    health : Health
+        Gets the state ``scale.<id>`` and counters and gauges under that name.
+    now_ns : callable
+        The station's time in nanoseconds; stamps what arrives.
+    companions : Companions
+        Shared by all scales of the station.
+
+    Raises
+    ------
+    ConfigError
+        There is no such format, or it has no such setting.
+    """
+
+    def __init__(
+        self,
+        section: ScaleSection,
+        health: Health,
+        now_ns: Callable[[], int],
+        companions: Companions,
+    ) -> None:
+        self._section = section
+        self._health = health
+        self._now_ns = now_ns
+        self._companions = companions
+        self._part = f"scale.{section.id}"
+        self._name = Text(f"衡器 {section.id}", f"scale {section.id}")
+        try:
+            self._format = format_named(section.format)
+            self._format.complete(section.settings)
+        except BadFormat as error:
+            raise self._bad_format(error) from error
+        self._protection = self._format.protection_on(section.data_bits, section.parity)
+        self._scale = Scale(_platform(section))
+
+    async def run(self, deliver: Callable[[ScaleReading], None]) -> None:
+        """Deliver readings until cancelled.
+
+        Raises
+        ------
+        LinkDown
+            The port can't be had, broke, or nothing comes.
+        DeviceFault
+            What comes is not this format.
+        ConfigError
+            ``url`` of the station file is no line.
+        """
+        section = self._section
+        self._state(Level.WAITING, Text("正在连接", "connecting"))
+        answered = asyncio.Event()
+        try:
+            async with PortReader(
+                section.url, baud=section.baud, name=self._part, now_ns=self._now_ns
+            ) as port:
+                asking = asyncio.create_task(self._ask(port, answered), name=f"{self._part}.ask")
+                try:
+                    await self._listen(port, answered, deliver)
+                finally:
+                    asking.cancel()
+                    await asyncio.gather(asking, return_exceptions=True)
+        except PortLost as error:
+            raise link_down(self._name, error) from error
+        except BadLine as error:
+            raise bad_line(self._name, error) from error
+
+    async def _ask(self, port: PortReader, answered: asyncio.Event) -> None:
+        """Ask an indicator that does not send by itself; one question at a time is open."""
+        request = self._format.request(self._section.settings)
+        while request:
+            answered.clear()
+            port.write(request)
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await answered.wait()
+            except TimeoutError:
+                self._count("unanswered")
+            await asyncio.sleep(self._section.poll_s)
+
+    async def _listen(
+        self, port: PortReader, answered: asyncio.Event, deliver: Callable[[ScaleReading], None]
+    ) -> None:
+        section, loop = self._section, asyncio.get_running_loop()
+        decoder = self._format.make(section.settings, section.data_bits, section.parity)
+        counted: Counter[str] = Counter()
+        deadline_s, babble = loop.time() + SILENCE_S, False
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    chunk = await port.read()
+            except TimeoutError:
+                raise self._away(babble) from None
+            readings = decoder.feed(chunk.data)
+            for name, number in (decoder.counters - counted).items():
+                self._count(name, number)
+            counted, babble = decoder.counters.copy(), not readings
+            if readings:
+                answered.set()
+                deadline_s = loop.time() + SILENCE_S
+            for reading in readings:
+                deliver(self._judge(reading, chunk.received_ns))
+
+    def _judge(self, reading: IndicatorReading, time_ns: int) -> ScaleReading:
+        load = self._scale.take(reading, time_ns / 1e9)
+        agrees = self._companions.agrees(self._section, load, time_ns)
+        self._show(load, agrees)
+        return ScaleReading(
+            self._section.id,
+            time_ns,
+            load.load_kg,
+            load.stable,
+            load.out_of_range is None,
+            load.tare_kg,
+            load.mode,
+            self._protection,
+            agrees,
+            reading.raw,
+        )
+
+    def _show(self, load: Load, agrees: bool | None) -> None:
+        if load.out_of_range is not None or load.load_kg is None:
+            self._count("out_of_range")
+            self._state(
+                Level.WARNING,
+                _RANGES[load.out_of_range or "error"],
+                Text(
+                    "看仪表显示；不要用这次读数", "look at the indicator; do not use this reading"
+                ),
+            )
+        elif agrees is False:
+            self._count("contradicted")
+            self._state(
+                Level.WARNING,
+                Text(
+                    f"与 {self._section.check_with} 不一致",
+                    f"does not agree with {self._section.check_with}",
+                ),
+                Text("停止用它称重，通知维护", "weigh with neither, call maintenance"),
+            )
+        else:
+            rest = Text("稳定", "at rest") if load.stable else Text("变化中", "moving")
+            self._state(
+                Level.OK,
+                Text(f"{load.load_kg:,.2f} kg {rest.zh}", f"{load.load_kg:,.2f} kg, {rest.en}"),
+            )
+
+    def _away(self, babble: bool) -> SteelyardError:
+        if not babble:
+            return LinkDown(
+                f"{self._name.zh}：{SILENCE_S:.0f} 秒没有数据",
+                f"{self._name.en}: nothing for {SILENCE_S:.0f} s",
+                next_zh="检查仪表电源、串口线和仪表的输出方式",
+                next_en="check the indicator's power, the cable and its output mode",
+            )
+        return DeviceFault(
+            f"{self._name.zh}：收到的数据不是 {self._section.format} 格式",
+            f"{self._name.en}: what arrives is not of the format {self._section.format}",
+            next_zh="核对 format、baud、data_bits 和 parity，或运行 steelyard doctor",
+            next_en="check format, baud, data_bits and parity, or run steelyard doctor",
+        )
+
+    def _bad_format(self, error: BadFormat) -> ConfigError:
+        return ConfigError(
+            f"{self._name.zh}：format 或 settings 不正确：{error}",
+            f"{self._name.en}: format or settings are wrong: {error}",
+            next_zh="按 docs/instruments.md 改正站点文件，然后运行 steelyard check",
+            next_en="mend the station file by docs/instruments.md, then run steelyard check",
+        )
+
+    def _count(self, name: str, by: int = 1) -> None:
+        self._health.count(f"{self._part}.{name}", by)
+
+    def _state(self, level: Level, what: Text, next_step: Text = NO_STEP) -> None:
+        self._health.state(self._part, level, what.zh, what.en, next_step=next_step)
+
+
+def _platform(section: ScaleSection) -> Platform:
+    return Platform(
+        section.max_kg,
+        section.division_kg,
+        section.stable_readings,
+        section.stable_within_kg or section.division_kg,
+        section.stable_for_s,
+        tracks_zero=section.tracks_zero,
+    )

@@ -1,0 +1,266 @@
+"""Weighing indicators on a line: a platform that moves and comes to rest, in every format.
+
+Frames are built from the makers' tables here, not by the code that reads them, so that the two can
+disagree. `Damage` plays the line: flipped bits, lost bytes, foreign bytes between frames.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import xor
+from typing import TypeAlias
+
+from simulator.lines import Line
+
+Value: TypeAlias = str | int | float | bool
+Settings: TypeAlias = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a display shows, in kilograms; ``over`` and ``under`` instead of a number."""
+
+    gross_kg: float
+    division_kg: float = 0.5
+    moving: bool = False
+    tare_kg: float = 0.0
+    over: bool = False
+    under: bool = False
+
+    @property
+    def net_kg(self) -> float:
+        """What the display shows with a tare."""
+        return self.gross_kg - self.tare_kg
+
+    @property
+    def rounded_kg(self) -> float:
+        """The net weight in whole divisions."""
+        return round(self.net_kg / self.division_kg) * self.division_kg
+
+    @property
+    def state(self) -> str:
+        """``over``, ``under``, ``moving`` or ``rest``."""
+        return (
+            "over" if self.over else "under" if self.under else "moving" if self.moving else "rest"
+        )
+
+
+Speaker: TypeAlias = Callable[[Shown, Settings], bytes]
+
+
+def _yaohua_value(shown: Shown) -> str:
+    kg = shown.rounded_kg
+    return f"{'-' if kg < 0 else '+'}{round(abs(kg) * 10):06d}1"
+
+
+def _xor(body: str) -> str:
+    return f"{reduce(xor, body.encode()):02X}"
+
+
+def _yaohua(shown: Shown, _: Settings) -> bytes:
+    body = _yaohua_value(shown)
+    return f"\x02{body}{_xor(body)}\x03".encode()
+
+
+def _yaohua_command(shown: Shown, settings: Settings) -> bytes:
+    letter = {"gross": "B", "tare": "C", "net": "D"}[str(settings.get("ask", "gross"))]
+    body = f"{settings.get('address', 'A')}{letter}{_yaohua_value(shown)}"
+    return f"\x02{body}{_xor(body)}\x03".encode()
+
+
+def _equals(shown: Shown, settings: Settings) -> bytes:
+    width = int(settings.get("characters", 9)) - 1
+    text = f"{shown.rounded_kg:0{width}.1f}"
+    return f"={text[::-1] if settings['mirrored'] else text}".encode()
+
+
+def _a12(shown: Shown, _: Settings) -> bytes:
+    if shown.over or shown.under:
+        return b"         %s23\r\n" % (b"OL" if shown.over else b"LO")
+    body = f"W{'N' if shown.tare_kg else 'G'}{shown.rounded_kg:07.1f}kg"
+    return f"{body}{_xor(body)}\r\n".encode()
+
+
+def _a12_dialect(shown: Shown, _: Settings) -> bytes:
+    return f"w{'n' if shown.tare_kg else 'w'}{shown.rounded_kg:07.1f}kg".encode()
+
+
+def _toledo_body(shown: Shown, settings: Settings) -> bytes:
+    kg = shown.rounded_kg
+    a = 0b0100011 | 3 << 3  # one decimal, increment 5
+    b = 0b0110000 | (kg < 0) << 1 | (shown.over or shown.under) << 2 | shown.moving << 3
+    b |= bool(shown.tare_kg) | shown.under << 1
+    tare = "" if settings.get("short") else f"{round(shown.tare_kg * 10):06d}"
+    return bytes([2, a, b, 0x20]) + f"{round(abs(kg) * 10):6d}{tare}\r".encode()
+
+
+def _toledo(shown: Shown, settings: Settings) -> bytes:
+    body = _toledo_body(shown, settings)
+    return body + bytes([-sum(body) & 0x7F])
+
+
+def _sics(shown: Shown, _: Settings) -> bytes:
+    if shown.over or shown.under:
+        return b"S +\r\n" if shown.over else b"S -\r\n"
+    return f"S {'D' if shown.moving else 'S'} {shown.rounded_kg:10.1f} kg\r\n".encode()
+
+
+def _rinstrum(shown: Shown, settings: Settings) -> bytes:
+    kg = shown.rounded_kg
+    sign, number = "-" if kg < 0 else " ", f"{abs(kg):7.1f}"
+    kind, motion = "N" if shown.tare_kg else "G", "M" if shown.moving else " "
+    bad = {"over": "O", "under": "U"}.get(shown.state, "")
+    zero = "Z" if abs(shown.gross_kg) < shown.division_kg / 4 else " "
+    unit = "   " if shown.moving else " kg"
+    return {
+        1: f"\x02{sign}{number}{bad or ('M' if shown.moving else kind)}\x03",
+        2: f"\x02{sign}{number}{bad or kind}{motion}{zero}-{unit}\x03",
+        3: f"\x02{sign}{number}{kind}{motion.replace(' ', 'S')}{bad or 'I'}{zero}  \x03",
+        5: f"{sign}{number}K{kind}{'O' if bad else motion}\r\n",
+    }[int(settings.get("form", 1))].encode()
+
+
+def _st_gs(shown: Shown, _: Settings) -> bytes:
+    state = {"over": "OL", "under": "OL", "moving": "US", "rest": "ST"}[shown.state]
+    kg = -abs(shown.rounded_kg) if shown.under else shown.rounded_kg
+    return f"{state},{'NT' if shown.tare_kg else 'GS'},{kg:+08.1f}kg\r\n".encode()
+
+
+def _aed(shown: Shown, settings: Settings) -> bytes:
+    digits = round(shown.rounded_kg / float(settings["kg_per_digit"]))
+    if settings.get("form", 3) == 3:
+        return f"{digits:+08d}\r\n".encode()
+    status = (shown.over or shown.under) << 1 | (not shown.tare_kg) << 2 | (not shown.moving) << 3
+    return f"{digits:+08d},{settings.get('address', 1):02d},{status:03d}\r\n".encode()
+
+
+SPEAKERS: dict[str, Speaker] = {
+    "yaohua": _yaohua,
+    "yaohua-command": _yaohua_command,
+    "equals": _equals,
+    "a12": _a12,
+    "a12-dialect": _a12_dialect,
+    "toledo": _toledo,
+    "toledo-plain": _toledo_body,
+    "sics": _sics,
+    "rinstrum": _rinstrum,
+    "st-gs": _st_gs,
+    "aed": _aed,
+}
+"""How each format of the bridge's catalogue shows a load."""
+
+
+def with_parity(frame: bytes, parity: str) -> bytes:
+    """Seven-bit characters with their parity bit, as eight bits on the line."""
+    if parity == "none":
+        return frame
+    odd = parity == "odd"
+    return bytes(b | ((b.bit_count() + odd) % 2) << 7 for b in frame)
+
+
+@dataclass(slots=True)
+class Damage:
+    """A bad line: shares of bits flipped, of bytes lost, of gaps with foreign bytes."""
+
+    flipped_bits: float = 0.0
+    lost_bytes: float = 0.0
+    noise: float = 0.0
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+
+    def spoil(self, frame: bytes) -> bytes:
+        """A frame as it arrives."""
+        chance, out = self.chance, bytearray()
+        if chance.random() < self.noise:
+            out += chance.randbytes(chance.randint(1, 20))
+        for byte in frame:
+            if self.lost_bytes and chance.random() < self.lost_bytes:
+                continue
+            out.append(reduce(xor, (1 << bit for bit in range(8) if self._flips()), byte))
+        return bytes(out)
+
+    def _flips(self) -> bool:
+        return self.flipped_bits > 0 and self.chance.random() < self.flipped_bits
+
+
+@dataclass(slots=True)
+class SimPlatform:
+    """A platform that swings toward its load and comes to rest, as a damped mass on springs."""
+
+    max_kg: float = 60_000.0
+    division_kg: float = 20.0
+    swing_hz: float = 2.5
+    damping: float = 0.12
+    load_kg: float = 0.0
+    tare_kg: float = 0.0
+    _start_kg: float = 0.0
+    _since_s: float = 0.0
+
+    def put(self, load_kg: float, time_s: float) -> None:
+        """Another load from now on."""
+        self._start_kg, self._since_s = self.gross_kg(time_s), time_s
+        self.load_kg = load_kg
+
+    def gross_kg(self, time_s: float) -> float:
+        """What presses on the cells."""
+        passed_s = max(time_s - self._since_s, 0.0)
+        swing = math.exp(-self.damping * math.tau * self.swing_hz * passed_s)
+        phase = math.cos(math.tau * self.swing_hz * passed_s)
+        return self.load_kg + (self._start_kg - self.load_kg) * swing * phase
+
+    def shown(self, time_s: float) -> Shown:
+        """What the display shows; moving while it changes by more than half a division."""
+        now_kg, soon_kg = self.gross_kg(time_s), self.gross_kg(time_s + 0.1)
+        return Shown(
+            now_kg,
+            self.division_kg,
+            abs(soon_kg - now_kg) > self.division_kg / 2,
+            self.tare_kg,
+            over=now_kg > self.max_kg + 9 * self.division_kg,
+            under=now_kg < -20 * self.division_kg,
+        )
+
+
+class IndicatorDevice:
+    """An indicator on a line: sends by itself, or answers ``request`` where there is one."""
+
+    def __init__(
+        self,
+        form: str,
+        settings: Settings,
+        platform: SimPlatform,
+        line: Line,
+        *,
+        request: bytes = b"",
+        parity: str = "none",
+        rate_hz: float = 10.0,
+        damage: Damage | None = None,
+    ) -> None:
+        self.platform, self.line = platform, line
+        self.damage = damage or Damage()
+        self._speak, self._settings = SPEAKERS[form], settings
+        self._request, self._heard = request, b""
+        self._parity, self._period_s = parity, 1 / rate_hz
+        self._due_s = 0.0
+
+    def tick(self, time_s: float) -> None:
+        """Answer what was asked, or send what is due."""
+        self._heard += self.line.read()
+        if self._request:
+            asked = self._heard.count(self._request)
+            if asked:
+                self._heard = b""
+            for _ in range(asked):
+                self._send(time_s)
+            self._heard = self._heard[-64:]
+        elif time_s >= self._due_s:
+            self._due_s = max(self._due_s + self._period_s, time_s)
+            self._heard = b""
+            self._send(time_s)
+
+    def _send(self, time_s: float) -> None:
+        frame = self._speak(self.platform.shown(time_s), self._settings)
+        self.line.send(self.damage.spoil(with_parity(frame, self._parity)))
