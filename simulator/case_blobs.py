@@ -4,6 +4,9 @@
 there is not written down: it is found by their hashes, so that neither a kill nor a power cut can
 make it a lie. Partial blobs belong to the station that sends them, since anybody can write a
 manifest; whole ones prove themselves and serve every station.
+
+The disk is waited for by those records alone that name a blob: while it takes one, the chunks of
+the next go on coming.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +30,8 @@ MOST_BYTES = 512 * 1024 * 1024
 MOST_CHUNKS = 65_536
 """Their chunks, whose hashes are kept in memory."""
 MOST_BLOBS = 256
+_DISK_THREADS = 4
+"""Waits for the disk that go on at once: its journal takes them together."""
 
 
 @dataclass(slots=True)
@@ -41,6 +47,16 @@ class _Partial:
         return hashlib.sha256(data).hexdigest() == self.manifest.chunks[number]
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A blob that has its name by its bytes, on its way to the disk."""
+
+    station: str
+    path: Path
+    size_bytes: int
+    on_disk: Future[None]
+
+
 class IncomingBlobs:
     """Takes manifests and chunks; a blob that is whole moves to the others. One thread."""
 
@@ -49,16 +65,28 @@ class IncomingBlobs:
         self._blobs = blobs
         self._health = health
         self._partial: dict[str, OrderedDict[str, _Partial]] = {}
+        self._whole: dict[str, _Whole] = {}
+        self._relied_on: set[str] = set()
         self._unsynced: set[Path] = set()
-        self._finished_bytes: dict[str, int] = {}
+        self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="case-blobs")
 
-    def has(self, sha256: str) -> bool:
-        """Whether a blob is here; what has its name was whole when it got it."""
-        return self._blobs.path(sha256).exists()
+    def close(self) -> None:
+        """Wait for the disk; what has no name yet is found by its bytes at the next start."""
+        self._disk.shutdown()
+
+    def rely_on(self, sha256: str) -> bool:
+        """Whether a blob is here; if so, ``settle`` waits until the disk has it."""
+        if found := self._has(sha256):
+            self._relied_on.add(sha256)
+        return found
+
+    def _has(self, sha256: str) -> bool:
+        """What has its name was whole when it got it."""
+        return sha256 in self._whole or self._blobs.path(sha256).exists()
 
     def state(self, station: str, sha256: str) -> BlobState:
         """What is here and what is missing of a blob."""
-        if self.has(sha256):
+        if self._has(sha256):
             return BlobState(sha256, "complete")
         partial = self._of(station).get(sha256)
         return BlobState.lacking(sha256, partial.absent) if partial else _nothing_of(sha256)
@@ -72,7 +100,8 @@ class IncomingBlobs:
         if manifest is None or manifest.sha256 != sha256 or manifest.size_bytes > MOST_BYTES:
             self._health.count("case.manifests_bad")
             return None
-        if not self.has(sha256):
+        self._of(station)  # a blob may have been whole when the centre was killed
+        if not self._has(sha256):
             self._begin(station, manifest, payload)
         return self.state(station, sha256)
 
@@ -94,16 +123,21 @@ class IncomingBlobs:
         return self._finish(station, partial) if not partial.absent else None
 
     def settle(self) -> dict[str, int]:
-        """Bring the names of new blobs to the disk: before any commit that relies on them.
+        """Bring to the disk what the coming commit relies on, and the names of it.
 
         Gives the bytes that each station has brought since.
         """
+        brought: dict[str, int] = {}
         with _refusals_told():
-            for directory in self._unsynced:
-                sync_directory(directory)
-        self._unsynced.clear()
-        finished, self._finished_bytes = self._finished_bytes, {}
-        return finished
+            for sha256, whole in list(self._whole.items()):
+                if sha256 in self._relied_on or whole.on_disk.done():
+                    self._name(sha256, whole)
+                    brought[whole.station] = brought.get(whole.station, 0) + whole.size_bytes
+            if self._relied_on:
+                list(self._disk.map(sync_directory, self._unsynced))
+                self._unsynced.clear()
+        self._relied_on.clear()
+        return brought
 
     # ------------------------------------------------------------------------------------------
     # Unfinished blobs
@@ -120,7 +154,10 @@ class IncomingBlobs:
     def _reopen(self, station: str, draft: Path) -> None:
         try:
             manifest = Manifest.decode(draft.read_bytes())
-            self._of(station)[draft.stem] = _survey(manifest, draft.with_suffix(".part"))
+            partial = _survey(manifest, draft.with_suffix(".part"))
+            self._of(station)[draft.stem] = partial
+            if not partial.absent:
+                self._finish(station, partial)
         except (OSError, ValueError):
             self._remove(station, draft.stem)
 
@@ -153,22 +190,33 @@ class IncomingBlobs:
             self._health.count("case.partial_dropped")
 
     def _finish(self, station: str, partial: _Partial) -> BlobState:
-        sha256, size = partial.manifest.sha256, partial.manifest.size_bytes
+        """Every chunk fits the manifest; if the whole does not fit its name, that was a lie."""
+        sha256, size_bytes = partial.manifest.sha256, partial.manifest.size_bytes
         with _refusals_told():
-            if _is_whole(partial):
-                self._name(partial.path, self._blobs.path(sha256))
-                self._finished_bytes[station] = self._finished_bytes.get(station, 0) + size
-            else:  # every chunk fits the manifest, which therefore was a lie
+            if not _is_whole(partial):
                 self._health.count("case.blobs_lied")
-        self._remove(station, sha256)
+                self._remove(station, sha256)
+            elif self._has(sha256):  # another station was faster
+                self._remove(station, sha256)
+            else:
+                on_disk = self._disk.submit(_sync, partial.path)
+                self._whole[sha256] = _Whole(station, partial.path, size_bytes, on_disk)
+                self._of(station).pop(sha256)
         return self.state(station, sha256)
 
-    def _name(self, draft: Path, path: Path) -> None:
-        if not path.parent.exists():
-            path.parent.mkdir(exist_ok=True)
-            self._unsynced.add(path.parent.parent)
-        draft.rename(path)
-        self._unsynced.add(path.parent)
+    def _name(self, sha256: str, whole: _Whole) -> None:
+        """Give a blob its name; where the disk refuses it, it must come again."""
+        del self._whole[sha256]
+        try:
+            whole.on_disk.result()
+            path = self._blobs.path(sha256)
+            if not path.parent.exists():
+                path.parent.mkdir(exist_ok=True)
+                self._unsynced.add(path.parent.parent)
+            whole.path.rename(path)
+            self._unsynced.add(path.parent)
+        finally:
+            self._remove(whole.station, sha256)
 
     def _remove(self, station: str, sha256: str) -> None:
         self._of(station).pop(sha256, None)
@@ -191,13 +239,16 @@ def _survey(manifest: Manifest, path: Path) -> _Partial:
 
 
 def _is_whole(partial: _Partial) -> bool:
-    """Whether the bytes have the name; then they are on the disk, never to be changed."""
+    """Whether the bytes have the name."""
     with partial.path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != partial.manifest.sha256:
-            return False
+        return hashlib.file_digest(file, "sha256").hexdigest() == partial.manifest.sha256
+
+
+def _sync(path: Path) -> None:
+    """Bring the bytes to the disk, never to be changed."""
+    with path.open("rb") as file:
         os.fchmod(file.fileno(), 0o440)
         os.fsync(file.fileno())
-    return True
 
 
 def _write_at(path: Path, offset: int, data: bytes) -> None:

@@ -82,6 +82,10 @@ class Intake:
         self._states: dict[tuple[str, str], BlobState] = {}
         self._witnessed: list[Outgoing] = []
 
+    def close(self) -> None:
+        """Wait for what is on its way to the disk."""
+        self._blobs.close()
+
     def take(self, messages: Sequence[Message]) -> list[Outgoing]:
         """Everything that is kept is on the disk, and what may be answered comes back."""
         self._answers, self._states, self._witnessed = {}, {}, []

@@ -185,7 +185,7 @@ class RecordDoor:
 
     def _missing(self, body: dict[str, Any]) -> set[str]:
         wanted = {blob["sha256"] for blob in body["blobs"] if blob["deliver"]}
-        return {sha256 for sha256 in wanted if not self._blobs.has(sha256)}
+        return {sha256 for sha256 in wanted if not self._blobs.rely_on(sha256)}
 
     def _refuse(self, outcome: Outcome, envelope: Envelope, reason: str) -> None:
         assert outcome.log

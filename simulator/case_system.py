@@ -83,12 +83,13 @@ class CaseSystem:
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="case-store") as thread:
             store = await loop.run_in_executor(thread, CaseStore.open, self._directory)
+            intake = Intake(store, self._signer, self.health, self._now_ns, self._station_keys)
             try:
                 store.blobs.prepare()
-                intake = Intake(store, self._signer, self.health, self._now_ns, self._station_keys)
                 serve = _Serving(self, store, intake, thread).run
                 await supervise("case", serve, self.health)
             finally:
+                thread.submit(intake.close).result()
                 thread.submit(store.close).result()
 
     def _open_link(self) -> Any:

@@ -45,6 +45,7 @@ _CLOSE_S = 2.0
 _FAILURE = 0x80
 """Reason codes from here on are failures (MQTT 5.0, 2.4)."""
 _MOST_UNREAD = 1_000
+_MOST_AT_ONCE_BYTES = 256 * 1024
 _FRAME_BYTES = 64
 """Upper bound of a PUBLISH beside topic and payload: header, lengths, id, expiry."""
 _UNLIMITED = 268_435_455
@@ -202,11 +203,16 @@ class Link:
             raise refusals.subscription_refused(str(self._access), code, topic)
 
     async def receive(self, most: int = 64) -> list[Message]:
-        """The messages that wait, at least one; raises LinkDown when the line is lost."""
+        """The messages that wait, at least one; raises LinkDown when the line is lost.
+
+        Large ones are given a few at a time: their answers leave while the next are looked at.
+        """
         self._raise_if_ended()
         messages = [await self._inbox.get()]
-        while len(messages) < most and not self._inbox.empty():
+        size_bytes = _size(messages[0])
+        while len(messages) < most and size_bytes < _MOST_AT_ONCE_BYTES and self._inbox.qsize():
             messages.append(self._inbox.get_nowait())
+            size_bytes += _size(messages[-1])
         self._raise_if_ended()
         return [message for message in messages if message]
 
@@ -314,6 +320,10 @@ class Link:
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+
+
+def _size(message: Message | None) -> int:
+    return len(message.payload) if message else 0
 
 
 def _other(error: LinkDown) -> _OtherVersion:

@@ -21,7 +21,7 @@ from edge.health import Health
 from edge.records import Blob, Draft, Record
 from edge.uplink.blobs import BlobState
 from edge.uplink.paho_client import Message
-from edge.uplink.topics import Topics
+from edge.uplink.topics import Presence, Topics
 from simulator.case_intake import Intake, Outgoing
 from simulator.case_store import CaseStore
 from simulator.case_witness import Alarm, alarms
@@ -42,10 +42,21 @@ class Desk:
         self.intake = Intake(self.store, self.signer, self.health, time.time_ns, keys)
 
     def close(self) -> None:
+        self.intake.close()
         self.store.close()
 
     def take(self, topic: str, payload: bytes) -> list[Outgoing]:
         return self.intake.take([message(topic, payload)])
+
+    def kept(self, sha256: str) -> bytes:
+        """The bytes of a blob: it gets its name with a later message, when the disk has it."""
+        path = self.store.blobs.path(sha256)
+        for _ in range(2_000):
+            self.take(TOPICS.state, Presence("online").encode())
+            if path.exists():
+                break
+            time.sleep(0.005)
+        return path.read_bytes()
 
     def receipts(self, topic: str, payload: bytes, station: str = STATION) -> list[Receipt]:
         said = self.take(topic, payload)

@@ -57,7 +57,7 @@ def test_a_blob_comes_in_any_order_and_more_than_once(desk: Desk) -> None:
     assert send(desk, manifest, data, 2) is None
     assert send(desk, manifest, data, 4) is None
     assert send(desk, manifest, data, 6) == BlobState(manifest.sha256, "complete")
-    assert desk.store.blobs.path(manifest.sha256).read_bytes() == data
+    assert desk.kept(manifest.sha256) == data
     assert partial_files(desk) == []
     assert desk.store.bytes_of(STATION) == len(data)
 
@@ -65,7 +65,7 @@ def test_a_blob_comes_in_any_order_and_more_than_once(desk: Desk) -> None:
 def test_an_empty_blob_is_whole_with_its_manifest(desk: Desk) -> None:
     manifest = manifest_of(b"")
     assert offer(desk, manifest) == BlobState(manifest.sha256, "complete")
-    assert desk.store.blobs.path(manifest.sha256).read_bytes() == b""
+    assert desk.kept(manifest.sha256) == b""
 
 
 def test_a_transfer_goes_on_after_the_centre_was_killed(desk: Desk) -> None:
@@ -115,6 +115,7 @@ def test_two_stations_bring_the_same_blob_at_once(desk: Desk) -> None:
         send(desk, manifest, data, number, OTHER)
     assert send(desk, manifest, data, 2, OTHER) == BlobState(manifest.sha256, "complete")
     assert send(desk, manifest, data, 2) == BlobState(manifest.sha256, "complete")
+    assert desk.kept(manifest.sha256) == data
     assert partial_files(desk) == []
 
 
@@ -140,7 +141,7 @@ def test_a_manifest_that_lies_keeps_no_honest_blob_out(desk: Desk) -> None:
         assert send(desk, honest, data, number, OTHER) is None or number == 2
         last = send(desk, liar, lie, number)
     assert last == BlobState(honest.sha256, "complete")  # by the other station's bytes
-    assert desk.store.blobs.path(honest.sha256).read_bytes() == data
+    assert desk.kept(honest.sha256) == data
     assert desk.count("blobs_lied") == 1
     again = os.urandom(2_000)
     honest = manifest_of(again)
@@ -193,6 +194,18 @@ def test_bounds_on_hashes_and_on_the_number_of_blobs(
     assert len(partial_files(desk)) == 2 * 3
 
 
+def test_a_blob_that_was_whole_at_the_kill_is_whole_after_it(desk: Desk) -> None:
+    data = os.urandom(3_000)
+    manifest = manifest_of(data)
+    offer(desk, manifest)
+    for number in range(3):
+        send(desk, manifest, data, number)
+    desk.close()
+    with contextlib.closing(Desk(desk.directory)) as again:
+        assert offer(again, manifest) == BlobState(manifest.sha256, "complete")
+        assert again.kept(manifest.sha256) == data
+
+
 def test_random_orders_losses_and_kills_end_with_the_bytes(desk: Desk) -> None:
     rng = random.Random(7)
     data = rng.randbytes(40_000)
@@ -211,4 +224,4 @@ def test_random_orders_losses_and_kills_end_with_the_bytes(desk: Desk) -> None:
         while (state := offer(current, manifest)) and state.state == "missing":
             for number in state.numbers(len(manifest.chunks)):
                 send(current, manifest, data, number)
-        assert current.store.blobs.path(manifest.sha256).read_bytes() == data
+        assert current.kept(manifest.sha256) == data
