@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge.core.conditioning import TYPICAL_CONTACT_M
+from edge.core.claim import BUMPER_M, claim
 from edge.core.course import CAUTION, MAX_SPACING_M, Course, Pace, as_touch
-from edge.core.lineup import Axle, in_rows, line_up, plain_axles, step_m
-from edge.core.parting import by_distance, by_speed
+from edge.core.lineup import Axle, line_up, step_m
+from edge.core.parting import backwards, by_distance, by_speed, doubts
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam, Interval
@@ -25,21 +25,10 @@ from edge.records import Flag, Indices, InputEdge, LaneLayout
 
 __all__ = ["LaneTracker", "Window"]
 
-_DOUBTFUL_SPACING_M = 9.0
-"""Without a separator, a longer distance may as well lie between two vehicles."""
-
 _CRAWL_MPS = 2.0
 _CRAWL_WAIT_S = 60.0
 _STANDING_WAIT_S = 120.0
-_BUMPER_M = 1.5
-"""An axle farther than this from the vehicle that the separator saw does not belong to it."""
-
 _BRAKE_MPS2 = 4.0
-
-_COASTING_MPS = 6.0
-"""A slower vehicle may stop within the longest spacing: time no longer tells distance."""
-_CREEPING_MPS = 3.0
-"""So slow a vehicle may stop, go back and come again: without a beam its pieces are no vehicles."""
 
 
 class Window(NamedTuple):
@@ -206,7 +195,7 @@ class LaneTracker:
             return None
         due = self._clear_sample
         if beam is not None and beam.trusted:
-            due += self._samples(max(0.0, beam.position_m - self._position_m[-1]) + _BUMPER_M)
+            due += self._samples(max(0.0, beam.position_m - self._position_m[-1]) + BUMPER_M)
         return round(due + self._crawl_wait())
 
     def _deadline_of(self, beam: Beam, interval: Interval, end_sample: int) -> int | None:
@@ -250,10 +239,7 @@ class LaneTracker:
 
     def _by_beam(self, beam: Beam, now: int) -> list[Window]:
         """The vehicle of the oldest interval, and what passed before it unseen by the beam."""
-        mine = self._in_turn(beam)
-        missed: list[Axle] = []
-        if mine is None:
-            mine, missed = self._nearest(beam)
+        mine, missed = claim(beam, self._touches, self._lane.rows, self._rate_hz)
         claimed = {id(touch) for axle in chain(mine, missed) for touch in axle.touches}
         beam.intervals.pop(0)
         windows = self._split(mine, now, self._believed(mine))
@@ -261,44 +247,6 @@ class LaneTracker:
             windows += self._split(missed, now, Flag.SEPARATOR_FAULT)
         self._keep([touch for touch in self._touches if id(touch) not in claimed])
         return sorted(windows)
-
-    def _in_turn(self, beam: Beam) -> list[Axle] | None:
-        """Axles of the oldest interval as the first touches of every row; None where in doubt.
-
-        Vehicles of a lane keep their order, so a follower at another speed has no say. Which
-        touches of the first row are its own, the beam tells, if it stands beside that row.
-        """
-        ahead_m = beam.position_m - self._position_m[0]
-        if abs(ahead_m) > _BUMPER_M:
-            return None
-        by_row = in_rows(self._touches, len(self._position_m))
-        early, late = beam.reach
-        crossings = [self._crossing(touch, ahead_m) for touch in by_row[0]]
-        number = sum(early <= crossing <= late for crossing in crossings)
-        if not number or min(crossings) < early or any(len(own) < number for own in by_row):
-            return None
-        return plain_axles([own[:number] for own in by_row], self._lane.rows, self._rate_hz)
-
-    def _crossing(self, touch: Touch, ahead_m: float) -> float:
-        """When a wheel on the first row was before the beam, by the speed from its own length."""
-        duration_s = (touch.leave_sample - touch.enter_sample) / self._rate_hz
-        way_s = ahead_m * duration_s / (self._lane.rows[0].width_m + TYPICAL_CONTACT_M)
-        return (touch.enter_sample + touch.leave_sample) / 2 + way_s * self._rate_hz
-
-    def _nearest(self, beam: Beam) -> tuple[list[Axle], list[Axle]]:
-        """Axles of the oldest interval, and earlier ones that the beam never saw."""
-        mine: list[Axle] = []
-        missed: list[Axle] = []
-        ahead_m = beam.position_m - self._position_m[0]
-        for axle in line_up(self._touches, self._lane.rows, self._rate_hz):
-            crossing = (axle.at_row_0_s + ahead_m / axle.speed_mps) * self._rate_hz
-            number, away = beam.nearest(crossing)
-            strange = away / self._rate_hz * abs(axle.speed_mps) > _BUMPER_M
-            if strange and crossing < beam.intervals[0].start_sample:
-                missed.append(axle)
-            elif number == 0 and not strange:
-                mine.append(axle)
-        return mine, missed
 
     def _believed(self, mine: Sequence[Axle]) -> Flag:
         """What to think of one interval of the beam over axles that are far apart in time."""
@@ -322,25 +270,17 @@ class LaneTracker:
             if all(len(axle.touches) < 2 for axle in part):
                 self.stray += sum(len(axle.touches) for axle in part)
                 continue
-            doubt = _backwards(part) | (Flag.NONE if by_beam else self._doubt(part))
             first = min(axle.first_sample for axle in part)
             end = max(axle.end_sample for axle in part)
+            doubt = backwards(part)
+            if not by_beam:
+                since_s = (first - self._begin_sample) / self._rate_hz
+                awake = self._beam is not None and not self._beam.out_of_order
+                doubt |= doubts(part, since_s, awake)
             windows.append(Window(round(first), round(end), now, flags | doubt))
         if self._beam is not None and not by_beam:
             self._beam.missed(len(windows))
         return windows
-
-    def _doubt(self, part: Sequence[Axle]) -> Flag:
-        """Doubts of axles that distance alone put together."""
-        far = any(step_m(*pair) > _DOUBTFUL_SPACING_M for pair in pairwise(part))
-        first = min(axle.first_sample for axle in part)
-        since_s = (first - self._begin_sample) / self._rate_hz
-        cut = since_s * abs(part[0].speed_mps) < MAX_SPACING_M
-        fresh = self._beam is not None and not self._beam.out_of_order
-        slowest_mps = min(abs(axle.speed_mps) for axle in part)
-        halting = slowest_mps < (_COASTING_MPS if fresh else _CREEPING_MPS)
-        doubt = Flag.AMBIGUOUS if far or halting else Flag.NONE
-        return doubt | (Flag.INCOMPLETE if cut else Flag.NONE)
 
     def _keep(self, kept: Sequence[Touch]) -> None:
         self._touches = sorted(kept, key=itemgetter(3))
@@ -354,9 +294,3 @@ class LaneTracker:
     def _renew_trust(self) -> None:
         if self._beam is not None and not self._touches and not self._on:
             self._beam.renew_trust()
-
-
-def _backwards(part: Sequence[Axle]) -> Flag:
-    """Wheels that came to the last row first: whatever else is weighed there, something turned."""
-    turned = any(axle.speed_mps < 0 for axle in part)
-    return Flag.AMBIGUOUS if turned else Flag.NONE
