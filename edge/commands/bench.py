@@ -20,10 +20,14 @@ def bench() -> None:
 
 @bench.command("speed")
 @click.option("--seconds", type=click.FloatRange(min=10), default=600.0, show_default=True)
+@click.option("--hour", is_flag=True, help="Simulate an hour of four lanes as well: a minute.")
 @click.option("--json", "json_file", type=ANY_PATH, help="Write the figures here.")
-def bench_speed(*, seconds: float, json_file: Path | None) -> None:
+def bench_speed(*, seconds: float, hour: bool, json_file: Path | None) -> None:
     """Core samples per second against one pass of max() over the same memory."""
-    _tell_figures("speed", lazy("simulator.bench.speed", "run")(seconds=seconds), json_file)
+    figures = lazy("simulator.bench.speed", "run")(seconds=seconds)
+    if hour:
+        figures |= lazy("simulator.bench.speed", "run_hour")()
+    _tell_figures("speed", figures, json_file)
 
 
 @bench.command("live")
