@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from edge.allocator import give_back_freed_memory
 from edge.errors import ConfigError, InputError
+from edge.memory import give_back_freed_memory
 
 EXISTING = click.Path(exists=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)

@@ -28,6 +28,11 @@ __all__ = ["LaneTracker", "Window"]
 _CRAWL_MPS = 2.0
 _CRAWL_WAIT_S = 60.0
 _STANDING_WAIT_S = 120.0
+_LONGEST_WAIT_S = 300.0
+"""A queue without an end, or a separator that is gone: no wheel waits longer for its vehicle, for
+its samples are held that long."""
+_MOST_AXLES = 48
+"""More axles than one vehicle has: the longest modular trailers have some forty."""
 _BRAKE_MPS2 = 4.0
 
 
@@ -131,6 +136,8 @@ class LaneTracker:
                 on.pop(row, None)
                 self._touches.append(as_touch(line))
                 self._count[row] += 1
+                if self._count[row] > _MOST_AXLES:
+                    windows += self._cut_off(sample)
         self._heed(course, end)
         return windows
 
@@ -174,6 +181,10 @@ class LaneTracker:
 
     def _nothing_due_until(self, now: int) -> float:
         """No touch to come can bring a deadline before this; an edge may."""
+        since = self._touches[0].leave_sample if self._touches else now
+        return min(self._no_end_until(now), since + _LONGEST_WAIT_S * self._rate_hz - 1)
+
+    def _no_end_until(self, now: int) -> float:
         beam = self._beam
         if beam is not None and beam.trusted and beam.intervals:
             end_sample = beam.intervals[0].end_sample
@@ -183,6 +194,17 @@ class LaneTracker:
         return self._clear_sample - 1
 
     def _deadline(self) -> int | None:
+        end, latest = self._end(), self._latest()
+        return latest if end is None or (latest is not None and latest < end) else end
+
+    def _latest(self) -> int | None:
+        """When the wheel that waits longest has waited too long."""
+        if not self._touches:
+            return None
+        return round(self._touches[0].leave_sample + _LONGEST_WAIT_S * self._rate_hz)
+
+    def _end(self) -> int | None:
+        """When the vehicle in the making ends, as far as its wheels and the beam tell."""
         beam = self._beam
         if beam is not None and beam.trusted and beam.intervals:
             first = beam.intervals[0]
@@ -228,6 +250,8 @@ class LaneTracker:
 
     def _settle(self, now: int) -> list[Window]:
         beam = self._beam
+        if now == self._latest():
+            return self._cut_off(now)
         if beam is None:
             return self._by_distance(now, Flag.NONE)
         if not beam.trusted or not beam.intervals:
@@ -236,6 +260,14 @@ class LaneTracker:
             beam.distrust()
             return self._by_distance(now, Flag.SEPARATOR_FAULT | Flag.INCOMPLETE)
         return self._by_beam(beam, now)
+
+    def _cut_off(self, now: int) -> list[Window]:
+        """Close what has no end, perhaps within a vehicle: neither part of it is one."""
+        self._begin_sample = now
+        if self._beam is None:
+            return self._by_distance(now, Flag.AMBIGUOUS)
+        self._beam.distrust()
+        return self._by_distance(now, Flag.AMBIGUOUS | Flag.SEPARATOR_FAULT)
 
     def _by_beam(self, beam: Beam, now: int) -> list[Window]:
         """The vehicle of the oldest interval, and what passed before it unseen by the beam."""

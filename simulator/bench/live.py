@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.allocator import give_back_freed_memory
 from edge.errors import LinkDown
 from edge.health import Health
 from edge.lanes import Lanes
+from edge.memory import give_back_freed_memory
 from edge.records import Flag, Floats, SampleBlock
 from edge.sources.digitiser import DigitiserSource
 from edge.sources.ports import SourceItem
