@@ -154,6 +154,30 @@ SPEAKERS: dict[str, Speaker] = {
 """How each format of the bridge's catalogue shows a load."""
 
 
+VARIANTS: tuple[tuple[str, Settings], ...] = (
+    ("yaohua", {}),
+    ("yaohua-command", {"address": "B", "ask": "net"}),
+    ("equals", {"mirrored": True}),
+    ("equals", {"mirrored": False}),
+    ("equals", {"mirrored": True, "characters": 8}),
+    ("a12", {}),
+    ("a12-dialect", {}),
+    ("toledo", {}),
+    ("toledo", {"short": True}),
+    ("toledo-plain", {}),
+    ("toledo-plain", {"short": True}),
+    ("sics", {}),
+    ("rinstrum", {"form": 1}),
+    ("rinstrum", {"form": 2}),
+    ("rinstrum", {"form": 3}),
+    ("rinstrum", {"form": 5}),
+    ("st-gs", {}),
+    ("aed", {"kg_per_digit": 0.5}),
+    ("aed", {"kg_per_digit": 0.5, "form": 9, "address": 7}),
+)
+"""Every shape of frame in the catalogue: a format, and settings that make it."""
+
+
 def with_parity(frame: bytes, parity: str) -> bytes:
     """Seven-bit characters with their parity bit, as eight bits on the line."""
     if parity == "none":
@@ -170,20 +194,33 @@ class Damage:
     lost_bytes: float = 0.0
     noise: float = 0.0
     chance: random.Random = field(default_factory=lambda: random.Random(1))
+    _bits_to_flip: float | None = None
 
     def spoil(self, frame: bytes) -> bytes:
         """A frame as it arrives."""
-        chance, out = self.chance, bytearray()
-        if chance.random() < self.noise:
-            out += chance.randbytes(chance.randint(1, 20))
-        for byte in frame:
-            if self.lost_bytes and chance.random() < self.lost_bytes:
-                continue
-            out.append(reduce(xor, (1 << bit for bit in range(8) if self._flips()), byte))
+        chance, out = self.chance, self._flip(frame)
+        if self.lost_bytes:
+            out = bytes(byte for byte in out if chance.random() >= self.lost_bytes)
+        if self.noise and chance.random() < self.noise:
+            out = chance.randbytes(chance.randint(1, 20)) + out
+        return out
+
+    def _flip(self, frame: bytes) -> bytes:
+        if not self.flipped_bits:
+            return frame
+        if self._bits_to_flip is None:
+            self._bits_to_flip = self._gap()
+        out = bytearray(frame)
+        while self._bits_to_flip < 8 * len(out):
+            at = int(self._bits_to_flip)
+            out[at // 8] ^= 1 << at % 8
+            self._bits_to_flip += 1 + self._gap()
+        self._bits_to_flip -= 8 * len(out)
         return bytes(out)
 
-    def _flips(self) -> bool:
-        return self.flipped_bits > 0 and self.chance.random() < self.flipped_bits
+    def _gap(self) -> int:
+        """Good bits before the next bad one."""
+        return int(math.log(1 - self.chance.random()) / math.log1p(-self.flipped_bits))
 
 
 @dataclass(slots=True)

@@ -182,7 +182,6 @@ CATALOGUE = (
         data_bits=7,
         parity="even",
         settings=_SHORT,
-        verified=False,
     ),
     Format(
         "toledo-plain",
@@ -192,7 +191,6 @@ CATALOGUE = (
         data_bits=7,
         parity="even",
         settings=_SHORT,
-        verified=False,
     ),
     Format(
         "sics",

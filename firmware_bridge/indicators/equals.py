@@ -8,7 +8,7 @@ forms are sold under one name::
 
 Which of the two it is cannot be told from every value (``=00000000``, ``=010.0010``), so it is a
 setting without a default; `looks_mirrored` tells it at commissioning from a load that changes.
-The frames have no checksum, no unit, no motion and no range.
+The frames have no end mark, no checksum, no unit, no motion and no range.
 Source: manuals of XK3190-A26 and A23P; tF=2 and tF=3 from published driver code.
 """
 

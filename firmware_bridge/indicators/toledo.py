@@ -21,7 +21,7 @@ SWC   4       expanded x10: refused, as makers differ in what the digits then ar
 
 The constants in bits 5 (and 6 of SWA) are not looked at: copies of the format change them.
 Source: manuals of Wildcat, IND445, Kern FTC, Rockwell 57C428, Fairbanks FB3000, Rice Lake 680,
-Triner TS-700; CHK recomputed. Unit codes of SWC are known from memory only.
+Triner TS-700; CHK recomputed.
 """
 
 from __future__ import annotations
