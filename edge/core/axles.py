@@ -161,7 +161,9 @@ def axle_speeds(at_s: Floats, position_m: Floats, axles: Axles) -> Floats:
     for v in set(axles.vehicle[~known].tolist()):
         own = axles.vehicle == v
         if known[own].any():
-            speed[own & ~known] = np.median(speed[own & known])
+            ranked = np.sort(speed[own & known])
+            middle = len(ranked) // 2
+            speed[own & ~known] = (ranked[middle] + ranked[(len(ranked) - 1) // 2]) / 2
     return speed
 
 
