@@ -64,6 +64,7 @@ def _seen_aside(tread_m: float, apart_m: float) -> tuple[Floats, Floats]:
 
 
 _SINGLE, _PAIR = _seen_aside(_SINGLE_TYRE_M, 0.0), _seen_aside(_PAIR_TYRE_M, _PAIR_APART_M)
+_LOG_SINGLE, _LOG_PAIR, _LOG_TWO = np.log(_SINGLE[1]), np.log(_PAIR[1]), float(np.log(2.0))
 
 
 class Pressed(NamedTuple):
@@ -155,7 +156,7 @@ def _misfits(
     aside : float array (n_vehicles, n_guesses, n_places)
         Beside it, to the likelier side.
     """
-    two = np.log(2.0)
+    two = _LOG_TWO
     one, both = single.transpose(2, 0, 1)[..., None], pair.transpose(2, 0, 1)[..., None]
     lean_weight, lean, lean_square = one[0] + both[0], one[1] + both[1], one[2] + both[2]
     patch_pair = both[4] - two * both[3]
@@ -166,8 +167,8 @@ def _misfits(
         for common, weight in ((common_lean, lean_weight), (common_patch, patch_weight))
     )
     within = lean_square - k_lean * lean**2 + patch_square - k_patch * patch**2
-    (m_one, seen_one), (m_pair, seen_pair) = _SINGLE, _PAIR
-    c_one, c_pair = np.log(seen_one), np.log(seen_pair)
+    (m_one, _), (m_pair, _) = _SINGLE, _PAIR
+    c_one, c_pair = _LOG_SINGLE, _LOG_PAIR
     shift = one[0] * m_one + both[0] * m_pair
     leaned = one[0] * m_one**2 + both[0] * m_pair**2 - k_lean * shift**2
     leaned = leaned - 2 * np.abs(one[1] * m_one + both[1] * m_pair - k_lean * lean * shift)
