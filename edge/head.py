@@ -33,7 +33,7 @@ from edge.records import (
 )
 from edge.sources.camera import CameraSource
 from edge.sources.digitiser import DigitiserSource
-from edge.sources.modbus import ModbusSource
+from edge.sources.modbus import ModbusBuses, ModbusSource
 from edge.sources.pictures import sweep_pictures
 from edge.sources.ports import DeviceHello, SourceItem
 from edge.sources.recorder import Recorder
@@ -76,6 +76,7 @@ class Head:
         self._chronicle = chronicle
         self._lanes = Lanes(config, health, utc_of=clock.utc_of)
         self._lessons = Lessons(config, health)
+        self._buses = ModbusBuses()
         self._recorder = Recorder(record_to, self._model) if record_to else None
         self._digitisers = {
             section.id: DigitiserSource(section, health, clock.steady_ns)
@@ -171,7 +172,8 @@ class Head:
         return lambda: source.run(deliver)
 
     def _polling(self, section: ModbusSection) -> Callable[[], Coroutine[Any, Any, None]]:
-        source = ModbusSource(self._config.with_map(section), self._health, time.time_ns)
+        section = self._config.with_map(section)
+        source = ModbusSource(section, self._health, time.time_ns, self._buses)
 
         def deliver(measured: Measurement) -> None:
             self._health.gauge(f"measured.{measured.device}.{measured.name}", measured.value)

@@ -1,15 +1,8 @@
-"""Modbus devices, TCP and RTU, read by a register map; a late answer is never taken for this one.
+"""Modbus devices, TCP and RTU, read by a register map.
 
-RTU replies carry no number that ties them to their request. When a request has timed out, its
-answer may still come and would pass every check of the next request for the same registers. So
-after anything doubtful (a timeout, a cancelled read, a reply that does not fit, a port just opened)
-the line is *suspect*, and before the next read it is settled: wait until it is quiet, then ask the
-device to echo a fresh number (function 08, sub-function 0, Modbus Application Protocol V1.1b3,
-6.8). A device answers in the order of the requests, so whatever it says to function 08, the echo
-or "illegal function", proves that every read before it is answered or dropped. A device that stays
-silent to function 08 counts as settled after ``SILENCE_TIMEOUTS`` timeouts without a single byte.
-
-Over TCP the transaction number ties reply and request; a fresh connection starts trusted.
+`firmware_bridge.modbus_guard` sees to it that a reply belongs to its request,
+`firmware_bridge.modbus_plausible` that a value can be, `firmware_bridge.modbus_weight` makes the
+weight; here they become the readings of one device.
 """
 
 from __future__ import annotations
@@ -18,60 +11,38 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
-from pymodbus.exceptions import ModbusException
-from pymodbus.pdu import ModbusPDU
-
-from firmware_bridge.modbus_client import Client, SerialAddress, address_of, make_client
-from firmware_bridge.modbus_map import (
-    BIT_KINDS,
-    MapError,
-    Register,
-    RegisterMap,
-    Span,
-    load_map,
-)
+from firmware_bridge.indicators.reading import IndicatorReading
+from firmware_bridge.modbus_bus import ModbusBus, ModbusBuses, ModbusLost
+from firmware_bridge.modbus_guard import Guard, ModbusRefused
+from firmware_bridge.modbus_map import Command, RegisterMap, Words
+from firmware_bridge.modbus_plausible import Plausibility
+from firmware_bridge.modbus_toml import MapError, load_map
 
 __all__ = [
     "MapError",
+    "ModbusBus",
+    "ModbusBuses",
     "ModbusDevice",
     "ModbusLost",
     "ModbusRefused",
+    "Reading",
     "RegisterMap",
     "Value",
     "load_map",
 ]
 
-SILENCE_TIMEOUTS = 10
-"""Silence, in timeouts, after which no device is expected to answer an old request any more."""
+COMMAND_S = 3.0
+"""Longest time until a command shows that it is done."""
 
-_LOOPBACK = 0x08
-_EXCEPTION = 0x80
-_FUNCTIONS = {"coil": 0x01, "discrete": 0x02, "holding": 0x03, "input": 0x04}
-_PASSING = {5: "acknowledge", 6: "busy", 10: "gateway path unavailable", 11: "no answer behind it"}
-"""Exception codes that go away by themselves (V1.1b3, section 7)."""
+_LOOK_S = 0.1
 
 # What it logs is raised or counted here; a silent device must not fill the journal.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-
-
-class ModbusLost(OSError):
-    """No answer that can be trusted.
-
-    ``reason`` is ``missing`` (can't be opened), ``closed``, ``silent``, ``late`` (a reply that
-    does not belong to the request) or ``busy``.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class ModbusRefused(ValueError):
-    """The device answers, but says that it has no such register or can't read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,59 +54,82 @@ class Value:
     unit: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading of a device.
+
+    Attributes
+    ----------
+    values : list of Value
+        Those outside their range, or that jumped, are left out and counted.
+    weight : IndicatorReading or None
+        The weight, where the map makes one.
+    doubt_s : float
+        How long before this reading no reply could be trusted; 0 if there was no doubt.
+    """
+
+    values: list[Value]
+    weight: IndicatorReading | None
+    doubt_s: float
+
+
 class ModbusDevice:
-    """One device on a line of its own, used as ``async with``.
+    """One device on a bus, used as ``async with``.
 
     Parameters
     ----------
-    url : str
-        ``tcp://host:port`` or ``rtu:///dev/ttyX?baud=9600&parity=N&stop=1``.
+    bus : ModbusBus
+        Its line, shared with whoever else is on it.
     unit : int
         Unit identifier, 0..255; 1..247 on RTU, where 0 is broadcast and never answered.
     register_map : RegisterMap
     timeout_s : float
         Longest wait for one reply.
+    patience_s : float
+        How long its reads can well wait for the bus: the smaller, the more urgent.
 
     Attributes
     ----------
     counters : Counter[str]
-        ``reads``, ``timeouts``, ``late_replies``, ``out_of_range``, ``settled_by_silence``.
+        ``reads``, ``timeouts``, ``late_replies``, ``out_of_range``, ``jumps``, ``stale``,
+        ``settled_by_silence``, ``commands``.
 
     Raises
     ------
     ValueError
-        The URL or the unit is wrong.
+        The unit is wrong.
     """
 
     def __init__(
         self,
-        url: str,
+        bus: ModbusBus,
         unit: int,
         register_map: RegisterMap,
         timeout_s: float,
+        patience_s: float = 1.0,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._url = url
-        self._address = address_of(url)
-        if isinstance(self._address, SerialAddress) and not 1 <= unit <= 247:
-            raise ValueError(f"{url}: unit {unit} is outside 1..247")
-        self._unit = unit
+        self._guard = Guard(bus, unit, timeout_s, mono_ns)
         self._map = register_map
-        self._timeout_s = timeout_s
+        self._spans = register_map.spans
+        self._patience_s = patience_s
         self._mono_ns = mono_ns
-        self._lock = asyncio.Lock()
-        self._suspect = isinstance(self._address, SerialAddress)
-        self._heard_ns = mono_ns()
-        self._nonce = self._heard_ns & 0xFFFF
-        self._client: Client | None = None
-        self.counters: Counter[str] = Counter()
+        self._plausible = Plausibility(self._count)
+        self._trusted_ns = mono_ns()
+        self._counted: float | None = None
 
-    async def __aenter__(self) -> ModbusDevice:
-        # pymodbus wants its clients made inside a running loop.
-        self._client = make_client(self._address, self._timeout_s, self._heard)
-        if not await self._client.connect():
-            self._client.close()
-            raise ModbusLost("missing", f"{self._url}: cannot be opened")
+    @property
+    def counters(self) -> Counter[str]:
+        """What was counted, see the class."""
+        return self._guard.counters
+
+    @property
+    def resting(self) -> bool:
+        """Whether it wasted so much of a shared bus that it is asked only now and then."""
+        return self._guard.resting
+
+    async def __aenter__(self) -> Self:
+        await self._guard.__aenter__()
         return self
 
     async def __aexit__(
@@ -144,16 +138,10 @@ class ModbusDevice:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._client is not None
-        self._client.close()
+        await self._guard.__aexit__(kind, error, trace)
 
-    def _heard(self, sending: bool, data: bytes) -> bytes:
-        if not sending:
-            self._heard_ns = self._mono_ns()
-        return data
-
-    async def read(self) -> list[Value]:
-        """All values of the map; those outside their range are left out and counted.
+    async def read(self) -> Reading:
+        """All that the map names, of one round of requests.
 
         Raises
         ------
@@ -162,112 +150,77 @@ class ModbusDevice:
         ModbusRefused
             The device has no such register.
         """
-        async with self._lock:
-            if self._suspect:
-                await self._settle()
-            values = [value for span in self._map.spans for value in await self._read_span(span)]
-        self.counters["reads"] += 1
-        return values
+        await self._guard.rest()
+        doubted = self._guard.suspect
+        async with self._guard.turn(self._patience_s):
+            words = await self._guard.read(self._spans)
+            self._believe_counter(words)
+        now_ns = self._mono_ns()
+        doubt_s = (now_ns - self._trusted_ns) / 1e9 if doubted else 0.0
+        self._trusted_ns = now_ns
+        self._count("reads")
+        return self._told(words, doubt_s, now_ns)
 
-    async def _read_span(self, span: Span) -> list[Value]:
-        reply = await self._ask(lambda: self._request(span))
-        self._check(span, reply)
-        raw = [int(bit) for bit in reply.bits] if span.kind in BIT_KINDS else reply.registers
-        values = []
-        for register in span.registers:
-            offset = register.register - span.start
-            value = self._value(register, raw[offset : offset + register.size])
-            if value is not None:
-                values.append(value)
-        return values
+    async def command(self, name: str) -> None:
+        """Tell the device to do something (``zero``, ``tare``), once, and see that it is done.
 
-    def _request(self, span: Span) -> Awaitable[ModbusPDU]:
-        client = self._client
-        assert client is not None
-        reads = {
-            "coil": client.read_coils,
-            "discrete": client.read_discrete_inputs,
-            "holding": client.read_holding_registers,
-            "input": client.read_input_registers,
-        }
-        return reads[span.kind](span.start, count=span.count, device_id=self._unit)
+        It goes before all reads that wait. It is never sent twice: whether a command whose answer
+        was lost was carried out, a person has to see.
 
-    async def _ask(self, request: Callable[[], Awaitable[ModbusPDU]]) -> ModbusPDU:
-        """One request and what came for it; the line is suspect until the reply is checked."""
-        self._suspect = True
-        try:
-            return await request()
-        except ModbusException as error:
-            assert self._client is not None
-            if not self._client.connected:
-                raise ModbusLost("closed", f"{self._url}: the line is closed") from error
-            self.counters["timeouts"] += 1
-            raise ModbusLost(
-                "silent", f"{self._url}: unit {self._unit} gave no answer in {self._timeout_s} s"
-            ) from error
+        Raises
+        ------
+        KeyError
+            The map has no such command.
+        ModbusLost
+            The device did not answer, or did not show within ``COMMAND_S`` that it is done
+            (``unconfirmed``).
+        ModbusRefused
+            The device refuses it.
+        """
+        command = {c.name: c for c in self._map.commands}[name]
+        async with self._guard.turn(0.0):
+            await self._guard.write(command)
+        self._plausible.forget()
+        await self._done(command)
+        self._count("commands")
 
-    def _check(self, span: Span, reply: ModbusPDU) -> None:
-        """Trust the line again if the reply belongs to the request, else raise."""
-        function = _FUNCTIONS[span.kind]
-        if reply.function_code == function | _EXCEPTION:
-            self._suspect = False
-            self._refuse(span, reply.exception_code)
-        size = len(reply.bits) if span.kind in BIT_KINDS else len(reply.registers)
-        due = -(-span.count // 8) * 8 if span.kind in BIT_KINDS else span.count
-        if (reply.function_code, size) != (function, due):
-            self.counters["late_replies"] += 1
-            raise ModbusLost("late", f"{self._url}: a reply does not belong to its request")
-        self._suspect = False
+    async def _done(self, command: Command) -> None:
+        deadline_ns = self._mono_ns() + round(COMMAND_S * 1e9)
+        while not await self._shows(command):
+            if self._mono_ns() > deadline_ns:
+                raise ModbusLost(
+                    "unconfirmed", f"{self._guard.where} does not show that {command.name} is done"
+                )
+            await asyncio.sleep(_LOOK_S)
 
-    def _refuse(self, span: Span, code: int) -> None:
-        where = f"{self._url}: unit {self._unit}, {span.count} {span.kind} from {span.start}"
-        if code in _PASSING:
-            raise ModbusLost("busy", f"{where}: {_PASSING[code]}")
-        raise ModbusRefused(f"{where}: Modbus exception {code}")
+    async def _shows(self, command: Command) -> bool:
+        if command.until is None:
+            return True
+        async with self._guard.turn(0.0):
+            return command.until.of(await self._guard.read(self._spans)) is command.state
 
-    def _value(self, register: Register, raw: Sequence[int]) -> Value | None:
-        value = register.value(raw)
-        if value is None:
-            self.counters["out_of_range"] += 1
-            return None
-        return Value(register.name, value, register.unit)
+    def _believe_counter(self, words: Words) -> None:
+        """A reply that was sent twice shows the same count; so does a device that hangs."""
+        if self._map.counter is None:
+            return
+        before, self._counted = self._counted, words[self._map.counter][0]
+        if self._counted == before:
+            self._count("stale")
+            raise ModbusLost("stale", f"{self._guard.where}: its counter stands still")
 
-    async def _settle(self) -> None:
-        """Return when no earlier read can still be answered; see the head of this file."""
-        silence_ns = round(SILENCE_TIMEOUTS * self._timeout_s * 1e9)
-        self._heard_ns = begun_ns = self._mono_ns()
-        while self._mono_ns() - self._heard_ns < silence_ns:
-            await self._quiet()
-            if await self._loopback():
-                return
-            if self._mono_ns() - begun_ns > 3 * silence_ns:
-                raise ModbusLost("late", f"{self._url}: the line does not come to rest")
-        self.counters["settled_by_silence"] += 1
+    def _told(self, words: Words, doubt_s: float, now_ns: int) -> Reading:
+        rule = self._map.weight
+        inside = rule.uses if rule is not None else set()
+        values, believed = [], True
+        for register in self._map.registers:
+            value = register.value(words)
+            good = self._plausible.believes(register, value, now_ns)
+            if register.name in inside:
+                believed = believed and good
+            elif good and value is not None:
+                values.append(Value(register.name, value, register.unit))
+        weight = rule.reading(words) if rule is not None and believed else None
+        return Reading(values, weight, doubt_s)
 
-    async def _quiet(self) -> None:
-        """Let late bytes run out: a whole timeout with nothing heard, or three in all."""
-        for _ in range(3):
-            before_ns = self._heard_ns
-            await asyncio.sleep(self._timeout_s)
-            if self._heard_ns == before_ns:
-                return
-
-    async def _loopback(self) -> bool:
-        """Whether the device answered a request of function 08."""
-        client = self._client
-        assert client is not None
-        self._nonce = (self._nonce + 1) & 0xFFFF
-        number = self._nonce.to_bytes(2, "big")
-        try:
-            reply = await self._ask(lambda: client.diag_query_data(number, device_id=self._unit))
-        except ModbusLost as error:
-            if error.reason != "silent":
-                raise
-            return False
-        if reply.function_code & ~_EXCEPTION != _LOOPBACK:
-            self.counters["late_replies"] += 1
-            return False
-        if getattr(reply, "message", None) != number:
-            # An answer to an earlier loopback, maybe: let those after it run out.
-            await self._quiet()
-        return True
+    def _count(self, name: str) -> None:
+        self._guard.counters[name] += 1

@@ -5,6 +5,7 @@ No retries and no reconnecting in the background: both would hide what happened 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,6 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 
 Client: TypeAlias = AsyncModbusTcpClient | AsyncModbusSerialClient
+
+_NEVER_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class SerialAddress:
     parity: str
     stop_bits: int
 
+    @property
+    def line(self) -> tuple[str, int]:
+        """What tells lines apart, whatever their settings."""
+        return os.path.realpath(self.port), 0
+
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
@@ -31,6 +39,11 @@ class TcpAddress:
 
     host: str
     port: int
+
+    @property
+    def line(self) -> tuple[str, int]:
+        """What tells lines apart."""
+        return self.host, self.port
 
 
 def address_of(url: str) -> SerialAddress | TcpAddress:
@@ -61,17 +74,18 @@ def address_of(url: str) -> SerialAddress | TcpAddress:
 
 
 def make_client(
-    address: SerialAddress | TcpAddress, timeout_s: float, heard: Callable[[bool, bytes], bytes]
+    address: SerialAddress | TcpAddress, heard: Callable[[bool, bytes], bytes]
 ) -> Client:
     """A client for the line; to be called inside a running loop.
 
-    ``heard(sending, data)`` sees all bytes of both directions and returns them.
+    ``heard(sending, data)`` sees all bytes of both directions and returns them. Its own timeout is
+    out of the way: each request has another.
     """
     if isinstance(address, TcpAddress):
         return AsyncModbusTcpClient(
             address.host,
             port=address.port,
-            timeout=timeout_s,
+            timeout=_NEVER_S,
             retries=0,
             reconnect_delay=0,
             trace_packet=heard,
@@ -81,7 +95,7 @@ def make_client(
         baudrate=address.baud,
         parity=address.parity,
         stopbits=address.stop_bits,
-        timeout=timeout_s,
+        timeout=_NEVER_S,
         retries=0,
         reconnect_delay=0,
         trace_packet=heard,

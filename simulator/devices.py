@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from edge.config import CameraSection, ModbusSection, load_station
 from edge.errors import LinkDown
 from firmware_bridge.anpr import encode_plate
-from firmware_bridge.modbus_map import load_map
+from firmware_bridge.modbus_toml import load_map
 from firmware_bridge.recording import Truth
 from simulator.cabinet import CabinetServer, cabinet_values
 from simulator.camera import PlateEvent, draw_picture, write_picture

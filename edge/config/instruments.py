@@ -44,12 +44,16 @@ class CameraSection(Section):
 
 
 class ModbusSection(Section):
-    """A Modbus device; ``map`` names a register map of the bridge, or a TOML file."""
+    """A Modbus device; ``map`` names a register map of the bridge, or a TOML file.
+
+    Devices with the same ``url`` share the bus, and take turns by ``priority``.
+    """
 
     id: Name
     url: str
     unit: int = Field(ge=0, le=255, default=1)
     map: str
+    priority: Literal["high", "normal", "low"] = "normal"
     poll_s: float = Field(ge=0.1, le=3_600, default=1.0)
     timeout_s: float = Field(ge=0.05, le=30, default=0.5)
 

@@ -172,10 +172,15 @@ class ScaleReading:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One value of a Modbus device: cabinet temperature, door contact, UPS ..."""
+    """One value of a Modbus device: cabinet temperature, door contact, UPS, a weight ...
+
+    ``doubt_s`` is how long before ``time_ns`` no reply of the device could be trusted: there is a
+    gap in the data, and what stood before it is no longer of now. 0 where there was none.
+    """
 
     device: str
     name: str
     value: float
     unit: str
     time_ns: int
+    doubt_s: float = 0.0

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from edge.config import ModbusSection
 from edge.errors import ConfigError, DeviceFault, LinkDown, SteelyardError, Text
 from edge.health import Health, Level
 from edge.records import Measurement
-from firmware_bridge.modbus import MapError, ModbusDevice, ModbusLost, ModbusRefused, load_map
+from firmware_bridge.modbus import (
+    MapError,
+    ModbusBuses,
+    ModbusDevice,
+    ModbusLost,
+    ModbusRefused,
+    Reading,
+    load_map,
+)
+
+__all__ = ["ModbusBuses", "ModbusSource"]
 
 MISSED_POLLS = 3
 """So many polls in a row without a trusted answer, and the device counts as away."""
+
+_PATIENCE_S = {"high": 0.0, "normal": 1.0, "low": 10.0}
+"""How long a poll can wait for a bus that others use; a command waits for nobody."""
 
 
 class ModbusSource:
@@ -27,23 +40,43 @@ class ModbusSource:
         Gets the state ``modbus.<id>`` and counters under that name.
     now_ns : callable
         UTC in nanoseconds; stamps the values.
+    buses : ModbusBuses
+        The station's buses.
 
     Raises
     ------
     ConfigError
-        There is no such register map.
+        There is no such register map, or ``url`` or ``unit`` can't be.
     """
 
-    def __init__(self, section: ModbusSection, health: Health, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        section: ModbusSection,
+        health: Health,
+        now_ns: Callable[[], int],
+        buses: ModbusBuses,
+    ) -> None:
         self._section = section
         self._health = health
         self._now_ns = now_ns
         self._part = f"modbus.{section.id}"
+        self._counted: Counter[str] = Counter()
         self._name = Text(f"Modbus 设备 {section.id}", f"Modbus device {section.id}")
         try:
-            self._map = load_map(section.map)
+            register_map = load_map(section.map)
         except MapError as error:
             raise self._config_error("map", error) from error
+        try:
+            # One device for good: what it knows of old replies outlives an outage.
+            self._device = ModbusDevice(
+                buses.bus(section.url),
+                section.unit,
+                register_map,
+                section.timeout_s,
+                _PATIENCE_S[section.priority],
+            )
+        except ValueError as error:
+            raise self._config_error("url / unit", error) from error
 
     async def run(self, deliver: Callable[[Measurement], None]) -> None:
         """Poll and deliver until cancelled.
@@ -54,17 +87,10 @@ class ModbusSource:
             The device can't be reached, or stays silent.
         DeviceFault
             The device has no such registers.
-        ConfigError
-            ``url`` or ``unit`` of the station file can't be.
         """
         self._health.state(self._part, Level.WAITING, "正在连接", "connecting")
-        section = self._section
         try:
-            device = ModbusDevice(section.url, section.unit, self._map, section.timeout_s)
-        except ValueError as error:
-            raise self._config_error("url / unit", error) from error
-        try:
-            async with device:
+            async with self._device as device:
                 await self._poll(device, deliver)
         except ModbusLost as error:
             raise self._link_down(error) from error
@@ -79,12 +105,11 @@ class ModbusSource:
     async def _poll(self, device: ModbusDevice, deliver: Callable[[Measurement], None]) -> None:
         loop = asyncio.get_running_loop()
         missed, due_s = 0, loop.time()
-        counted: Counter[str] = Counter()
         while True:
-            missed = 0 if await self._read(device, deliver, missed) else missed + 1
-            for name, number in (device.counters - counted).items():
-                self._health.count(f"{self._part}.{name}", number)
-            counted = device.counters.copy()
+            try:
+                missed = 0 if await self._read(device, deliver, missed) else missed + 1
+            finally:
+                self._count(device.counters)
             due_s = max(due_s + self._section.poll_s, loop.time())
             await asyncio.sleep(due_s - loop.time())
 
@@ -93,10 +118,10 @@ class ModbusSource:
     ) -> bool:
         """One poll; false if it brought nothing and that may still be passed over."""
         try:
-            values = await device.read()
+            reading = await device.read()
         except ModbusLost as error:
             self._health.count(f"{self._part}.missed_polls")
-            if error.reason == "closed" or missed + 1 >= MISSED_POLLS:
+            if error.reason in ("closed", "missing") or missed + 1 >= MISSED_POLLS:
                 raise
             self._health.state(
                 self._part,
@@ -105,11 +130,25 @@ class ModbusSource:
                 "one answer is missing, asking again",
             )
             return False
-        time_ns = self._now_ns()
-        for value in values:
-            deliver(Measurement(self._section.id, value.name, value.value, value.unit, time_ns))
+        for measured in self._measured(reading):
+            deliver(measured)
         self._health.state(self._part, Level.OK, "正在读取", "reading")
         return True
+
+    def _count(self, counters: Counter[str]) -> None:
+        for name, number in (counters - self._counted).items():
+            self._health.count(f"{self._part}.{name}", number)
+        self._counted = counters.copy()
+
+    def _measured(self, reading: Reading) -> Iterator[Measurement]:
+        time_ns, device = self._now_ns(), self._section.id
+        if reading.doubt_s:
+            self._health.count(f"{self._part}.gaps")
+        for value in reading.values:
+            yield Measurement(device, value.name, value.value, value.unit, time_ns, reading.doubt_s)
+        weight = reading.weight
+        if weight is not None and weight.weight_kg is not None:
+            yield Measurement(device, "weight", weight.weight_kg, "kg", time_ns, reading.doubt_s)
 
     def _link_down(self, lost: ModbusLost) -> SteelyardError:
         return LinkDown(

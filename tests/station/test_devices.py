@@ -18,8 +18,8 @@ import pytest
 from edge.config import StationConfig, load_station
 from edge.errors import LinkDown
 from firmware_bridge.anpr import PlateDecoder, PlateFrame
-from firmware_bridge.modbus import ModbusDevice
-from firmware_bridge.modbus_map import load_map
+from firmware_bridge.modbus import ModbusBus, ModbusDevice
+from firmware_bridge.modbus_toml import load_map
 from firmware_bridge.stream import (
     Hello,
     Inputs,
@@ -349,8 +349,8 @@ async def test_the_cabinet_answers_over_modbus(station: StationConfig) -> None:
     simulated = world(station)
     async with DeviceBench(simulated) as bench:
         register_map = load_map("cabinet")
-        async with ModbusDevice(bench.urls["M1"], 1, register_map, 1.0) as device:
-            values = {value.name: value.value for value in await device.read()}
+        async with ModbusDevice(ModbusBus(bench.urls["M1"]), 1, register_map, 1.0) as device:
+            values = {value.name: value.value for value in (await device.read()).values}
     assert set(values) == {register.name for register in register_map.registers}
     assert values["road_temperature"] == pytest.approx(simulated.temperature_c(0), abs=0.06)
     assert values["ups_on_mains"] == 1.0

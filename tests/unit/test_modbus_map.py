@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.modbus_map import MapError, Register, RegisterMap, load_map
+from firmware_bridge.modbus_map import Register, RegisterMap
+from firmware_bridge.modbus_toml import MapError, load_map
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "wire.md"
 
@@ -26,8 +27,14 @@ def register(kind: str = "input", address: int = 0, type: str = "u16", **rest: o
         "unit": "",
         "low": -math.inf,
         "high": math.inf,
+        "rate": math.inf,
+        "sign": None,
     }
     return Register(**(values | rest))  # type: ignore[arg-type]
+
+
+def only(probe: Register, raw: list[int]) -> float | None:
+    return probe.value({probe.name: raw})
 
 
 def printed(label: str) -> bytes:
@@ -41,7 +48,8 @@ def test_the_documents_reply_means_what_the_document_says() -> None:
     words = struct.unpack(f">{reply[2] // 2}H", reply[3:-2])
     (span,) = (span for span in load_map("cabinet").spans if span.kind == "input")
     assert struct.unpack(">HH", request[2:6]) == (span.start, span.count) == (0, len(words))
-    values = {r.name: r.value(words[r.register : r.register + r.size]) for r in span.registers}
+    read = span.words(words)
+    values = {r.name: r.value(read) for r in span.registers}
     assert values == pytest.approx(
         {
             "road_temperature": 21.5,
@@ -65,26 +73,26 @@ def test_the_documents_reply_means_what_the_document_says() -> None:
     ],
 )
 def test_types_and_word_order(type_: str, raw: list[int], big: float) -> None:
-    assert register(type=type_).value(raw) == pytest.approx(big)
-    assert register(type=type_, words="little").value(raw[::-1]) == pytest.approx(big)
+    assert only(register(type=type_), raw) == pytest.approx(big)
+    assert only(register(type=type_, words="little"), raw[::-1]) == pytest.approx(big)
 
 
 def test_the_wrong_word_order_is_another_number() -> None:
     # The pair of values that pymodbus gives for these words.
-    assert register(type="i32", words="little").value([1, 34_464]) == -2_036_334_591
+    assert only(register(type="i32", words="little"), [1, 34_464]) == -2_036_334_591
 
 
 def test_scale_offset_and_range() -> None:
     probe = register(type="i16", scale=0.1, offset=-5.0, low=-20.0, high=60.0)
-    assert probe.value([300]) == pytest.approx(25.0)
-    assert probe.value([650]) == pytest.approx(60.0)
-    assert probe.value([651]) is None
-    assert probe.value([0x8000]) is None
+    assert only(probe, [300]) == pytest.approx(25.0)
+    assert only(probe, [650]) == pytest.approx(60.0)
+    assert only(probe, [651]) is None
+    assert only(probe, [0x8000]) is None
 
 
 def test_a_float_that_is_no_number_is_dropped() -> None:
-    assert register(type="f32").value([0x7FC0, 0]) is None
-    assert register(type="f32", low=-10.0, high=10.0).value([0x7F80, 0]) is None
+    assert only(register(type="f32"), [0x7FC0, 0]) is None
+    assert only(register(type="f32", low=-10.0, high=10.0), [0x7F80, 0]) is None
 
 
 def test_neighbours_are_read_together_and_nothing_else_is_read() -> None:
