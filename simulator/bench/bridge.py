@@ -10,8 +10,9 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from edge.errors import InputError
+from edge.errors import InputError, Text
 from simulator.bench import tables
 from simulator.bench.pages import put
 from simulator.bench.targets import Target
@@ -29,17 +30,38 @@ class Measure:
     name: str
     function: str
     targets: tuple[Target, ...]
+    table: str = ""
+    """``room.name`` that puts a table of its own into the page, called with figures and page."""
 
     def run(self, *, quick: bool) -> dict[str, float]:
         """Measure."""
-        room, _, function = self.function.partition(".")
-        found: dict[str, float] = getattr(
-            importlib.import_module(f"simulator.bench.{room}"), function
-        )(quick=quick)
+        found: dict[str, float] = _function(self.function)(quick=quick)
         return found
 
 
-MEASURES: tuple[Measure, ...] = ()
+def _function(path: str) -> Callable[..., Any]:
+    room, _, name = path.partition(".")
+    found: Callable[..., Any] = getattr(importlib.import_module(f"simulator.bench.{room}"), name)
+    return found
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        "indicators",
+        "bridge_indicators.run",
+        (
+            Target(
+                Text(
+                    "有校验的仪表格式，千分之一误码：错误读数每百万帧",
+                    "indicator formats with protection, one bit in a thousand: wrong in a million",
+                ),
+                "bridge.indicators.protected_wrong_ppm_max",
+                most=500,
+            ),
+        ),
+        "bridge_indicators.write_table",
+    ),
+)
 
 
 def run(
@@ -81,3 +103,6 @@ def markdown(figures: Mapping[str, float | str]) -> str:
 def write_page(figures: Mapping[str, float | str], page: Path) -> None:
     """Put the tables between the marks of a page; the rest of it stays."""
     put(page, BEGIN, END, markdown(figures))
+    for measure in MEASURES:
+        if measure.table and any(name.startswith(f"bridge.{measure.name}.") for name in figures):
+            _function(measure.table)(figures, page)

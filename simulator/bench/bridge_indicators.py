@@ -5,12 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from firmware_bridge.indicators.catalogue import FORMATS, Format
 from firmware_bridge.indicators.framing import IndicatorDecoder
+from simulator.bench.pages import put
 from simulator.indicators import SPEAKERS, VARIANTS, Damage, Settings, Shown, Value, with_parity
 
 FLIPPED = 1e-3
+FRAMES, QUICK_FRAMES = 50_000, 1_000
+SEED = 20_261
+
+BEGIN = "<!-- begin: bad line, written by steelyard bench bridge -->"
+END = "<!-- end: bad line -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class LetThrough:
     """Readings whose weight, tare, mode, rest or range is not what was sent."""
 
     @property
-    def wrong_per_million(self) -> float:
+    def wrong_ppm(self) -> float:
         """Wrong readings in a million frames."""
         return 1e6 * self.wrong / self.frames
 
@@ -76,20 +83,37 @@ def _frames(row: Format, settings: Mapping[str, object], count: int, seed: int) 
         yield with_parity(SPEAKERS[row.name](shown, settings), row.parity)  # type: ignore[arg-type]
 
 
-def table(results: list[LetThrough]) -> str:
-    """The results as they stand in ``docs/instruments.md``."""
-    lines = [
-        "| format | settings | protection | frames lost | wrong readings in a million frames |",
-        "|---|---|---|---|---|",
-    ]
-    for each in results:
-        settings = ", ".join(_toml(name, value) for name, value in each.settings.items())
-        lines.append(
-            f"| {each.format} | {settings} | {each.protection} | {each.lost_pct:.1f} % "
-            f"| {each.wrong_per_million:,.0f} |"
-        )
+def run(*, quick: bool) -> dict[str, float]:
+    """Figures of every shape of frame, and the worst of those with and without protection."""
+    results = measure(QUICK_FRAMES if quick else FRAMES, SEED)
+    figures: dict[str, float] = {"bridge.indicators.frames": results[0].frames}
+    for kept_out in (True, False):
+        worst = max(r.wrong_ppm for r in results if (r.protection != "none") == kept_out)
+        name = "protected" if kept_out else "unprotected"
+        figures[f"bridge.indicators.{name}_wrong_ppm_max"] = worst
+    figures["bridge.indicators.lost_pct_max"] = max(r.lost_pct for r in results)
+    return figures | {_key(r.format, r.settings): r.wrong_ppm for r in results}
+
+
+def write_table(figures: Mapping[str, float | str], page: Path) -> None:
+    """Put the figures into the page's section on bad lines."""
+    put(page, BEGIN, END, _table(figures))
+
+
+def _table(figures: Mapping[str, float | str]) -> str:
+    lines = ["| format | settings | protection | wrong in a million |", "|---|---|---|---:|"]
+    for name, settings in VARIANTS:
+        said = ", ".join(f"{k} = {_toml(v)}" for k, v in settings.items())
+        wrong_ppm = float(figures[_key(name, settings)])
+        lines.append(f"| {name} | {said} | {FORMATS[name].protection} | {wrong_ppm:,.0f} |")
     return "\n".join(lines)
 
 
-def _toml(name: str, value: Value) -> str:
-    return f"{name} = {str(value).lower() if isinstance(value, bool) else value}"
+def _key(name: str, settings: Settings) -> str:
+    return ",".join(
+        [f"bridge.indicators.wrong_ppm.{name}", *(f"{k}={_toml(v)}" for k, v in settings.items())]
+    )
+
+
+def _toml(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
