@@ -226,12 +226,13 @@ def _alike(kind: int, kmh: float) -> tuple[float, float]:
     """Correlation of the errors of two axles of a group, and of two groups of a vehicle.
 
     A laden body on two axles bounces as one at any speed; an empty one hops more, each axle by
-    itself. Bodies on more axles pitch, and take the road as one from the speed on at which a swing
-    is as long as they are.
+    itself. Under a body on more axles one takes what another loses by how the road lies; they err as
+    one from the speed on at which a swing is as long as the body.
     """
     speedy = min(kmh / 80.0, 1.0)
-    axle = (0.4 + 0.4 * speedy, 0.8, *(2 * (0.25 + 0.5 * min(kmh / 40.0, 1.0),)))[kind]
-    return max(0.4 + 0.45 * speedy, axle), axle
+    many = 0.1 + 0.65 * min(kmh / 40.0, 1.0)
+    axle = (0.4 + 0.4 * speedy, 0.8, many, many)[kind]
+    return max(0.25 + 0.6 * speedy, axle), axle
 
 
 def _prior() -> Dynamics:
