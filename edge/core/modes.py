@@ -226,8 +226,8 @@ def _alike(kind: int, kmh: float) -> tuple[float, float]:
     """Correlation of the errors of two axles of a group, and of two groups of a vehicle.
 
     A laden body on two axles bounces as one at any speed; an empty one hops more, each axle by
-    itself. Under a body on more axles one takes what another loses by how the road lies; they err as
-    one from the speed on at which a swing is as long as the body.
+    itself. Under a body on more axles one takes what another loses by how the road lies; they err
+    as one from the speed on at which a swing is as long as the body.
     """
     speedy = min(kmh / 80.0, 1.0)
     many = 0.1 + 0.65 * min(kmh / 40.0, 1.0)
