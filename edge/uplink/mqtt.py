@@ -45,7 +45,8 @@ _CLOSE_S = 2.0
 _FAILURE = 0x80
 """Reason codes from here on are failures (MQTT 5.0, 2.4)."""
 _MOST_UNREAD = 1_000
-_MOST_AT_ONCE_BYTES = 256 * 1024
+_MOST_AT_ONCE_BYTES = 768 * 1024
+"""About half of what a station has on its way: the other half comes while this is looked at."""
 _FRAME_BYTES = 64
 """Upper bound of a PUBLISH beside topic and payload: header, lengths, id, expiry."""
 _UNLIMITED = 268_435_455
