@@ -1,17 +1,19 @@
 """Vehicle to sealed record: judge, keep the raw signal and the pictures, append, tell.
 
 Order matters: blobs are durable before the record that names them, the record is durable before
-anybody is told. When the disk refuses, vehicles wait here (bounded) and are tried again; what
-does not fit is counted and shown.
+anybody is told. While the database is recovered, statements wait on the disk; when the disk
+refuses, vehicles wait here (bounded) and are tried again; what does not fit is counted and shown.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from edge.frozen import known_dynamics
 from edge.health import Health, Level
 from edge.records import (
     Blob,
+    Draft,
     Gains,
     PassageKey,
     PlateDoubt,
@@ -66,6 +69,10 @@ class Clerk:
         self._on_sealed = on_sealed
         self._queue: asyncio.Queue[Vehicle | PlateDoubt | None] = asyncio.Queue()
         self._sealed: deque[tuple[PassageKey, Record]] = deque(maxlen=CORRECTABLE)
+        self._aside: deque[PassageKey | None] = deque([None] * len(store.waiting))
+        self._doubts: deque[PlateDoubt] = deque()
+        self.log_is_open = True
+        """Whether the log says already how this run began; no vehicle is sealed before."""
 
     def hand(self, statement: Vehicle | PlateDoubt) -> None:
         """Take a vehicle, or a doubt about one that was sealed; never blocks."""
@@ -81,33 +88,76 @@ class Clerk:
 
     async def run(self) -> None:
         """Seal vehicles until ``end``."""
-        while (statement := await self._queue.get()) is not None:
-            record = await self._seal_until_kept(statement)
+        while (statement := await self._next()) is not None:
+            await self._keep(statement)
             self._health.gauge("clerk.waiting", self._queue.qsize())
-            if isinstance(statement, Vehicle):
-                self._sealed.append((statement.passage.key, record))
-            self._on_sealed(record)
 
-    async def _seal_until_kept(self, statement: Vehicle | PlateDoubt) -> Record:
+    async def _next(self) -> Vehicle | PlateDoubt | None:
+        """The next statement; those that wait on the disk are sealed before."""
+        while self._aside:
+            if self._may_seal and await self._tried(self._take_in):
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S):
+                    return await self._queue.get()
+        return self._doubts.popleft() if self._doubts else await self._queue.get()
+
+    @property
+    def _may_seal(self) -> bool:
+        return self.log_is_open and self._store.is_ready
+
+    async def _keep(self, statement: Vehicle | PlateDoubt) -> None:
+        """Seal a statement, or have it wait on the disk; neither may fail for ever."""
         while True:
-            try:
-                if isinstance(statement, Vehicle):
-                    record = await self.seal(statement)
-                else:
-                    record = await self._correct(statement)
-            except StoreError as error:
-                self._health.count("clerk.store_refused")
-                self._health.state("store", Level.DOWN, *error.what, next_step=error.next_step)
-                await asyncio.sleep(RETRY_S)
-            else:
-                self._health.state("store", Level.OK, "证据库正常", "evidence store works")
-                return record
+            keep = self._seal if self._may_seal and not self._aside else self._set_aside
+            if await self._tried(partial(keep, statement)):
+                return
+            await asyncio.sleep(RETRY_S)
 
-    async def _correct(self, doubt: PlateDoubt) -> Record:
-        """Append that a sealed plate is in doubt; the desk told of its vehicle before."""
-        record = next(r for key, r in self._sealed if key == doubt.passage)
-        self._health.count("clerk.plates_doubted")
-        return await self._store.append(plate_correction_draft(doubt, record))
+    async def _tried(self, work: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await work()
+        except StoreError as error:
+            self._health.count("clerk.store_refused")
+            if self._may_seal:  # otherwise the store itself says what is wrong
+                self._health.state("store", Level.DOWN, *error.what, next_step=error.next_step)
+            return False
+        return True
+
+    async def _seal(self, statement: Vehicle | PlateDoubt) -> None:
+        if isinstance(statement, PlateDoubt):
+            draft = self._correction(statement)
+            if draft is not None:
+                self._on_sealed(await self._store.append(draft))
+        else:
+            self._told(await self.seal(statement), statement.passage.key)
+        self._health.state("store", Level.OK, "证据库正常", "evidence store works")
+
+    async def _set_aside(self, statement: Vehicle | PlateDoubt) -> None:
+        if isinstance(statement, PlateDoubt):
+            self._doubts.append(statement)
+            return
+        await self._store.set_aside(await self._draft(statement))
+        self._aside.append(statement.passage.key)
+        self._health.gauge("clerk.waiting_on_disk", len(self._aside))
+
+    async def _take_in(self) -> None:
+        """Seal the oldest statement that waits on the disk."""
+        record, key = await self._store.take_next_aside(), self._aside.popleft()
+        self._health.gauge("clerk.waiting_on_disk", len(self._aside))
+        if record is not None:
+            self._told(record, key)
+
+    def _told(self, record: Record, key: PassageKey | None) -> None:
+        if key is not None:
+            self._sealed.append((key, record))
+        self._on_sealed(record)
+
+    def _correction(self, doubt: PlateDoubt) -> Draft | None:
+        """That a sealed plate is in doubt; None if its vehicle was sealed too long ago."""
+        record = next((r for key, r in self._sealed if key == doubt.passage), None)
+        self._health.count("clerk.plates_doubted" if record else "clerk.doubts_too_late")
+        return plate_correction_draft(doubt, record) if record else None
 
     async def seal(self, vehicle: Vehicle) -> Record:
         """Judge one vehicle and commit it with its blobs.
@@ -117,6 +167,10 @@ class Clerk:
         StoreError
             The disk or the database refused; nothing half done is left.
         """
+        return await self._store.append(await self._draft(vehicle))
+
+    async def _draft(self, vehicle: Vehicle) -> Draft:
+        """The statement of one vehicle; its blobs are on the disk."""
         verdict = judge(
             vehicle, self._pack, penalty_by_record=self._config.model.rules.penalty_by_record
         )
@@ -136,7 +190,7 @@ class Clerk:
         if not has_room:
             self._health.count("clerk.blobs_dropped")
             draft = replace(draft, body=draft.body | {"blobs_dropped": ["signal", "picture"]})
-        return await self._store.append(draft)
+        return draft
 
     async def _keep_blobs(self, vehicle: Vehicle, *, deliver: bool) -> tuple[Blob, ...]:
         signals = await self._keep_signal(vehicle, deliver=deliver)

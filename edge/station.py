@@ -12,6 +12,7 @@ sealed, the uplink drains for a moment, the page and the store close.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -40,9 +41,6 @@ from edge.web.app import create_app
 from edge.web.feed import Feed
 from edge.web.server import WebServer
 from edge.web.view import StationView
-
-OPENING_TRIES = 15
-OPENING_RETRY_S = 2.0
 
 
 class Station:
@@ -96,6 +94,7 @@ class Station:
             now_ns=self._clock.utc_ns,
             provenance=self._clock.provenance,
             storage=self._model.storage,
+            waits=False,
         )
         try:
             await self._run_rooms(store, signer, stop, on_ready)
@@ -119,7 +118,9 @@ class Station:
             gains=self._head.gains_of,
             on_sealed=self._tell_sealed,
         )
-        await self._open_log(store)
+        clerk.log_is_open = False
+        with contextlib.suppress(StoreError):  # if refused, it is tried again beside the weighing
+            await self._open_log(store, clerk)
         view = self._view(store, signer)
         async with asyncio.TaskGroup() as tail:
             tasks = [
@@ -127,27 +128,34 @@ class Station:
                 self._supervised(tail, "uplink", self._uplink(store, signer).run),
                 tail.create_task(notify_systemd(), name="systemd"),
                 tail.create_task(self._head.learn(), name="lessons"),
-                self._supervised(tail, "chronicle", lambda: self._chronicle.run(store)),
+                self._supervised(tail, "chronicle", lambda: self._keep_log(store, clerk)),
             ]
             async with asyncio.TaskGroup() as middle:
                 middle.create_task(clerk.run(), name="clerk")
                 await self._head.run(clerk, stop, lambda: on_ready(self))
                 clerk.end()
-            await self._chronicle.end(store)
-            await store.append(other_draft("stop", time_ns=self._clock.utc_ns(), fields={}))
+            if clerk.log_is_open:
+                await self._close_log(store)
             await end_tasks(tasks)
 
-    async def _open_log(self, store: Store) -> None:
-        """Say how this run begins; a damaged store heals meanwhile, a full disk may be cleared."""
-        for tries_left in reversed(range(OPENING_TRIES)):
-            try:
-                await open_log(self._config, store, self._pack, self._software, self._clock)
-                await self._chronicle.begin(store)
-                return
-            except StoreError:
-                if not tries_left:
-                    raise
-                await asyncio.sleep(OPENING_RETRY_S)
+    async def _open_log(self, store: Store, clerk: Clerk) -> None:
+        """Say how this run begins; from then on vehicles are sealed."""
+        await open_log(self._config, store, self._pack, self._software, self._clock)
+        await self._chronicle.begin(store)
+        clerk.log_is_open = True
+
+    async def _keep_log(self, store: Store, clerk: Clerk) -> None:
+        """Tell what happens; a store that is recovered or full is waited for."""
+        if not clerk.log_is_open:
+            await self._open_log(store, clerk)
+            self._health.state("chronicle", Level.OK, "日志已开始", "the log is open")
+        await self._chronicle.run(store)
+
+    async def _close_log(self, store: Store) -> None:
+        """Say that this run ends in order; a disk that refuses must not keep it from ending."""
+        with contextlib.suppress(StoreError):
+            await self._chronicle.end(store)
+            await store.append(other_draft("stop", time_ns=self._clock.utc_ns(), fields={}))
 
     async def _serve(self, view: StationView) -> None:
         """The page; the station weighs on when its port is taken."""

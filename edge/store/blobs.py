@@ -112,6 +112,9 @@ def disk_refused(error: Exception) -> StoreError:
     return StoreError(
         f"磁盘或数据库拒绝写入：{error}",
         f"the disk or the database refuses: {error}",
-        next_zh="释放磁盘空间或更换磁盘；程序会自动重试",
-        next_en="free disk space or change the disk; the program tries again by itself",
+        next_zh="称重照常，案件在内存中等待，断电会丢失。释放磁盘空间：删除与本站无关的文件（旧日志、"
+        "安装包），不要动数据目录；之后自动继续。不行就打电话叫维护人员",
+        next_en="weighing goes on, cases wait in memory, a power cut would lose them; free disk"
+        " space: delete what is not the station's (old logs, installers), nothing in the data"
+        " directory; it then goes on by itself. If that does not help call the maintainer",
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from edge.evidence.note import Checkpoint, NoteSigner, origin_of
 from edge.evidence.receipt import Receipt
-from edge.evidence.seal import NUMBERED_KIND, SALT_BYTES, seal
+from edge.evidence.seal import NUMBERED_KIND, SALT_BYTES, reopen, seal
 from edge.records import Draft, Record
 from edge.store.opening import claim, load_frontier, note_second_key
 from edge.store.rows import columns_of, insert_blob_uses
@@ -65,6 +65,20 @@ class StationLog:
         self._enqueue(record)
         self.frontier = frontier
         return record
+
+    def append_once(self, draft: Draft) -> Record:
+        """Seal a draft as ``append`` does, unless a record says the very same already."""
+        rows = self._connection.execute(
+            "SELECT canonical, data FROM records LEFT JOIN private USING (idx)"
+            " WHERE time_us = ? AND kind = ?",
+            (draft.body["time_us"], draft.kind),
+        )
+        said = (draft.body | draft.private).items()
+        for data, private in rows:
+            known = reopen(data, private=private, urgent=draft.urgent)
+            if said <= known.body.items() and known.blobs == draft.blobs:
+                return known
+        return self.append(draft)
 
     def append_many(self, drafts: Iterable[Draft]) -> list[Record]:
         """Seal drafts one after the other."""

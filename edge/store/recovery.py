@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier, origin_of
 from edge.evidence.removal import removal_hash
@@ -44,12 +44,18 @@ from edge.store.salvage import Salvage
 from edge.store.schema import DATABASE, migrate
 from edge.store.settings import keep_setting
 
+T = TypeVar("T")
+
 REBUILT = "station.db.rebuilt"
 _MARKER = "recovered"
 _NEWEST_CHECKPOINTS = 10_000
 _MOST_RANGES = 200
 
+_TELL_EVERY = 5_000
+
 Stamp = Callable[[Draft], Draft]
+Progress = Callable[[int, int], None]
+"""Told how many records were read, of about how many; may raise to end the recovery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class Recovery:
         signer: NoteSigner,
         now_ns: Callable[[], int],
         stamp: Stamp,
+        progress: Progress,
     ) -> None:
         self._directory = directory
         self._journal = journal
@@ -82,6 +89,7 @@ class Recovery:
         self._signer = signer
         self._now_ns = now_ns
         self._stamp = stamp
+        self._progress = progress
 
     def run(self, cause: str) -> Recovered:
         """Set the database aside, make a new one, seal a statement of kind ``recovered`` in it.
@@ -156,11 +164,18 @@ class Recovery:
 
     def _collect(self, salvage: Salvage) -> None:
         for source in self._sources():
-            salvage.take_pages(rows(source / DATABASE))
-        salvage.take_lines(self._journal.lines())
+            salvage.take_pages(self._watched(salvage, rows(source / DATABASE)))
+        salvage.take_lines(self._watched(salvage, self._journal.lines()))
         salvage.take_parts(self._journal.privates())
         if note := self._journal.head():
             salvage.take_note(note, self._now_ns())
+
+    def _watched(self, salvage: Salvage, pieces: Iterable[T]) -> Iterator[T]:
+        expected = self._journal.end()
+        for number, piece in enumerate(pieces):
+            if number % _TELL_EVERY == 0:
+                self._progress(salvage.records, max(expected, salvage.records))
+            yield piece
 
     def _known(self, salvage: Salvage) -> dict[int, Known]:
         """Checkpoints that this station's key signed for this log."""

@@ -43,6 +43,7 @@ class Salvage:
         self._db = connection
         self._station = station
         self.generation = 1
+        self.records = 0
         connection.executescript(_STAGING)
 
     def take_pages(self, rows: Iterable[Row]) -> None:
@@ -154,6 +155,7 @@ class Salvage:
         if (body.get("index"), body.get("station")) != (index, self._station):
             return
         verdict = body.get("verdict")
+        self.records += 1
         self.generation = max(self.generation, int(body.get("generation", 1)))
         self._insert(
             "records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -11,12 +11,17 @@ from pathlib import Path
 from edge.errors import ConfigError, IntegrityError, StoreError, Text
 from edge.evidence.note import NoteSigner, NoteVerifier
 from edge.health import Health, Level
+from edge.store.blobs import disk_refused
 from edge.store.files import replace_file, sync_directory
 from edge.store.journal import Journal
 from edge.store.log import StationLog
-from edge.store.recovery import Recovered, Recovery, Stamp
+from edge.store.recovery import Progress, Recovered, Recovery, Stamp
 from edge.store.schema import DATABASE, NewerDatabase, connect_writer, migrate
 
+_LEAVE_IT = Text(
+    "不要断电，不要删除任何文件；通知维护人员",
+    "do not switch off, delete nothing; tell the maintainer",
+)
 DAMAGE_MARK = "damaged"
 """A file of this name makes the next start recover: damage was found while the station ran."""
 
@@ -35,6 +40,10 @@ class Opened:
     recovered: Recovered | None = None
 
 
+class Damaged(Exception):
+    """The database is not to be used as it is; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """How a store is opened, at its start and again after damage."""
@@ -45,6 +54,7 @@ class Opening:
     signer: NoteSigner
     now_ns: Callable[[], int]
     stamp: Stamp
+    progress: Progress = lambda _taken, _expected: None
 
     def open(self) -> Opened:
         """The log where it ends; a damaged one is recovered first.
@@ -58,16 +68,29 @@ class Opening:
         StoreError, OSError, sqlite3.Error
             The disk refuses.
         """
+        try:
+            return self.open_whole()
+        except Damaged as damage:
+            return self._recovered(str(damage))
+
+    def open_whole(self) -> Opened:
+        """As ``open``, but nothing is recovered.
+
+        Raises
+        ------
+        Damaged
+            The database has to be recovered first, which may take minutes.
+        """
         self.journal.prepare()
         mark = self.directory / DAMAGE_MARK
         if mark.exists() or self._was_interrupted():
-            return self._recovered(mark.read_text() if mark.exists() else "interrupted")
+            raise Damaged(mark.read_text() if mark.exists() else "interrupted")
         try:
             return self._opened()
         except (sqlite3.Error, IntegrityError, ConfigError, StoreError, ValueError) as error:
             if not self._is_damage(error):
                 raise
-            return self._recovered(str(getattr(error, "what", error)))
+            raise Damaged(str(getattr(error, "what", error))) from error
 
     def _recovered(self, cause: str) -> Opened:
         recovery = Recovery(
@@ -77,6 +100,7 @@ class Opening:
             signer=self.signer,
             now_ns=self.now_ns,
             stamp=self.stamp,
+            progress=self.progress,
         )
         done = recovery.run(cause)
         (self.directory / DAMAGE_MARK).unlink(missing_ok=True)
@@ -148,9 +172,29 @@ def tell_damage(health: Health, finding: str) -> None:
     health.state(
         "recovery",
         Level.DOWN,
-        f"数据库损坏：{finding}；正在恢复",
-        f"the database is damaged: {finding}; it is being recovered",
+        f"数据库损坏：{finding}；正在恢复，称重照常",
+        f"the database is damaged: {finding}; it is being recovered, weighing goes on",
+        next_step=_LEAVE_IT,
     )
+
+
+def tell_progress(health: Health, taken: int, expected: int) -> None:
+    """How far a recovery has come."""
+    health.state(
+        "recovery",
+        Level.DOWN,
+        f"正在恢复数据库：已读出 {taken} 条，约共 {expected} 条；称重照常，新记录存盘等待封存",
+        f"the database is being recovered: {taken} of about {expected} records were read;"
+        " weighing goes on, new records wait on the disk",
+        next_step=_LEAVE_IT,
+    )
+
+
+def tell_unopened(health: Health, error: Exception) -> None:
+    """The disk does not let the database be opened; most often it is full."""
+    refused = disk_refused(error)
+    health.count("store.opening_refused")
+    health.state("store", Level.DOWN, *refused.what, next_step=refused.next_step)
 
 
 def tell_recovered(health: Health, done: Recovered) -> None:

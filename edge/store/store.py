@@ -5,6 +5,7 @@
     <directory>/station.db     records, tree, checkpoints, outbox, receipts
     <directory>/blobs/ab/...   signal and pictures by SHA-256
     <directory>/journal/...    a second copy of the records
+    <directory>/waiting/...    statements while the database can't take them
     <directory>/damaged-.../   databases that were damaged, as they were found
     <directory>/lock           held while a process uses the directory
 
@@ -22,10 +23,10 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from edge.config import StorageSection
-from edge.errors import StoreError
+from edge.errors import ConfigError, IntegrityError, StoreError
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
-from edge.health import Health
+from edge.health import Health, Level
 from edge.records import Blob, Draft, Record
 from edge.store.blobs import BlobDirectory, disk_refused
 from edge.store.copying import JournalCopy
@@ -38,10 +39,22 @@ from edge.store.log import StationLog
 from edge.store.readers import Readers
 from edge.store.reading import Reading
 from edge.store.schema import DATABASE
-from edge.store.start import Opened, Opening, mark_damage, tell_damage, tell_recovered
+from edge.store.start import (
+    Damaged,
+    Opened,
+    Opening,
+    mark_damage,
+    tell_damage,
+    tell_progress,
+    tell_recovered,
+    tell_unopened,
+)
+from edge.store.waiting import WaitingRoom
 from edge.store.writer import Writer
 
 T = TypeVar("T")
+
+_HEAL_AGAIN_S = 5.0
 
 Provenance: TypeAlias = Callable[[int], dict[str, Any]]
 """Fields of a statement that say where its ``time_us`` comes from."""
@@ -60,6 +73,7 @@ class Store(Reading):
         now_ns: Callable[[], int],
         provenance: Provenance | None = None,
         storage: StorageSection | None = None,
+        waits: bool = True,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._health = health
@@ -72,11 +86,16 @@ class Store(Reading):
         self._closed = False
         self._directory = directory
         self._journal = Journal(directory / "journal", health)
-        self._opening = Opening(directory, self._journal, station, signer, now_ns, self._stamped)
+        self.waiting = WaitingRoom(directory / "waiting", health)
+        self._running_now: Running | None = None
+        self._opening = Opening(
+            directory, self._journal, station, signer, now_ns, self._stamped, self._progress
+        )
+        self._readers = Readers(directory / DATABASE, self.note_damage)
         try:
-            self._blobs.prepare()
-            self._take_up(self._opening.open())
+            damage = self._begin(waits)
         except BaseException:
+            self._readers.close()
             self._lock.release()
             raise
         self.house = Housekeeping(
@@ -92,19 +111,35 @@ class Store(Reading):
         )
         self._keeper = Keeper(self._chores(), health)
         self._keeper.start()
+        if damage:
+            self.note_damage(damage)
+
+    def _begin(self, waits: bool) -> str:
+        """Open the database, or leave that to the keeper if it takes long or the disk refuses."""
+        try:
+            self._blobs.prepare()
+            self._take_up(self._opening.open() if waits else self._opening.open_whole())
+        except Damaged as damage:
+            return str(damage)
+        except (OSError, sqlite3.Error) as error:
+            if waits:
+                raise
+            tell_unopened(self._health, error)
+        return ""
 
     def _take_up(self, opened: Opened) -> None:
         """Begin to read and to write a log that was opened."""
         log, database = opened.log, self._directory / DATABASE
-        self._connection = opened.connection
         if opened.recovered is not None:
             tell_recovered(self._health, opened.recovered)
         self._growth.grown(log.frontier.size)
+        self._readers.close()
         self._readers = Readers(database, self.note_damage)
-        self._writer = Writer(
+        writer = Writer(
             opened.connection, log, self._health, self._copying(opened), self.note_damage
         )
-        self._writer.start()
+        writer.start()
+        self._running_now = Running(opened.connection, self._readers, writer)
 
     def _copying(self, opened: Opened) -> Callable[[int], None]:
         """What follows a commit, in the writer's thread: the copy first, then it is told."""
@@ -126,10 +161,25 @@ class Store(Reading):
 
     def _chores(self) -> list[Chore]:
         """Damage is looked after first."""
-        return [Chore("heal", self._heal, 10.0, 10.0), *self.house.chores()]
+        return [Chore("heal", self._heal, _HEAL_AGAIN_S, _HEAL_AGAIN_S), *self.house.chores()]
 
     def _running(self) -> Running:
-        return Running(self._connection, self._readers, self._writer)
+        if self._running_now is None:
+            raise StoreError(
+                "证据库正在恢复或磁盘写不进，请稍候",
+                "the store is being recovered, or the disk refuses: wait a while",
+            )
+        return self._running_now
+
+    def _progress(self, taken: int, expected: int) -> None:
+        if self._closed:
+            raise StoreError("证据库已关闭", "the store is closed")
+        tell_progress(self._health, taken, expected)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the database takes statements; if not, ``set_aside`` keeps them meanwhile."""
+        return self._running_now is not None and not self._damage
 
     def _clock_is_right(self) -> bool:
         """Whether the clock may decide over what is old; a station that can't tell trusts it."""
@@ -140,11 +190,21 @@ class Store(Reading):
 
     def _heal(self) -> None:
         """Recover while the station runs; whoever writes meanwhile is refused and tries again."""
-        if not self._damage:
+        if self.is_ready:
             return
         self._readers.close()
-        self._writer.close()
-        self._take_up(self._opening.open())
+        if self._running_now is not None:
+            self._running_now.writer.close()
+            self._running_now = None
+        try:
+            self._blobs.prepare()
+            self._take_up(self._opening.open())
+        except (OSError, sqlite3.Error) as error:
+            tell_unopened(self._health, error)
+            raise
+        except (ConfigError, IntegrityError) as error:
+            self._health.state("store", Level.DOWN, *error.what, next_step=error.next_step)
+            raise
         self._damage = ""
 
     @classmethod
@@ -158,8 +218,12 @@ class Store(Reading):
         now_ns: Callable[[], int],
         provenance: Provenance | None = None,
         storage: StorageSection | None = None,
+        waits: bool = True,
     ) -> Store:
         """Open or create the store of a station, after checking that it is whole.
+
+        Without ``waits`` it comes back at once where the database must be recovered first or the
+        disk refuses; that goes on beside, and ``is_ready`` says when it is done.
 
         Raises
         ------
@@ -180,6 +244,7 @@ class Store(Reading):
                 now_ns=now_ns,
                 provenance=provenance,
                 storage=storage,
+                waits=waits,
             )
         except (OSError, sqlite3.Error) as error:
             raise disk_refused(error) from error
@@ -196,7 +261,8 @@ class Store(Reading):
         self._keeper.close()
         self._end_journal()
         self._readers.close()
-        self._writer.close()
+        if self._running_now is not None:
+            self._running_now.writer.close()
         self._lock.release()
 
     def _end_journal(self) -> None:
@@ -220,7 +286,9 @@ class Store(Reading):
         StoreError
             The disk refuses; nothing half written stays behind.
         """
-        sha256 = await self._readers.run(lambda: self._blobs.put(data))
+        if self._closed:
+            raise StoreError("证据库已关闭", "the store is closed")
+        sha256 = await asyncio.to_thread(self._blobs.put, data)
         self._health.count("store.blobs")
         return Blob(role, media_type, sha256, len(data), deliver)
 
@@ -249,6 +317,31 @@ class Store(Reading):
         """
         stamped = [self._stamped(draft) for draft in drafts]
         return await self._write(lambda log: log.append_many(stamped))
+
+    async def set_aside(self, draft: Draft) -> None:
+        """Keep a draft on the disk until the database takes it; durable on return.
+
+        Raises
+        ------
+        StoreError
+            The disk refuses as well, or too many wait.
+        """
+        await asyncio.to_thread(self.waiting.keep, self._stamped(draft))
+
+    async def take_next_aside(self) -> Record | None:
+        """Seal the oldest draft that was set aside; None if it can't be read any more.
+
+        Raises
+        ------
+        StoreError
+            The disk refuses; the draft waits on.
+        """
+        draft = await asyncio.to_thread(self.waiting.oldest)
+        if draft is None:
+            return None
+        record = await self._write(lambda log: log.append_once(draft))
+        await asyncio.to_thread(self.waiting.remove_oldest)
+        return record
 
     def _stamped(self, draft: Draft) -> Draft:
         """The draft with where its time comes from, unless it says so itself."""
@@ -310,4 +403,4 @@ class Store(Reading):
         return await self._write(lambda log: log.erase_private(indices))
 
     async def _write(self, work: Callable[[StationLog], T]) -> T:
-        return await asyncio.wrap_future(self._writer.submit(work))
+        return await asyncio.wrap_future(self._running().writer.submit(work))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from edge.errors import ConfigError
-from simulator.faults.child import Mosquitto, ending
+from edge.store.schema import DATABASE
+from simulator.faults.child import Mosquitto, ending, until
 from simulator.faults.invariants import settle
 from simulator.faults.kills import finish
 from simulator.faults.outcome import Outcome
@@ -27,6 +29,41 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 def full_at_commit(place: Place, outcome: Outcome) -> None:
     """The database has no room left, signals and pictures have."""
     _full(place, outcome, small="data")
+
+
+def full_at_start(place: Place, outcome: Outcome) -> None:
+    """No byte is left when the station starts: it weighs, says so, and seals when there is room."""
+    with contextlib.ExitStack() as stack:
+        disk = stack.enter_context(small_disk(place.directory / "disk"))
+        broker = stack.enter_context(Mosquitto(place.directory / "mosquitto"))
+        wire = stack.enter_context(Wiretap(broker.url))
+        plant = place.plant(broker.url)
+        plant.data_dir.symlink_to(disk)
+        devices = plant.devices(place.seed)
+        services = stack.enter_context(contextlib.ExitStack())
+        services.enter_context(ending([place.case_system(broker.url).start(), devices]))
+        started(devices)
+        with plant.daemon() as daemon:
+            daemon.start().until_said(SAID_READY)
+            plant.until_grown(6)
+            daemon.kill()
+        size = plant.size()
+        (disk / f"{DATABASE}-shm").unlink()  # made anew by every start after a power cut
+        ballast = _fill(disk, 0)
+        daemon = services.enter_context(plant.daemon())
+        daemon.start().until_said(SAID_READY)
+        outcome.blows = 1
+        time.sleep(_FULL_S)
+        outcome.expect(daemon.is_alive, "the daemon has ended on a full disk")
+        outcome.expect(
+            "磁盘或数据库拒绝" in daemon.said(), "the log does not tell of the full disk"
+        )
+        ballast.unlink()
+        until(lambda: plant.size() >= size + 10, 60, "records after the disk was cleared")
+        plant.look()
+        finish(plant, devices)
+        services.close()
+        settle(outcome, plant, wire)
 
 
 def full_at_blob(place: Place, outcome: Outcome) -> None:

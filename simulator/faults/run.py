@@ -75,6 +75,7 @@ TRIALS: tuple[Trial, ...] = (
     Trial("lines.half_open", Text("半开连接", "half-open connection"), 9),
     Trial("disks.full_at_commit", Text("提交时磁盘满", "disk full during a commit"), 10),
     Trial("disks.full_at_blob", Text("写附件时磁盘满", "disk full during a blob write"), 11),
+    Trial("disks.full_at_start", Text("启动时磁盘已满", "disk full at the start"), 23),
     Trial("stores.killed_in_migration", Text("升级库表时被杀", "SIGKILL during migration"), 12),
     Trial("stores.killed_in_backup", Text("备份时被杀", "SIGKILL during backup"), 13),
     Trial("stores.pages_overwritten", Text("数据库页被改写", "database pages overwritten"), 14),

@@ -154,3 +154,24 @@ def test_a_store_that_refuses_for_a_while_loses_no_vehicle(
 
     asyncio.run(scenario())
     assert health.snapshot().counters["clerk.store_refused"] == 3
+
+
+def test_vehicles_wait_on_the_disk_while_the_database_is_recovered(tmp_path: Path) -> None:
+    """They are sealed once, in their order, before those that came later; a crash loses none."""
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            store._damage = "for this test"  # as note_damage does, without the healing
+            doubt = PlateDoubt(1, vehicle().passage.key, vehicle().join)
+            assert await seal_all(store, tmp_path, lawful(), vehicle(), doubt) == []
+            assert (store.size, len(store.waiting)) == (0, 2)
+        async with opened(tmp_path) as store:
+            twice = store.waiting.oldest()
+            assert twice is not None
+            await store.append_many([twice])  # sealed, then killed before its file was removed
+            *_, last = await seal_all(store, tmp_path, vehicle(gross_kg=23_000.0))
+            records = await store.latest(kind="vehicle", limit=9)
+            assert [r.body["passage"] for r in records] == [3, 2, 1]
+            assert (last.index, last.body["gross_kg"], len(store.waiting)) == (2, 23_000, 0)
+
+    asyncio.run(scenario())

@@ -332,3 +332,38 @@ def test_private_parts_that_were_erased_do_not_come_back(killed: Path, sample: A
     erased = ["erased" in body for body in asyncio.run(plates())]
     assert erased == [True] * 10 + [False] * 2
     assert "川A00003" not in b"".join(p.read_bytes() for p in killed.rglob("*.private")).decode()
+
+
+def test_a_station_that_does_not_wait_has_its_store_at_once_and_loses_nothing(
+    killed: Path,
+) -> None:
+    (killed / "damaged").write_text("found while it ran")
+    health = Health(time.monotonic_ns)
+
+    async def scenario() -> None:
+        store = await Store.open(
+            killed,
+            station=STATION,
+            signer=station_signer(killed),
+            health=health,
+            now_ns=time.time_ns,
+            waits=False,
+        )
+        try:
+            early = secret(RECORDS)
+            assert not store.is_ready
+            with pytest.raises(StoreError, match="recovered"):
+                await store.append(early)
+            await store.set_aside(early)
+            while not store.is_ready:
+                await asyncio.sleep(0.05)
+            record = await store.take_next_aside()
+            assert record is not None
+            assert record.index == RECORDS + 1  # after the statement of the recovery
+        finally:
+            await store.close()
+
+    asyncio.run(scenario())
+    assert health.snapshot().states["recovery"].level is Level.WARNING
+    key = station_signer(killed).verifier_key
+    assert all(step.ok for step in verify_store(killed, key, lambda _done: None))
