@@ -56,6 +56,7 @@ def finish_tables(connection: sqlite3.Connection, tree: Tree) -> None:
     connection.executemany("INSERT INTO lost VALUES (?, ?)", tree.lost)
     connection.execute(_BLOB_USES)
     connection.execute(_OUTBOX)
+    connection.execute(_REFUSED)
     if tree.lost:
         keep_passages(connection, connection, tree.frontier.size)
 
@@ -67,6 +68,10 @@ SELECT blob.value ->> 'sha256', idx, blob.value ->> 'role',
     blob.value ->> 'size_bytes'
 FROM records, json_each(CAST(canonical AS TEXT), '$.blobs') AS blob
 WHERE blob.value ->> 'sha256' NOT IN (SELECT sha256 FROM dropped)
+"""
+_REFUSED = """
+UPDATE outbox SET poisoned = reason FROM temp.refused AS refused
+WHERE (outbox.idx, outbox.record_id) = (refused.idx, refused.record_id)
 """
 PASSAGE_BASES = """
 INSERT INTO settings SELECT replace(key, 'floor', 'base'), value FROM settings

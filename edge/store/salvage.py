@@ -27,6 +27,7 @@ CREATE TEMP TABLE answer (
     idx INTEGER, record_id TEXT, attempts INTEGER, received_us INTEGER, tree_size INTEGER,
     note TEXT, note_id INTEGER
 );
+CREATE TEMP TABLE refused (idx INTEGER, record_id TEXT, reason TEXT);
 CREATE TEMP TABLE cosigned (size INTEGER PRIMARY KEY, time_s INTEGER, line TEXT);
 """
 _MAX_INDEX = 1 << 48
@@ -66,6 +67,8 @@ class Salvage:
                     self._insert("receipt_notes VALUES (?, ?)", rowid, note)
                 case (None, str(), int(), int(), int(), str(), *_) if len(values) in (6, 7):
                     self._take_answer(rowid, values)
+                case (None, str(record_id), int(), int(), int(), int(), str(reason)) if rowid:
+                    self._insert("temp.refused VALUES (?, ?, ?)", rowid, record_id, reason)
                 case (str(sha256), int(size), int(index)) if rowid and len(sha256) == 64:
                     self._insert("dropped VALUES (?, ?, ?)", sha256, size, index)
                 case (str(key), str(value)) if rowid is not None:

@@ -367,3 +367,19 @@ def test_a_station_that_does_not_wait_has_its_store_at_once_and_loses_nothing(
     assert health.snapshot().states["recovery"].level is Level.WARNING
     key = station_signer(killed).verifier_key
     assert all(step.ok for step in verify_store(killed, key, lambda _done: None))
+
+
+def test_why_a_record_was_refused_survives_a_recovery(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            await store.append_many([secret(n) for n in range(3)])
+            await store.poison(1, "too large for the broker")
+        with (tmp_path / "station.db").open("r+b") as database:
+            database.write(bytes(4096))
+        async with opened(tmp_path) as store:
+            refused = (await store.standing()).refused
+            assert [(each.index, each.reason) for each in refused] == [
+                (1, "too large for the broker")
+            ]
+
+    asyncio.run(scenario())
