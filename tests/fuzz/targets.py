@@ -1,0 +1,76 @@
+"""What the fuzzer throws bytes at: each codec with what must hold for any bytes at all.
+
+A target takes bytes and raises AssertionError where a codec breaks its word; any other exception is
+a finding as well. The first byte says how the rest is cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from firmware_bridge.anpr import MAX_FRAME_BYTES, PlateDecoder, PlateFrame, encode_plate
+from firmware_bridge.indicators.catalogue import FORMATS
+from simulator.indicators import SPEAKERS, VARIANTS, Settings, Shown, with_parity
+
+Target = Callable[[bytes], None]
+
+MAX_INDICATOR_BYTES = 64
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """The bytes after the first, in pieces of one to 32 bytes."""
+    size = data[0] % 32 + 1 if data else 1
+    for at in range(1, len(data), size):
+        yield data[at : at + size]
+
+
+def indicator(name: str, settings: Settings, data: bytes) -> None:
+    """A reading is a finite weight or out of range; cuts change nothing; little is held."""
+    row = FORMATS[name]
+    whole, cut = (row.make(settings, row.data_bits, row.parity) for _ in range(2))
+    readings = whole.feed(data[1:])
+    assert [r for piece in pieces(data) for r in cut.feed(piece)] == readings
+    assert whole.counters == cut.counters
+    assert len(whole._held) <= MAX_INDICATOR_BYTES >= len(cut._held)
+    for reading in readings:
+        assert (reading.weight_kg is None) == (reading.out_of_range is not None)
+        assert math.isfinite(reading.weight_kg or 0.0)
+
+
+def plates(data: bytes) -> None:
+    """Every frame of the serial camera is whole; how bytes are cut changes nothing."""
+    whole, cut = PlateDecoder(), PlateDecoder()
+    frames = whole.feed(data[1:])
+    assert [f for piece in pieces(data) for f in cut.feed(piece)] == frames
+    assert whole.counters == cut.counters
+    assert len(whole._frame or b"") <= MAX_FRAME_BYTES
+
+
+def frames_of(name: str, settings: Settings) -> bytes:
+    """A load moving, at rest, over and under the range."""
+    loads = (Shown(-20.5, moving=True), Shown(49_180, tare_kg=500), Shown(0))
+    ends = (Shown(70_000, over=True), Shown(-900, under=True))
+    parity = FORMATS[name].parity
+    frames = (SPEAKERS[name](shown, settings) for shown in (*loads, *ends))
+    return with_parity(b"".join(frames), parity)
+
+
+def _shape(name: str, settings: Settings) -> str:
+    shape = ",".join(f"{k}={v}" for k, v in settings.items())
+    return f"{name}[{shape}]" if shape else name
+
+
+_PLATE = PlateFrame(7, "1", "冀B12345", "yellow", 0.931, "toward", 1_790_000_000_000, "a.jpg")
+
+TARGETS: dict[str, Target] = {
+    "plates": plates,
+    **{_shape(name, given): partial(indicator, name, given) for name, given in VARIANTS},
+}
+
+SEEDS: dict[str, bytes] = {
+    "plates": encode_plate(_PLATE),
+    **{_shape(name, given): frames_of(name, given) for name, given in VARIANTS},
+}
+"""Good frames of each target, from which the fuzzer starts."""
