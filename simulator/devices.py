@@ -1,4 +1,4 @@
-"""The world on real ports in real time: digitisers, plate cameras, the cabinet.
+"""The world on real ports in real time: digitisers, plate cameras, the cabinet, scales.
 
 The bench speaks the same bytes as hardware, through ``firmware_bridge``. The world begins when the
 host has started every digitiser, so that no lorry passes before somebody can see it.
@@ -27,6 +27,7 @@ from simulator.cabinet import CabinetServer, cabinet_values
 from simulator.camera import PlateEvent, draw_picture, write_picture
 from simulator.firmware import BLOCK_S, DigitiserDevice
 from simulator.lines import Line, PtyLine, TcpLine
+from simulator.scales import ScaleDevice
 from simulator.scenario import load_scenario
 from simulator.world import World
 
@@ -161,6 +162,9 @@ class DeviceBench:
             CameraDevice(section, self._world, self._line(section.id, section.url))
             for section in station.camera
         ]
+        self._scales = [
+            ScaleDevice(section, self._line(section.id, section.url)) for section in station.scale
+        ]
         for section in station.modbus:
             cabinet = await self._stack.enter_async_context(self._cabinet(section))
             self.urls[section.id] = cabinet.url
@@ -203,6 +207,10 @@ class DeviceBench:
                 camera.tick(time_s)
             for truth in self._world.truth(self._told_s, time_s):
                 self._on_left(truth)
+                for scale in self._scales:
+                    scale.stand(truth, clock_s)
+            for scale in self._scales:
+                scale.tick(clock_s)
             self._told_s = time_s
             await asyncio.sleep(_TICK_S)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edge.commands.tools import ANY_PATH, run_until_signal
-from edge.config import StationConfig, load_station
+from edge.config import ScaleSection, StationConfig, load_station
 
 
 @click.command()
@@ -49,7 +49,24 @@ def check(*, station_file: Path) -> None:
             f"证书 / certificate {certificate}"
         )
         _tell_speeds(config, section.id)
+    for scale in config.model.scale:
+        _tell_scale(scale)
     click.echo(f"站点文件正确 / the station file is right: {station_file}")
+
+
+def _tell_scale(section: ScaleSection) -> None:
+    """What an indicator speaks, and whether its readings may stand alone."""
+    from edge.sources.scale import scale_format
+
+    protection = scale_format(section).protection_on(section.data_bits, section.parity)
+    alone = {
+        "checksum": "有校验 / checksum",
+        "parity": "奇偶校验 / parity",
+        "none": "无校验，不能单独定案 / unprotected, never carries a weight alone",
+    }[protection]
+    if protection == "none" and section.check_with:
+        alone += f"，由 / vouched for by {section.check_with}"
+    click.echo(f"衡器 / scale {section.id}: {section.format}, {alone}")
 
 
 def _tell_speeds(config: StationConfig, digitiser: str) -> None:

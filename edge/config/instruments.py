@@ -83,7 +83,7 @@ class ScaleSection(Section):
     stable_for_s: float = Field(ge=0.1, le=60, default=1.0)
     tracks_zero: bool = False
     """Follow the zero of a bare load cell; an indicator does that by itself."""
-    poll_s: float = Field(ge=0.02, le=60, default=0.2)
+    poll_s: float = Field(ge=0.02, le=1, default=0.2)
     """How often an indicator is asked that does not send by itself."""
     check_with: Name | None = None
     """Another scale that shows the same load."""

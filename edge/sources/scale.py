@@ -12,7 +12,7 @@ from edge.errors import NO_STEP, ConfigError, DeviceFault, LinkDown, SteelyardEr
 from edge.health import Health, Level
 from edge.records import ScaleReading
 from edge.sources.ports import bad_line, link_down
-from firmware_bridge.indicators.catalogue import BadFormat, format_named
+from firmware_bridge.indicators.catalogue import BadFormat, Format, format_named
 from firmware_bridge.indicators.reading import IndicatorReading, Range
 from firmware_bridge.scale import Load, Platform, Scale, class_iii_mpe_kg, cross_check
 from firmware_bridge.transports import BadLine, PortLost, PortReader
@@ -59,6 +59,40 @@ class Companions:
         return None if agreement == "unknown" else agreement == "agree"
 
 
+class _Question:
+    """The one question that may be open: what comes without one answers an older one.
+
+    A reply does not say which question it belongs to. One that comes after its time was up is
+    dropped; one that is taken for the answer to the next question makes that one's own the late
+    one, so that at most one reading is older than it seems, by one question.
+    """
+
+    def __init__(self) -> None:
+        self._answered = asyncio.Event()
+        self._open = False
+
+    async def answer(self, within_s: float) -> bool:
+        """Open the question; whether it was answered in time."""
+        self._answered.clear()
+        self._open = True
+        try:
+            async with asyncio.timeout(within_s):
+                await self._answered.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._open = False
+        return True
+
+    def take(self, readings: list[IndicatorReading]) -> list[IndicatorReading]:
+        """The reading that answers the open question, the newest; none where none is open."""
+        if not (self._open and readings):
+            return []
+        self._open = False
+        self._answered.set()
+        return readings[-1:]
+
+
 class ScaleSource:
     """One scale of the station file.
 
@@ -91,12 +125,8 @@ class ScaleSource:
         self._now_ns = now_ns
         self._companions = companions
         self._part = f"scale.{section.id}"
-        self._name = Text(f"衡器 {section.id}", f"scale {section.id}")
-        try:
-            self._format = format_named(section.format)
-            self._format.complete(section.settings)
-        except BadFormat as error:
-            raise self._bad_format(error) from error
+        self._name = _name(section)
+        self._format = scale_format(section)
         self._protection = self._format.protection_on(section.data_bits, section.parity)
         self._scale = Scale(_platform(section))
 
@@ -114,14 +144,14 @@ class ScaleSource:
         """
         section = self._section
         self._state(Level.WAITING, Text("正在连接", "connecting"))
-        answered = asyncio.Event()
+        asked = _Question()
         try:
             async with PortReader(
                 section.url, baud=section.baud, name=self._part, now_ns=self._now_ns
             ) as port:
-                asking = asyncio.create_task(self._ask(port, answered), name=f"{self._part}.ask")
+                asking = asyncio.create_task(self._ask(port, asked), name=f"{self._part}.ask")
                 try:
-                    await self._listen(port, answered, deliver)
+                    await self._listen(port, asked, deliver)
                 finally:
                     asking.cancel()
                     await asyncio.gather(asking, return_exceptions=True)
@@ -130,21 +160,18 @@ class ScaleSource:
         except BadLine as error:
             raise bad_line(self._name, error) from error
 
-    async def _ask(self, port: PortReader, answered: asyncio.Event) -> None:
+    async def _ask(self, port: PortReader, asked: _Question) -> None:
         """Ask an indicator that does not send by itself; one question at a time is open."""
-        request = self._format.request(self._section.settings)
+        section = self._section
+        request = self._format.request(section.settings, section.data_bits, section.parity)
         while request:
-            answered.clear()
             port.write(request)
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    await answered.wait()
-            except TimeoutError:
+            if not await asked.answer(ANSWER_S):
                 self._count("unanswered")
-            await asyncio.sleep(self._section.poll_s)
+            await asyncio.sleep(section.poll_s)
 
     async def _listen(
-        self, port: PortReader, answered: asyncio.Event, deliver: Callable[[ScaleReading], None]
+        self, port: PortReader, asked: _Question, deliver: Callable[[ScaleReading], None]
     ) -> None:
         section, loop = self._section, asyncio.get_running_loop()
         decoder = self._format.make(section.settings, section.data_bits, section.parity)
@@ -156,12 +183,13 @@ class ScaleSource:
                     chunk = await port.read()
             except TimeoutError:
                 raise self._away(babble) from None
-            readings = decoder.feed(chunk.data)
+            found = decoder.feed(chunk.data)
+            readings = asked.take(found) if self._format.ask else found
+            self._count("unasked", len(found) - len(readings))
             for name, number in (decoder.counters - counted).items():
                 self._count(name, number)
             counted, babble = decoder.counters.copy(), not readings
             if readings:
-                answered.set()
                 deadline_s = loop.time() + SILENCE_S
             for reading in readings:
                 deliver(self._judge(reading, chunk.received_ns))
@@ -225,19 +253,37 @@ class ScaleSource:
             next_en="check format, baud, data_bits and parity, or run steelyard doctor",
         )
 
-    def _bad_format(self, error: BadFormat) -> ConfigError:
-        return ConfigError(
-            f"{self._name.zh}：format 或 settings 不正确：{error}",
-            f"{self._name.en}: format or settings are wrong: {error}",
-            next_zh="按 docs/instruments.md 改正站点文件，然后运行 steelyard check",
-            next_en="mend the station file by docs/instruments.md, then run steelyard check",
-        )
-
     def _count(self, name: str, by: int = 1) -> None:
         self._health.count(f"{self._part}.{name}", by)
 
     def _state(self, level: Level, what: Text, next_step: Text = NO_STEP) -> None:
         self._health.state(self._part, level, what.zh, what.en, next_step=next_step)
+
+
+def scale_format(section: ScaleSection) -> Format:
+    """The format of a scale, its settings known to be right.
+
+    Raises
+    ------
+    ConfigError
+        There is no such format, or it has no such setting.
+    """
+    try:
+        found = format_named(section.format)
+        found.complete(section.settings)
+    except BadFormat as error:
+        name = _name(section)
+        raise ConfigError(
+            f"{name.zh}：format 或 settings 不正确：{error}",
+            f"{name.en}: format or settings are wrong: {error}",
+            next_zh="按 docs/instruments.md 改正站点文件，然后运行 steelyard check",
+            next_en="mend the station file by docs/instruments.md, then run steelyard check",
+        ) from error
+    return found
+
+
+def _name(section: ScaleSection) -> Text:
+    return Text(f"衡器 {section.id}", f"scale {section.id}")
 
 
 def _platform(section: ScaleSection) -> Platform:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from firmware_bridge.indicators.a12 import a12, a12_dialect
 from firmware_bridge.indicators.aed import aed, aed_request
 from firmware_bridge.indicators.equals import equals
-from firmware_bridge.indicators.framing import IndicatorDecoder
+from firmware_bridge.indicators.framing import Bits, IndicatorDecoder, with_parity
 from firmware_bridge.indicators.reading import UNITS_KG
 from firmware_bridge.indicators.rinstrum import rinstrum
 from firmware_bridge.indicators.sics import sics, sics_request
@@ -113,8 +113,7 @@ class Format:
         BadFormat
             As `complete`.
         """
-        bits = f"7{parity[0]}" if data_bits == 7 and parity != "none" else "8n"
-        return self.decoder(**self.complete(settings), bits=bits)
+        return self.decoder(**self.complete(settings), bits=_bits(data_bits, parity))
 
     def protection_on(self, data_bits: int, parity: Parity) -> Protection:
         """What refuses damaged frames on a line of these bits: parity is judged on 7 bits only."""
@@ -122,8 +121,11 @@ class Format:
             return "checksum"
         return "parity" if data_bits == 7 and parity != "none" else "none"
 
-    def request(self, settings: Mapping[str, Value]) -> bytes:
-        """The bytes that ask for one reading; empty where the instrument sends by itself.
+    def request(
+        self, settings: Mapping[str, Value], data_bits: int = 8, parity: Parity = "none"
+    ) -> bytes:
+        """What asks for one reading on a line of these bits, to be sent as eight bits without
+        parity; empty where the instrument sends by itself.
 
         Raises
         ------
@@ -133,7 +135,14 @@ class Format:
         if self.ask is None:
             return b""
         names = self.ask.__kwdefaults__ or {}
-        return self.ask(**{k: v for k, v in self.complete(settings).items() if k in names})
+        asked = self.ask(**{k: v for k, v in self.complete(settings).items() if k in names})
+        return with_parity(asked, _bits(data_bits, parity))
+
+
+def _bits(data_bits: int, parity: Parity) -> Bits:
+    if data_bits == 8 or parity == "none":
+        return "8n"
+    return "7e" if parity == "even" else "7o"
 
 
 _UNIT = {"unit": Setting(tuple(UNITS_KG), "kg")}

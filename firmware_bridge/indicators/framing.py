@@ -45,6 +45,15 @@ TABLES: dict[Bits, bytes | None] = {
     "7o": _parity_table(odd=True),
 }
 
+
+def with_parity(data: bytes, bits: Bits) -> bytes:
+    """Seven-bit characters as the host sends them on a line of ``bits``."""
+    if bits == "8n":
+        return data
+    odd = bits == "7o"
+    return bytes(byte | (byte.bit_count() % 2 != odd) << 7 for byte in data)
+
+
 SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
 """Takes the eighth bit off, whatever it is."""
 
@@ -80,6 +89,11 @@ class IndicatorDecoder:
         self._held = b""
         self._seen = 0
         """Bytes of ``_held`` that are done with and only stay for patterns that look behind."""
+
+    @property
+    def held_bytes(self) -> int:
+        """How much is kept between calls."""
+        return len(self._held)
 
     def feed(self, data: bytes) -> list[IndicatorReading]:
         """The readings that ``data`` completes, in the order of the line."""

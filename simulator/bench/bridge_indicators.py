@@ -10,7 +10,8 @@ from pathlib import Path
 from firmware_bridge.indicators.catalogue import FORMATS, Format
 from firmware_bridge.indicators.framing import IndicatorDecoder
 from simulator.bench.pages import put
-from simulator.indicators import SPEAKERS, VARIANTS, Damage, Settings, Shown, Value, with_parity
+from simulator.indicators import SPEAKERS, VARIANTS, Settings, Shown, Value, with_parity
+from simulator.scales import Damage
 
 FLIPPED = 1e-3
 FRAMES, QUICK_FRAMES = 50_000, 1_000

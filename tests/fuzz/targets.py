@@ -7,11 +7,16 @@ a finding as well. The first byte says how the rest is cut.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import numpy as np
+from cobs import cobs
+
 from firmware_bridge.anpr import MAX_FRAME_BYTES, PlateDecoder, PlateFrame, encode_plate
 from firmware_bridge.indicators.catalogue import FORMATS
+from firmware_bridge.stream import Hello, Samples, StreamDecoder, encode
 from simulator.indicators import SPEAKERS, VARIANTS, Settings, Shown, with_parity
 
 Target = Callable[[bytes], None]
@@ -33,7 +38,7 @@ def indicator(name: str, settings: Settings, data: bytes) -> None:
     readings = whole.feed(data[1:])
     assert [r for piece in pieces(data) for r in cut.feed(piece)] == readings
     assert whole.counters == cut.counters
-    assert len(whole._held) <= MAX_INDICATOR_BYTES >= len(cut._held)
+    assert whole.held_bytes <= MAX_INDICATOR_BYTES >= cut.held_bytes
     for reading in readings:
         assert (reading.weight_kg is None) == (reading.out_of_range is not None)
         assert math.isfinite(reading.weight_kg or 0.0)
@@ -46,6 +51,23 @@ def plates(data: bytes) -> None:
     assert [f for piece in pieces(data) for f in cut.feed(piece)] == frames
     assert whole.counters == cut.counters
     assert len(whole._frame or b"") <= MAX_FRAME_BYTES
+
+
+def stream(data: bytes) -> None:
+    """The digitiser's stream: how bytes are cut changes nothing."""
+    whole, cut = StreamDecoder(), StreamDecoder()
+    messages = whole.feed(data[1:])
+    found = [m for piece in pieces(data) for m in cut.feed(piece)]
+    assert [encode(m) for m in found] == [encode(m) for m in messages]
+    assert whole.counters == cut.counters
+
+
+def stream_body(data: bytes) -> None:
+    """Any header and body under a right CRC: what is taken can be sent again and reads the same."""
+    frame = b"\0" + cobs.encode(data + zlib.crc32(data).to_bytes(4, "little")) + b"\0"
+    for message in StreamDecoder().feed(frame):
+        again = encode(message)
+        assert [encode(m) for m in StreamDecoder().feed(again)] == [again]
 
 
 def frames_of(name: str, settings: Settings) -> bytes:
@@ -64,13 +86,20 @@ def _shape(name: str, settings: Settings) -> str:
 
 _PLATE = PlateFrame(7, "1", "冀B12345", "yellow", 0.931, "toward", 1_790_000_000_000, "a.jpg")
 
+_HELLO = Hello(1, 0, 0, "SN1", "M4", "1.0", 4, 1000.0, 0.5, 7)
+_SAMPLES = Samples(1, 1, 40, np.arange(12, dtype=np.int32).reshape(3, 4))
+
 TARGETS: dict[str, Target] = {
     "plates": plates,
+    "stream": stream,
+    "stream-body": stream_body,
     **{_shape(name, given): partial(indicator, name, given) for name, given in VARIANTS},
 }
 
 SEEDS: dict[str, bytes] = {
     "plates": encode_plate(_PLATE),
+    "stream": encode(_HELLO) + encode(_SAMPLES),
+    "stream-body": cobs.decode(encode(_HELLO).strip(b"\0"))[:-4],
     **{_shape(name, given): frames_of(name, given) for name, given in VARIANTS},
 }
 """Good frames of each target, from which the fuzzer starts."""

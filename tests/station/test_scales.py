@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -17,8 +17,9 @@ from edge.records import ScaleReading
 from edge.sources import scale as scale_source
 from edge.sources.scale import Companions, ScaleSource
 from firmware_bridge.indicators.catalogue import CATALOGUE, FORMATS, Format
-from simulator.indicators import Damage, IndicatorDevice, Settings, SimPlatform
+from simulator.indicators import Settings
 from simulator.lines import PtyLine
+from simulator.scales import Damage, IndicatorDevice, SimPlatform
 
 NEEDED: dict[str, Settings] = {"equals": {"mirrored": True}, "aed": {"kg_per_digit": 0.5}}
 
@@ -199,6 +200,50 @@ def test_silence_and_babble_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> N
 
     run(silent)
     run(babbling)
+
+
+def test_a_seven_bit_line_is_asked_with_parity_and_protected_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scale_source, "ANSWER_S", 0.1)
+
+    async def scenario(bench: Bench) -> None:
+        row = replace(FORMATS["sics"], data_bits=7, parity="odd")
+        async with bench.scale(row, loaded(49_180), Damage(flipped_bits=1e-3)):
+            reading = await bench.at_rest()
+            await bench.until(lambda: len(bench.readings) > 40)
+        assert (reading.load_kg, reading.protection) == (49_180, "parity")
+        assert {r.load_kg for r in bench.readings} == {49_180}
+
+    run(scenario)
+
+
+def test_a_late_answer_is_not_taken_for_one_to_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question is up after ANSWER_S; what comes then is dropped, and the next is in step."""
+    monkeypatch.setattr(scale_source, "ANSWER_S", 0.05)
+
+    async def scenario(bench: Bench) -> None:
+        line = PtyLine()
+        section = ScaleSection.model_validate(
+            {
+                "id": "S1", "url": line.url, "format": "sics", "max_kg": 100, "division_kg": 1,
+                "poll_s": 0.2,
+            }
+        )  # fmt: skip
+        source = ScaleSource(section, bench.health, time.monotonic_ns, bench.companions)
+        task = asyncio.create_task(source.run(bench.readings.append))
+        for kg, delay_s in ((1, 0.1), (2, 0.0), (3, 0.1), (4, 0.0)):
+            await bench.until(lambda: line.read() == b"SI\r\n")
+            await asyncio.sleep(delay_s)
+            line.send(b"S S %10d kg\r\n" % kg)
+        await bench.until(lambda: len(bench.readings) == 2)
+        assert [r.load_kg for r in bench.readings] == [2, 4]
+        assert (bench.counter("unanswered"), bench.counter("unasked")) == (2, 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        line.unplug()
+
+    run(scenario)
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,6 @@ def frames_of(name: str, settings: Settings, count: int = 40) -> list[bytes]:
     return [with_parity(SPEAKERS[name](shown, settings), parity) for shown in loads]
 
 
-def held(decoder: IndicatorDecoder) -> int:
-    return len(decoder._held)
-
-
 def cut(wire: bytes, chance: random.Random) -> list[bytes]:
     marks = sorted({0, len(wire), *(chance.randrange(len(wire) + 1) for _ in range(40))})
     return [wire[a:b] for a, b in pairwise(marks)]
@@ -118,7 +114,7 @@ def test_anything_at_all_is_taken_in_bounded_memory(name: str, settings: Setting
         decoder = decoder_of(name, settings)
         for at in range(0, len(data), 997):
             decoder.feed(data[at : at + 997])
-            assert held(decoder) <= LONGEST
+            assert decoder.held_bytes <= LONGEST
         bytes_of = sum(decoder.counters[counter] for counter in ("noise_bytes", "frames"))
         assert bytes_of or data[:2] == b"\r\n"
 
