@@ -190,6 +190,7 @@ class StationFile(Section):
         _unique("camera.id", [c.id for c in self.camera])
         _unique("modbus.id", [m.id for m in self.modbus])
         _unique("scale.id", [s.id for s in self.scale])
+        _unique("scale.url", [s.url for s in self.scale])
         for d in self.digitiser:
             _unique(f"digitiser {d.id}: channels", list(d.channels))
         for lane in self.lane:

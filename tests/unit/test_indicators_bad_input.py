@@ -33,14 +33,18 @@ def decoder_of(name: str, settings: Settings) -> IndicatorDecoder:
     return row.make(settings, row.data_bits, row.parity)
 
 
-def frames_of(name: str, settings: Settings, count: int = 40) -> list[bytes]:
-    """Frames of different loads, every third one moving, one over and one under the range."""
-    loads = [
+def loads(count: int = 40) -> list[Shown]:
+    """Different loads, every third one moving, one over and one under the range."""
+    shown = [
         Shown(1_230.5 * at - 200, moving=at % 3 == 0, tare_kg=at % 2 * 500.0) for at in range(count)
     ]
-    loads[5:7] = Shown(70_000, over=True), Shown(-900, under=True)
+    shown[5:7] = Shown(70_000, over=True), Shown(-900, under=True)
+    return shown
+
+
+def frames_of(name: str, settings: Settings) -> list[bytes]:
     parity = FORMATS[name].parity
-    return [with_parity(SPEAKERS[name](shown, settings), parity) for shown in loads]
+    return [with_parity(SPEAKERS[name](shown, settings), parity) for shown in loads()]
 
 
 def cut(wire: bytes, chance: random.Random) -> list[bytes]:
@@ -66,6 +70,21 @@ def test_every_frame_is_one_reading_however_it_is_cut(name: str, settings: Setti
         found = [r for piece in cut(wire, random.Random(seed)) for r in pieces.feed(piece)]
         assert found == readings
         assert pieces.counters == whole.counters == bytewise.counters
+
+
+@each_shape
+def test_a_reading_says_what_the_display_shows(name: str, settings: Settings) -> None:
+    readings = decoder_of(name, settings).feed(b"".join(frames_of(name, settings)))
+    for shown, reading in zip(loads(), readings, strict=True):
+        if reading.out_of_range is not None:
+            assert reading.out_of_range == shown.state
+            continue
+        assert reading.weight_kg == shown.rounded_kg
+        assert reading.tare_kg in (None, shown.tare_kg)
+        assert reading.stable in (None, not shown.moving)
+        taken = "net" if shown.tare_kg else "gross"
+        assert reading.mode in ("unknown", settings.get("ask", taken))
+        assert reading.division_kg in (None, shown.division_kg)
 
 
 @each_shape

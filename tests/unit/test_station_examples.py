@@ -1,4 +1,4 @@
-"""The station files that are printed for people load, and say what their pages say."""
+"""The station files that are printed for people load, with formats and settings that are there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from edge.config import load_station
 from edge.health import Health
 from edge.sources.scale import Companions, ScaleSource
 
-_STATIONS = sorted((Path(__file__).parents[2] / "docs" / "stations").glob("*.toml"))
+_ROOT = Path(__file__).parents[2]
+_STATIONS = [*sorted((_ROOT / "docs" / "stations").glob("*.toml")), _ROOT / "examples/station.toml"]
 
 
 @pytest.mark.parametrize("path", _STATIONS, ids=lambda path: path.name)
