@@ -20,7 +20,7 @@ from edge.store.keeper import Chore
 from edge.store.log import StationLog
 from edge.store.readers import Readers
 from edge.store.retention import PLATES_KEY, Retention, Sweep, Use
-from edge.store.schema import quick_check
+from edge.store.schema import find_damage
 from edge.store.settings import keep_setting, number
 from edge.store.usage import DAY_S
 from edge.store.writer import Writer
@@ -85,7 +85,7 @@ class Housekeeping:
 
     def check(self) -> None:
         """Read the whole database; what SQLite finds wrong is recovered from."""
-        if finding := self._running().readers.answer(quick_check):
+        if finding := self._running().readers.answer(find_damage):
             self._on_damage(finding)
         self._health.count("store.checks")
 

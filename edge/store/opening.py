@@ -16,6 +16,20 @@ from edge.store.settings import keep_setting
 
 _SECOND_KEY = "second_key."
 
+_NEWEST = 512
+"""More records than a write-ahead log holds: what an index may lack if a part of that was lost."""
+
+_NOT_INDEXED = """
+SELECT newest.idx FROM (SELECT idx, record_id, lane, passage FROM records WHERE idx >= ?) AS newest
+WHERE NOT EXISTS (
+    SELECT 1 FROM records INDEXED BY sqlite_autoindex_records_1
+    WHERE record_id = newest.record_id
+) OR newest.passage IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM records INDEXED BY records_passage
+    WHERE lane = newest.lane AND passage = newest.passage AND passage IS NOT NULL
+)
+"""
+
 
 def claim(connection: sqlite3.Connection, station: str) -> None:
     """A database belongs to one station, from its first start on.
@@ -59,6 +73,7 @@ def load_frontier(connection: sqlite3.Connection, origin: str, signer: NoteSigne
     try:
         frontier = Frontier.load(size, node_reader(connection))
         _check_newest(connection, size)
+        _check_indices(connection, size)
     except LookupError as error:
         raise _contradiction(str(error)) from error
     if last is None and size == 0:
@@ -93,6 +108,13 @@ def _check_newest(connection: sqlite3.Connection, size: int) -> None:
     ).fetchone()
     if row is not None and leaf_hash(row[0]) != row[1]:
         raise LookupError(f"the bytes of record {size - 1} do not fit their hash")
+
+
+def _check_indices(connection: sqlite3.Connection, size: int) -> None:
+    """The newest records are found by id and by passage: else these could be given twice."""
+    row = connection.execute(_NOT_INDEXED, (size - _NEWEST,)).fetchone()
+    if row is not None:
+        raise LookupError(f"record {row[0]} is missing in an index")
 
 
 def _signed_text(note: str, signer: NoteSigner) -> str:

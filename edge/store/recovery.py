@@ -13,21 +13,18 @@ has not answered is quoted in it. Killed on the way, the next start begins again
 
 from __future__ import annotations
 
-import base64
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier, origin_of
-from edge.evidence.removal import removal_hash
-from edge.evidence.seal import reopen
 from edge.evidence.statement import other_draft
-from edge.records import Draft, Record
+from edge.records import Draft
+from edge.store.account import account_of, old_head, quotes, unbroken
 from edge.store.files import sync_directory
 from edge.store.journal import Journal
 from edge.store.log import StationLog
@@ -49,7 +46,6 @@ T = TypeVar("T")
 REBUILT = "station.db.rebuilt"
 _MARKER = "recovered"
 _NEWEST_CHECKPOINTS = 10_000
-_MOST_RANGES = 200
 
 _TELL_EVERY = 5_000
 
@@ -154,7 +150,7 @@ class Recovery:
         tree = grow_tree(connection, salvage, known)
         salvage.settle_parts()
         salvage.settle_answers()
-        facts = {"cause": cause, "aside": aside, **_old_head(known)}
+        facts = {"cause": cause, "aside": aside, **old_head(known)}
         if tree is None:
             connection.execute("COMMIT")
             return self._begin_anew(connection, salvage.generation, facts)
@@ -205,9 +201,9 @@ class Recovery:
                 (size, self._now_ns(), self._signer.sign(text.text())),
             )
         lost = [index for index, _ in tree.lost]
-        self._state(connection, facts | _account(size - len(lost), lost, continued=True))
-        ranges = tuple(_ranges(lost))
-        return Recovered(facts["aside"], size - len(lost), ranges, True, generation)
+        self._state(connection, facts | account_of(size - len(lost), lost, continued=True))
+        gone = tuple(unbroken(lost))
+        return Recovered(facts["aside"], size - len(lost), gone, True, generation)
 
     def _begin_anew(
         self, found: sqlite3.Connection, generation: int, facts: dict[str, Any]
@@ -224,8 +220,8 @@ class Recovery:
                 "INSERT INTO commands VALUES (?, ?, ?)", found.execute("SELECT * FROM commands")
             )
             (records,) = found.execute("SELECT count(*) FROM records").fetchone()
-            account = _account(records, [], continued=False)
-            self._state(connection, facts | account, quotes=_quotes(found, generation))
+            account = account_of(records, [], continued=False)
+            self._state(connection, facts | account, quotes=quotes(found, generation))
         finally:
             connection.close()
         return Recovered(facts["aside"], records, (), False, generation + 1)
@@ -259,57 +255,6 @@ class Recovery:
             os.fsync(file.fileno())
         path.rename(self._directory / DATABASE)
         sync_directory(self._directory)
-
-
-def _quotes(found: sqlite3.Connection, generation: int) -> Iterator[Callable[[int], Draft]]:
-    """Makers of drafts that quote the records of the old log that no receipt answered."""
-    for data, urgent, private in found.execute(
-        "SELECT canonical, urgent, data FROM records LEFT JOIN private USING (idx)"
-        " WHERE idx NOT IN (SELECT idx FROM receipts) ORDER BY idx"
-    ):
-        record = reopen(data, urgent=bool(urgent))
-        yield partial(_quote, record=record, private=private, generation=generation)
-
-
-def _quote(now_ns: int, record: Record, private: bytes | None, generation: int) -> Draft:
-    fields = {
-        "of_generation": generation,
-        "of_index": record.index,
-        "of_record_id": record.record_id,
-        "record": base64.b64encode(record.canonical).decode(),
-    }
-    draft = other_draft("salvaged", time_ns=now_ns, fields=fields, blobs=record.blobs)
-    erasable = {"record_private": base64.b64encode(private).decode()} if private else {}
-    return replace(draft, urgent=record.urgent, private=erasable)
-
-
-def _account(records: int, lost: list[int], *, continued: bool) -> dict[str, Any]:
-    return {
-        "records": records,
-        "lost_count": len(lost),
-        "lost": [list(pair) for pair in _ranges(lost)[:_MOST_RANGES]],
-        "lost_sha256": removal_hash(str(index) for index in lost),
-        "continued": continued,
-    }
-
-
-def _old_head(known: dict[int, Known]) -> dict[str, Any]:
-    """The newest signed state of the log before the damage, as far as anybody can tell."""
-    if not known:
-        return {"old_size": None, "old_head": None}
-    newest = max(known)
-    return {"old_size": newest, "old_head": known[newest].note}
-
-
-def _ranges(indices: list[int]) -> list[tuple[int, int]]:
-    """First and last number of each unbroken run."""
-    ranges: list[tuple[int, int]] = []
-    for index in indices:
-        if ranges and ranges[-1][1] == index - 1:
-            ranges[-1] = (ranges[-1][0], index)
-        else:
-            ranges.append((index, index))
-    return ranges
 
 
 def _keep(connection: sqlite3.Connection, key: str, value: int) -> None:

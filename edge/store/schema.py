@@ -130,7 +130,10 @@ def is_damage(error: sqlite3.Error) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def quick_check(connection: sqlite3.Connection) -> str:
-    """Empty if SQLite finds its pages whole, otherwise what it found first."""
-    (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+def find_damage(connection: sqlite3.Connection) -> str:
+    """Empty if SQLite finds its pages whole and every row in every index, otherwise what is not.
+
+    ``quick_check`` does not do: an index whose newest page never came to the disk passes it.
+    """
+    (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     return "" if finding == "ok" else str(finding)

@@ -21,7 +21,7 @@ from edge.store.audit import LogAudit
 from edge.store.audit_proofs import Keys, ProofAudit
 from edge.store.blobs import BlobDirectory
 from edge.store.findings import Broken
-from edge.store.schema import APPLICATION_ID, DATABASE, connect_reader, quick_check
+from edge.store.schema import APPLICATION_ID, DATABASE, connect_reader, find_damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class _Opened:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application != APPLICATION_ID:
             raise Broken("不是本程序的数据库", "it is the database of another program")
-        if finding := quick_check(connection):
+        if finding := find_damage(connection):
             raise Broken(f"数据库损坏：{finding}", f"it is damaged: {finding}")
         connection.execute("BEGIN")
         LogAudit(connection)

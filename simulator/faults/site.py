@@ -117,13 +117,14 @@ class Plant:
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as connection:
             yield connection
 
-    def waiting(self) -> int:
-        """Records without a receipt that are not set aside."""
-        with self.reader() as reader:
+    def waiting(self) -> int | None:
+        """Records without a receipt that are not set aside; None while it can't be read."""
+        with contextlib.suppress(sqlite3.Error), self.reader() as reader:
             (count,) = reader.execute(
                 "SELECT count(*) FROM outbox WHERE poisoned IS NULL"
             ).fetchone()
-        return int(count)
+            return int(count)
+        return None
 
     def size(self) -> int:
         """Records in the store."""

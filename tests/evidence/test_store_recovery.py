@@ -291,6 +291,50 @@ def test_the_check_in_the_background_finds_and_mends(tmp_path: Path) -> None:
     assert all(s.ok for s in verify_store(tmp_path, None, lambda _step: None))
 
 
+def test_an_index_whose_last_write_was_lost_is_found_and_made_anew(tmp_path: Path) -> None:
+    """All its pages are whole, but one row is in none of them."""
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            records = await fill(store)
+            offset, before = index_page(folded(tmp_path), "records_time")
+            records.append(await store.append(secret(RECORDS)))
+            overwrite(folded(tmp_path), offset, before)
+            await asyncio.to_thread(store.house.check)
+            assert (await _append_at_last(store)).index > RECORDS
+            assert [await store.record(r.index) for r in records] == records
+
+    asyncio.run(scenario())
+    assert len(asides(tmp_path)) == 1
+    assert all(s.ok for s in verify_store(tmp_path, None, lambda _step: None))
+
+
+def test_no_passage_number_is_given_twice_by_an_index_that_lacks_the_newest(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            await fill(store)
+            page = index_page(folded(tmp_path), "records_passage")
+            newest = await store.append(vehicle("1"))
+        overwrite(folded(tmp_path), *page)
+        async with opened(tmp_path) as store:
+            after = await store.append(vehicle("1"))
+            assert after.body["passage"] == newest.body["passage"] + 1
+
+    asyncio.run(scenario())
+    assert len(asides(tmp_path)) == 1
+
+
+def index_page(database: Path, name: str) -> tuple[int, bytes]:
+    """Offset and bytes of the one page that a small index has."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        (number,) = connection.execute(query, (name,)).fetchone()
+    offset = 4096 * (number - 1)
+    page = database.read_bytes()[offset : offset + 4096]
+    assert page[0] == 0x0A, "the index has grown over its first page"
+    return offset, page
+
+
 async def _append_at_last(store: Store) -> Record:
     """As the clerk does: again and again until it is kept."""
     for _ in range(200):
