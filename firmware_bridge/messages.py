@@ -38,12 +38,30 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """Converter counts, int32 (n, channels), read-only; ``sample`` counts the first row."""
+    """Converter counts, int32 (n, channels), read-only; ``sample`` counts the first row.
+
+    ``frames`` of one length that came one after another without a gap may stand here as one;
+    ``sequence`` is that of the first.
+    """
 
     device_id: int
     sequence: int
     sample: int
     counts: Counts
+    frames: int = 1
+
+    def apart(self) -> list[Samples]:
+        """One for each frame."""
+        step = len(self.counts) // self.frames
+        return [
+            Samples(
+                self.device_id,
+                (self.sequence + i) % (1 << 32),
+                self.sample + i * step,
+                self.counts[i * step : (i + 1) * step],
+            )
+            for i in range(self.frames)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ OLD_FRAMES = 256
 """A frame so far behind the newest, or less, is a late copy; one further behind is a new count."""
 
 _SEQUENCES = 1 << 32
+_HOSTS_WORDS = Start | Stop | Zero | Time
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +139,24 @@ class DigitiserSession:
         """The events in these bytes, received at ``received_ns`` UTC. Never raises."""
         events: list[Event] = []
         for message in self._decoder.feed(data):
-            events += self._events(message, received_ns)
+            events += self._events(message)
+        if any(isinstance(event, BlockSeen) for event in events) and self._end_sample is not None:
+            # All came at one moment, so the newest is the one that was late the least.
+            self.clock.observe(self._end_sample, received_ns)
         return events
 
-    def _events(self, message: Message, received_ns: int) -> list[Event]:
-        if message.device_id != self._device_id or isinstance(message, Start | Stop | Zero | Time):
-            return self._drop("foreign")
+    def _events(self, message: Message) -> list[Event]:
+        if message.device_id != self._device_id or isinstance(message, _HOSTS_WORDS):
+            return self._drop("foreign", _frames(message))
         if isinstance(message, Hello) and not _same_device(message, self.hello):
             return [self._first_hello(message)]
         if self.hello is None:
-            return self._drop("unannounced")
+            return self._drop("unannounced", _frames(message))
+        if isinstance(message, Samples):
+            return self._blocks(message, self.hello.channels)
         if not self._advances(message.sequence):
             return []
         match message:
-            case Samples():
-                return self._samples(message, self.hello.channels, received_ns)
             case Inputs():
                 return [self._edges(message.edges)]
             case Status():
@@ -160,8 +164,8 @@ class DigitiserSession:
             case Hello():
                 return [HelloSeen(message, first=False)]
 
-    def _drop(self, why: str) -> list[Event]:
-        self._counted[why] += 1
+    def _drop(self, why: str, frames: int = 1) -> list[Event]:
+        self._counted[why] += frames
         return []
 
     def _first_hello(self, hello: Hello) -> HelloSeen:
@@ -180,8 +184,11 @@ class DigitiserSession:
         self._inputs_mask = 0
         self.clock.restart()
 
+    def _behind(self, sequence: int) -> int:
+        return (self._sequence - sequence) % _SEQUENCES
+
     def _advances(self, sequence: int) -> bool:
-        behind = (self._sequence - sequence) % _SEQUENCES
+        behind = self._behind(sequence)
         if behind <= OLD_FRAMES:
             self._drop("reordered" if behind else "duplicates")
             return False
@@ -193,19 +200,26 @@ class DigitiserSession:
         self._sequence = sequence
         return True
 
-    def _samples(self, block: Samples, channels: int, received_ns: int) -> list[Event]:
-        n, across = block.counts.shape
-        if across != channels:
-            return self._drop("misshapen")
+    def _blocks(self, block: Samples, channels: int) -> list[Event]:
+        if block.frames > 1 and self._behind(block.sequence) <= OLD_FRAMES:
+            # Joined frames that begin with an old one may end with new ones.
+            return [event for one in block.apart() for event in self._blocks(one, channels)]
+        if not self._advances(block.sequence):
+            return []
+        self._sequence = (block.sequence + block.frames - 1) % _SEQUENCES
+        if block.counts.shape[1] != channels:
+            return self._drop("misshapen", block.frames)
+        return [self._block(block)]
+
+    def _block(self, block: Samples) -> BlockSeen:
         # Sequence moved on but the counter fell back: whatever the device did, it counts anew.
         if self._end_sample is not None and block.sample < self._end_sample:
             self._restart()
         lost = 0 if self._end_sample is None else block.sample - self._end_sample
         self._counted["lost_samples"] += lost
         restarted, self._restarted = self._restarted, False
-        self._end_sample = block.sample + n
-        self.clock.observe(self._end_sample, received_ns)
-        return [BlockSeen(block.sample, block.counts, lost, restarted)]
+        self._end_sample = block.sample + len(block.counts)
+        return BlockSeen(block.sample, block.counts, lost, restarted)
 
     def _edges(self, edges: tuple[Edge, ...]) -> EdgesSeen:
         for _, number, active in edges:
@@ -222,6 +236,10 @@ class DigitiserSession:
         self._counted["inputs_mended"] += len(numbers)
         told = tuple((status.sample, i, bool(status.inputs_mask >> i & 1)) for i in numbers)
         return [self._edges(told), StatusSeen(status)]
+
+
+def _frames(message: Message) -> int:
+    return message.frames if isinstance(message, Samples) else 1
 
 
 def _same_device(hello: Hello, known: Hello | None) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 SYSTEM_PARTS = {
     "broker": (("/usr/sbin/mosquitto", "mosquitto"), "Debian package mosquitto"),
+    "compiler": (("gcc", "cc"), "Debian package gcc"),
     "browser": (("/usr/bin/chromium", "chromium"), "Debian package chromium"),
 }
 

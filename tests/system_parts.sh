@@ -1,5 +1,5 @@
 #!/bin/sh
-# Programs that tests need beside Python: mosquitto and chromium of Debian.
+# Programs that tests need beside Python: mosquitto, chromium and gcc of Debian.
 # Installs what is missing where that takes no password; says what is left out otherwise.
 
 has() {
@@ -7,7 +7,7 @@ has() {
 }
 
 missing() {
-    for program in mosquitto chromium; do
+    for program in mosquitto chromium gcc; do
         has "$program" || printf '%s ' "$program"
     done
 }
@@ -27,6 +27,8 @@ install() {
     has apt-get && root=$(as_root) || return 1
     apt="$root DEBIAN_FRONTEND=noninteractive apt-get -qq"
     # shellcheck disable=SC2086 # words are meant to be split
+    # A compiler is of no use without the headers of its library.
+    case " $* " in *" gcc "*) set -- "$@" libc6-dev ;; esac
     $apt install -y --no-install-recommends "$@" >/dev/null 2>&1 ||
         { $apt update && $apt install -y --no-install-recommends "$@"; } >/dev/null 2>&1
 }
@@ -42,6 +44,7 @@ for program in $(missing); do
     case $program in
         mosquitto) tests="MQTT (broker)" ;;
         chromium) tests="网页 / browser (browser)" ;;
+        gcc) tests="C 设备端 / the device side in C (compiler)" ;;
     esac
     echo "缺少 $program，跳过这些测试 / $program is missing, these tests are left out: $tests"
     echo "  → sudo apt-get install $program"

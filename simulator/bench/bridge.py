@@ -61,6 +61,75 @@ MEASURES: tuple[Measure, ...] = (
         ),
         "bridge_indicators.write_table",
     ),
+    Measure(
+        "stream",
+        "bridge_stream.run",
+        (
+            Target(
+                Text(
+                    "数据流解码速度与 zlib.crc32 加 cobs.decode 之比",
+                    "stream decode, one core, as a part of the speed of zlib.crc32 + cobs.decode",
+                ),
+                "bridge.decode_ratio",
+                least=0.5,
+            ),
+        ),
+    ),
+    Measure(
+        "baud",
+        "bridge_baud.run",
+        (
+            Target(
+                Text(
+                    "C 设备按 921,600 与 3,000,000 波特满速：丢失的采样",
+                    "the C device at a full 921,600 and 3,000,000 baud: lost samples",
+                ),
+                "bridge.samples_lost",
+                most=0,
+            ),
+            Target(
+                Text("921,600 波特时占一个核心", "share of a core at 921,600 baud"),
+                "bridge.core_share_921600_pct",
+                most=20,
+                unit=" %",
+            ),
+        ),
+    ),
+    Measure(
+        "clock",
+        "bridge_clock.run",
+        (
+            Target(
+                Text(
+                    "设备时钟一分钟后的误差：50 ppm，抖动 20 ms，停顿，跳变",
+                    "device clock after a minute: error under 50 ppm, 20 ms jitter, stalls, a step",
+                ),
+                "bridge.clock_error_ms",
+                most=1,
+                unit=" ms",
+            ),
+            Target(
+                Text("时钟跳变被标记", "clock steps flagged, and nothing else"),
+                "bridge.clock.steps_flagged_pct",
+                least=100,
+                unit=" %",
+            ),
+        ),
+    ),
+    Measure(
+        "twins",
+        "bridge_twins.run",
+        (
+            Target(
+                Text(
+                    "一百万随机帧，C 与 Python 编解码不一致的批次",
+                    "a million random frames: batches on which C and Python differ",
+                ),
+                "bridge.twins_differing",
+                most=0,
+            ),
+        ),
+    ),
 )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -14,40 +12,7 @@ from firmware_bridge.device_clock import (
     DeviceClock,
     line_below,
 )
-
-T0_NS = 1_767_225_600_000_000_000
-RATE_HZ = 2_000.0
-BLOCK = 40
-SHARED_DELAY_NS = 3_000_000
-
-
-class Line:
-    """A device with an oscillator that is off, on a line that delays."""
-
-    def __init__(
-        self, *, ppm: float = 0.0, jitter_ns: float = 20e6, stalls: float = 0.0, seed: int = 1
-    ) -> None:
-        self.ns_per_sample = 1e9 / (RATE_HZ * (1 + ppm * 1e-6))
-        self.jitter_ns = jitter_ns
-        self.stalls = stalls
-        self.random = np.random.default_rng(seed)
-
-    def true_ns(self, sample: int) -> float:
-        return T0_NS + SHARED_DELAY_NS + sample * self.ns_per_sample
-
-    def receipts(self, seconds: float) -> Iterator[tuple[int, int]]:
-        """Blocks in order, each received after its end, none before the one before it."""
-        free_ns = 0.0
-        for end in range(BLOCK, int(seconds * RATE_HZ), BLOCK):
-            at_ns = self.true_ns(end) + self.random.uniform(0, self.jitter_ns)
-            if self.random.random() < self.stalls:
-                free_ns = max(free_ns, at_ns + self.random.uniform(0, 2e9))
-            free_ns = max(free_ns, at_ns)
-            yield end, round(free_ns)
-
-    def error_ns(self, clock: DeviceClock) -> float:
-        fit = clock.reading()
-        return fit.ref_utc_ns - self.true_ns(fit.ref_sample)
+from simulator.bench.bridge_clock import RATE_HZ, LateLine
 
 
 @pytest.mark.parametrize("ppm", [50.0, -50.0, 0.0])
@@ -55,7 +20,7 @@ class Line:
 def test_after_a_minute_of_jitter_and_stalls_the_error_is_below_a_millisecond(
     ppm: float, stalls: float
 ) -> None:
-    line, clock = Line(ppm=ppm, stalls=stalls), DeviceClock(RATE_HZ)
+    line, clock = LateLine(ppm=ppm, stalls=stalls), DeviceClock(RATE_HZ)
     errors = []
     for end, received_ns in line.receipts(130):
         clock.observe(end, received_ns)
@@ -72,14 +37,14 @@ def test_after_a_minute_of_jitter_and_stalls_the_error_is_below_a_millisecond(
 
 def test_later_receipts_can_never_make_the_clock_earlier() -> None:
     on_time, late = DeviceClock(RATE_HZ), DeviceClock(RATE_HZ)
-    for end, received_ns in Line(jitter_ns=1e6).receipts(30):
+    for end, received_ns in LateLine(jitter_ns=1e6).receipts(30):
         on_time.observe(end, received_ns)
         late.observe(end, received_ns + 7_000_000)
     assert late.reading().ref_utc_ns - on_time.reading().ref_utc_ns == pytest.approx(7e6, abs=10)
 
 
 def test_samples_apart_are_seconds_apart() -> None:
-    line, clock = Line(ppm=40, jitter_ns=2e6), DeviceClock(RATE_HZ)
+    line, clock = LateLine(ppm=40, jitter_ns=2e6), DeviceClock(RATE_HZ)
     for end, received_ns in line.receipts(60):
         clock.observe(end, received_ns)
     assert clock.reading().ns_per_sample * RATE_HZ == pytest.approx(1e9 / (1 + 40e-6), rel=1e-6)
@@ -92,7 +57,7 @@ def test_a_clock_without_blocks_knows_no_time() -> None:
 
 
 def test_until_settled_the_doubt_is_large_and_the_rate_nominal() -> None:
-    line, clock = Line(ppm=50), DeviceClock(RATE_HZ, hidden_delay_ns=1_000)
+    line, clock = LateLine(ppm=50), DeviceClock(RATE_HZ, hidden_delay_ns=1_000)
     for end, received_ns in line.receipts(5):
         clock.observe(end, received_ns)
     fit = clock.reading()
@@ -104,7 +69,7 @@ def test_until_settled_the_doubt_is_large_and_the_rate_nominal() -> None:
 
 @pytest.mark.parametrize("step_ns", [-40_000_000, 40_000_000, -3_600 * 10**9, 3_600 * 10**9])
 def test_a_step_of_the_host_is_flagged_and_the_fit_begins_anew(step_ns: int) -> None:
-    line, clock = Line(ppm=50, stalls=0.002), DeviceClock(RATE_HZ)
+    line, clock = LateLine(ppm=50, stalls=0.002), DeviceClock(RATE_HZ)
     found_s = None
     for end, received_ns in line.receipts(120):
         after = end > 60 * RATE_HZ
@@ -121,7 +86,7 @@ def test_a_step_of_the_host_is_flagged_and_the_fit_begins_anew(step_ns: int) -> 
 
 
 def test_a_stall_of_ten_seconds_is_no_step() -> None:
-    line, clock = Line(), DeviceClock(RATE_HZ)
+    line, clock = LateLine(), DeviceClock(RATE_HZ)
     for end, received_ns in line.receipts(60):
         held_ns = round(line.true_ns(int(40 * RATE_HZ)))
         stalled = 30 * RATE_HZ < end < 40 * RATE_HZ
@@ -131,7 +96,7 @@ def test_a_stall_of_ten_seconds_is_no_step() -> None:
 
 
 def test_a_restart_is_flagged_until_the_new_fit_has_settled() -> None:
-    line, clock = Line(), DeviceClock(RATE_HZ)
+    line, clock = LateLine(), DeviceClock(RATE_HZ)
     for end, received_ns in line.receipts(20):
         clock.observe(end, received_ns)
     clock.restart()

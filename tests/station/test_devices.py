@@ -120,7 +120,9 @@ class Host:
     async def until(self, enough: Callable[[], bool], timeout_s: float = 6.0) -> None:
         async with asyncio.timeout(timeout_s):
             while not enough():
-                self.messages += self.decoder.feed((await self.port.read()).data)
+                for message in self.decoder.feed((await self.port.read()).data):
+                    joined = isinstance(message, Samples)
+                    self.messages += message.apart() if joined else [message]
 
     async def listen(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -59,6 +59,69 @@ def test_whole() -> None:
     _assert_all(StreamDecoder().feed(LINE))
 
 
+def _blocks(*sequences: int, n: int = 10, channels: int = 3, step: int = 10) -> list[Samples]:
+    return [
+        replace(_samples(n, channels, sequence), sample=sequence * step, device_id=7)
+        for sequence in sequences
+    ]
+
+
+def _heard(messages: list[Samples]) -> tuple[list[Message], StreamDecoder]:
+    decoder = StreamDecoder()
+    return decoder.feed(b"".join(encode(message) for message in messages)), decoder
+
+
+def test_blocks_that_follow_one_another_come_joined_and_can_be_taken_apart() -> None:
+    sent = _blocks(*range(4, 12))
+    (joined,), decoder = _heard(sent)
+    assert isinstance(joined, Samples)
+    assert (joined.sequence, joined.sample, joined.frames) == (4, 40, 8)
+    assert np.array_equal(joined.counts, np.concatenate([block.counts for block in sent]))
+    assert joined.counts.flags.c_contiguous
+    assert not joined.counts.flags.writeable
+    assert all(_same(a, b) for a, b in zip(joined.apart(), sent, strict=True))
+    assert decoder.counters["frames"] == 8
+
+
+@pytest.mark.parametrize(
+    ("sent", "frames"),
+    [
+        pytest.param(_blocks(1, 2, 3, 5, 6, 7), [3, 3], id="a frame lost"),
+        pytest.param(_blocks(1, 2, 2, 3, 4), [2, 3], id="a frame twice"),
+        pytest.param(_blocks(1, 2, 3) + _blocks(4, 5, 6, step=11), [3, 1, 1, 1], id="samples lost"),
+        pytest.param(
+            [*_blocks(1, 2), *_blocks(3, 4, n=15, channels=2, step=15)], [2, 2], id="shape"
+        ),
+        pytest.param(
+            _blocks(1, 2, 3) + [replace(b, device_id=8) for b in _blocks(4, 5)], [3, 2], id="device"
+        ),
+        pytest.param(_blocks((1 << 32) - 2, (1 << 32) - 1), [1, 1], id="too few to be worth it"),
+    ],
+)
+def test_only_what_goes_on_without_a_gap_is_joined(sent: list[Samples], frames: list[int]) -> None:
+    heard, decoder = _heard(sent)
+    assert [message.frames for message in heard if isinstance(message, Samples)] == frames
+    apart = [one for message in heard if isinstance(message, Samples) for one in message.apart()]
+    assert all(_same(a, b) for a, b in zip(apart, sent, strict=True))
+    assert decoder.counters["frames"] == len(sent)
+
+
+def test_blocks_are_joined_across_the_end_of_the_sequence_numbers() -> None:
+    last = (1 << 32) - 1
+    sent = [
+        replace(b, sequence=s) for b, s in zip(_blocks(1, 2, 3), (last - 1, last, 0), strict=True)
+    ]
+    (joined,), _ = _heard(sent)
+    assert isinstance(joined, Samples)
+    assert [block.sequence for block in joined.apart()] == [last - 1, last, 0]
+
+
+def test_joined_blocks_are_not_sent_as_a_frame() -> None:
+    (joined,), _ = _heard(_blocks(1, 2, 3))
+    with pytest.raises(ValueError, match="joined"):
+        encode(joined)
+
+
 def test_byte_by_byte() -> None:
     decoder = StreamDecoder()
     _assert_all([m for byte in LINE for m in decoder.feed(bytes((byte,)))])

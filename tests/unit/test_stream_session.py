@@ -135,6 +135,30 @@ def test_a_restart_soon_after_the_start_is_known_by_its_hello_at_the_latest() ->
     assert counted == {"reordered": 1, "restarts": 1}
 
 
+def test_many_frames_at_once_tell_what_they_tell_one_by_one() -> None:
+    sent = [block(i, 10 * i) for i in (1, 2, 3, 3, 4, 5, 2, 8, 9, 10)]
+    sent += [hello(0, boot_id=2), *(block(i, 10 * i - 10) for i in (1, 2, 3, 4))]
+    sent += [block(i, 10 * i, channels=3) for i in (5, 6, 7)]
+    one_by_one, counted = told(hello(0), *sent)
+    at_once, counted_at_once = told(hello(0) + b"".join(sent))
+    assert counted_at_once == counted
+    assert counted["duplicates"] == counted["reordered"] == counted["restarts"] == 1
+    assert counted["misshapen"] == 3
+    for kind in (HelloSeen, BlockSeen):
+        assert any(isinstance(event, kind) for event in at_once)
+    assert _each_sample(at_once) == _each_sample(one_by_one)
+
+
+def _each_sample(events: list[Event]) -> list[tuple[int, int, bool]]:
+    """Sample, loss before it, restart before it: for every sample, however blocks were joined."""
+    return [
+        (e.first_sample + i, 0 if i else e.lost_before, not i and e.restarted)
+        for e in events
+        if isinstance(e, BlockSeen)
+        for i in range(len(e.counts))
+    ]
+
+
 def test_overlapping_samples_are_never_joined_to_what_was_given() -> None:
     events, _ = told(hello(0), block(1, 0), block(2, 5))
     assert blocks(events) == [(0, 0, False), (5, 0, True)]

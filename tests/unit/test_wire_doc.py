@@ -30,7 +30,8 @@ def _told(arguments: str) -> dict[str, Any]:
 
 
 def _fields(message: Message) -> dict[str, Any]:
-    values = {f.name: getattr(message, f.name) for f in fields(message)}
+    """All that stands on the wire; how many frames were joined does not."""
+    values = {f.name: getattr(message, f.name) for f in fields(message) if f.name != "frames"}
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
 
 

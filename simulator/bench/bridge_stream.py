@@ -1,0 +1,93 @@
+"""How fast the digitiser's stream is decoded, beside its two C routines over the same bytes.
+
+The yardstick undoes COBS and takes the CRC of each frame, no more: what nobody in Python can do
+without. Chunks are what one read of a line brings at most.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+from cobs import cobs
+
+from firmware_bridge.session import DigitiserSession
+from firmware_bridge.stream import Hello, Inputs, Message, Samples, Status, StreamDecoder, encode
+from firmware_bridge.transports import CHUNK_BYTES
+
+__all__ = ["run"]
+
+_SHAPES = ((8, 40), (8, 80), (4, 40), (24, 80))
+"""Channels, and conversions in a block: 10 and 20 ms at 4 kHz."""
+_RATE_HZ = 4_000.0
+_SECONDS = 8
+_PASSES, _QUICK_PASSES = 25, 5
+_SEED = 7
+
+
+def run(*, quick: bool) -> dict[str, float]:
+    """Speed of the decoder, and of decoder and session, as parts of the yardstick's; the worst."""
+    passes = _QUICK_PASSES if quick else _PASSES
+    figures: dict[str, float] = {}
+    for channels, n in _SHAPES:
+        line = _line(channels, n)
+        yardstick_s, decoder_s, session_s = _taken_s(line, passes)
+        shape = f"{channels}x{n}"
+        figures[f"bridge.stream.decode_ratio.{shape}"] = yardstick_s / decoder_s
+        figures[f"bridge.stream.session_ratio.{shape}"] = yardstick_s / session_s
+        figures[f"bridge.stream.session_mb_per_s.{shape}"] = len(line) / session_s / 1e6
+    for what in ("decode", "session"):
+        every = [v for k, v in figures.items() if f".{what}_ratio." in k]
+        figures[f"bridge.{what}_ratio"] = min(every)
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def _line(channels: int, n: int) -> bytes:
+    """Some seconds of a quiet platform: blocks; HELLO, STATUS and two edges a second."""
+    chance = np.random.default_rng(_SEED)
+    second = round(_RATE_HZ)
+    messages: list[Message] = []
+    for first in range(0, _SECONDS * second, n):
+        head = 1, len(messages), first
+        if first % second == 0:
+            serial = ("WIM-0042", "LC8", "1.4.2")
+            messages.append(Hello(*head, *serial, channels, _RATE_HZ, 0.0125, 7))
+            messages.append(Status(1, len(messages), first, 31.5, 24.0, 0, 0, 0))
+            edges = (first, 0, True), (first + 1, 0, False)
+            messages.append(Inputs(1, len(messages), first, edges))
+        counts = chance.normal(20_000, 300, (n, channels)).astype(np.int32)
+        messages.append(Samples(1, len(messages), first, counts))
+    return b"".join(map(encode, messages))
+
+
+def _taken_s(line: bytes, passes: int) -> tuple[float, float, float]:
+    """Least processor time of the yardstick, the decoder, and the session; they take turns."""
+    pieces = [piece for piece in line.split(b"\0") if piece]
+    chunks = [line[at : at + CHUNK_BYTES] for at in range(0, len(line), CHUNK_BYTES)]
+
+    def yardstick() -> None:
+        for piece in pieces:
+            zlib.crc32(cobs.decode(piece))
+
+    def decoder() -> None:
+        feed = StreamDecoder().feed
+        for chunk in chunks:
+            feed(chunk)
+
+    def session() -> None:
+        receive = DigitiserSession(1).receive
+        for number, chunk in enumerate(chunks):
+            receive(chunk, number)
+
+    works = (yardstick, decoder, session)
+    taken_s = np.array([[_once_s(work) for work in works] for _ in range(passes)])
+    yardstick_s, decoder_s, session_s = taken_s.min(axis=0).tolist()
+    return yardstick_s, decoder_s, session_s
+
+
+def _once_s(work: Callable[[], None]) -> float:
+    began_s = time.process_time()
+    work()
+    return time.process_time() - began_s
