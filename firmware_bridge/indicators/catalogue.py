@@ -63,7 +63,7 @@ class Format:
     ask : callable or None
         The bytes that ask for a reading, from settings; None where the instrument sends by itself.
     baud, data_bits, parity
-        As the instruments are delivered.
+        The usual setting of the instruments.
     settings : mapping of str to Setting
     verified : bool
         False where part of the layout is known from memory only; read the instrument's manual.
