@@ -27,6 +27,7 @@ from edge.records import (
     Draft,
     Gains,
     PassageKey,
+    Picture,
     PlateDoubt,
     PlateRead,
     Record,
@@ -206,20 +207,15 @@ class Clerk:
 
     async def _keep_pictures(self, vehicle: Vehicle, *, deliver: bool) -> list[Blob]:
         blobs = []
-        for read in vehicle.join.candidates:
-            data = await asyncio.to_thread(self._picture_bytes, read)
-            if data is not None and read.picture is not None:
-                media_type = read.picture.media_type
-                blobs.append(
-                    await self._store.put_blob(data, "picture", media_type, deliver=deliver)
-                )
+        for file in (file for read in vehicle.join.candidates for file in _files(read)):
+            data = await asyncio.to_thread(self._picture_bytes, file)
+            if data is not None:
+                blob = await self._store.put_blob(data, "picture", file.media_type, deliver=deliver)
+                blobs.append(blob)
         return blobs
 
-    def _picture_bytes(self, read: PlateRead) -> bytes | None:
-        """A picture as it lay on arrival; one that changed or went away since is not evidence."""
-        picture = read.picture
-        if picture is None:
-            return None
+    def _picture_bytes(self, picture: Picture) -> bytes | None:
+        """A file as it lay on arrival; one that changed or went away since is not evidence."""
         try:
             data = Path(picture.path).read_bytes()
         except OSError:
@@ -232,3 +228,8 @@ class Clerk:
 
     def _channels(self, device: str) -> list[str]:
         return next(list(d.channels) for d in self._config.model.digitiser if d.id == device)
+
+
+def _files(read: PlateRead) -> tuple[Picture, ...]:
+    """The picture of a reading, and what else came with it."""
+    return (read.picture, *read.files) if read.picture else read.files

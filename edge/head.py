@@ -32,12 +32,15 @@ from edge.records import (
     Vehicle,
 )
 from edge.sources.camera import CameraSource
+from edge.sources.camera_http import HttpCameraSource, HttpDoors
+from edge.sources.camera_stream import StreamCamera
 from edge.sources.digitiser import DigitiserSource
 from edge.sources.modbus import ModbusBuses, ModbusSource
 from edge.sources.pictures import sweep_pictures
 from edge.sources.ports import DeviceHello, SourceItem
 from edge.sources.recorder import Recorder
 from edge.sources.scale import Companions, ScaleSource
+from edge.sources.second_opinion import SecondOpinion
 from edge.supervise import end_tasks, supervise
 
 __all__ = ["Head", "lanes_by_device"]
@@ -83,6 +86,8 @@ class Head:
             for section in self._model.digitiser
         }
         self._companions = Companions()
+        self._doors = HttpDoors(health)
+        self._opinion = SecondOpinion() if SecondOpinion.is_there() else None
         self._gains: dict[str, Gains] = {
             section.id: config.gains_of(section.id, 1.0) for section in self._model.digitiser
         }
@@ -127,6 +132,8 @@ class Head:
             on_ready()
             await stop.wait()
             await end_tasks(tasks)
+            if self._opinion:
+                await self._opinion.close()
         for vehicle in self._lanes.finish(self._clock_of, time.monotonic_ns()):
             self._pass_on(vehicle, clerk)
 
@@ -158,11 +165,7 @@ class Head:
         return read
 
     def _watching(self, section: CameraSection) -> Callable[[], Coroutine[Any, Any, None]]:
-        pictures = self._config.picture_dir(section)
-        clock = self._clock
-        source = CameraSource(
-            section, pictures, self._health, clock.steady_ns, lambda: clock.utc_of(0)
-        )
+        source = self._camera(self._config.with_files(section))
 
         def deliver(plate: PlateRead) -> None:
             if self._recorder:
@@ -170,6 +173,21 @@ class Head:
             self._lanes.read(plate)
 
         return lambda: source.run(deliver)
+
+    def _camera(self, section: CameraSection) -> CameraSource | HttpCameraSource | StreamCamera:
+        pictures = self._config.picture_dir(section)
+        health, now_ns = self._health, self._clock.steady_ns
+        if section.listens:
+            return HttpCameraSource(
+                section, pictures, health, now_ns, self._doors, self._ahead_ns, self._opinion
+            )
+        if section.pulls:
+            return StreamCamera(section, pictures, health, now_ns, self._ahead_ns, self._opinion)
+        return CameraSource(section, pictures, health, now_ns, self._ahead_ns, self._opinion)
+
+    def _ahead_ns(self) -> int:
+        """How far UTC is ahead of the steady time."""
+        return self._clock.utc_of(0)
 
     def _polling(self, section: ModbusSection) -> Callable[[], Coroutine[Any, Any, None]]:
         section = self._config.with_map(section)

@@ -27,6 +27,7 @@ from simulator.cabinet import CabinetServer, cabinet_values
 from simulator.camera import PlateEvent, draw_picture, write_picture
 from simulator.firmware import BLOCK_S, DigitiserDevice
 from simulator.lines import Line, PtyLine, TcpLine
+from simulator.posting_camera import PostingCamera
 from simulator.scales import ScaleDevice
 from simulator.scenario import load_scenario
 from simulator.world import World
@@ -158,10 +159,7 @@ class DeviceBench:
             )
             for section in station.digitiser
         ]
-        self._cameras = [
-            CameraDevice(section, self._world, self._line(section.id, section.url))
-            for section in station.camera
-        ]
+        self._cameras = [self._camera(section) for section in station.camera]
         self._scales = [
             ScaleDevice(section, self._line(section.id, section.url)) for section in station.scale
         ]
@@ -188,6 +186,14 @@ class DeviceBench:
         self._lines.append(line)
         self.urls[name] = line.url
         return line
+
+    def _camera(self, section: CameraSection) -> CameraDevice | PostingCamera:
+        if not section.listens:
+            return CameraDevice(section, self._world, self._line(section.id, section.url))
+        camera = PostingCamera(section, self._world)
+        self._stack.push_async_callback(camera.close)
+        self.urls[section.id] = camera.url
+        return camera
 
     def _cabinet(self, section: ModbusSection) -> CabinetServer:
         parts = urlsplit(self._wanted.get(section.id, section.url))

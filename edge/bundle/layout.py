@@ -34,7 +34,14 @@ _SETTINGS = {
     "rule_pack": ("rules", "toml"),
     "dynamics": ("dynamics", "json"),
 }
-_ENDING = {"audio/flac": "flac", "image/jpeg": "jpg", "image/png": "png"}
+_ENDING = {
+    "audio/flac": "flac",
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "application/json": "json",
+    "application/xml": "xml",
+    "text/plain": "txt",
+}
 
 
 def files_of(dossier: Dossier) -> dict[str, bytes]:

@@ -31,6 +31,7 @@ def check(*, station_file: Path) -> None:
     """Check a station file: keys, ranges, names, certificate, rule pack."""
     from edge.frozen import known_dynamics
     from edge.rules.pack import RulePack
+    from edge.sources.camera_http import check_camera
 
     config = load_station(station_file)
     pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
@@ -51,6 +52,9 @@ def check(*, station_file: Path) -> None:
         _tell_speeds(config, section.id)
     for scale in config.model.scale:
         _tell_scale(scale)
+    for camera in config.model.camera:
+        check_camera(config.with_files(camera))
+        click.echo(f"车牌相机 / plate camera {camera.id}: {camera.format}, {camera.url}")
     click.echo(f"站点文件正确 / the station file is right: {station_file}")
 
 

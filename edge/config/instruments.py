@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["CameraSection", "DigitiserSection", "ModbusSection", "Name", "ScaleSection", "Section"]
+__all__ = [
+    "LINE_FORMATS",
+    "CameraSection",
+    "DigitiserSection",
+    "ModbusSection",
+    "Name",
+    "ScaleSection",
+    "Section",
+]
+
+LINE_FORMATS = ("steelyard", "tcp-text")
+"""Formats of plate cameras on a line; the others come over HTTP."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
@@ -29,18 +41,64 @@ class DigitiserSection(Section):
 
 
 class CameraSection(Section):
-    """A plate camera on a serial line; ``position_m`` is where it reads, on the lane's axis."""
+    """A plate camera; ``position_m`` is where it reads, on the lane's axis.
+
+    ``url`` is a line (device path, ``socket://host:port``), the address at which the station
+    waits for what the camera posts (``listen://host:port``), or the camera's own stream
+    (``http://host/path``). ``format`` goes with it: the station's own frame or plain text on a
+    line, the maker's dialect over HTTP (``docs/instruments.md``).
+    """
 
     id: Name
     url: str
+    format: str = "steelyard"
     baud: int = Field(ge=1_200, le=12_000_000, default=115_200)
     lanes: list[Name] = Field(min_length=1)
+    lane_names: dict[str, Name] = {}
+    """What the camera calls its lanes, where that is not their name here."""
     position_m: float = Field(ge=-200, le=400, default=0.0)
     picture_dir: Path | None = None
     wait_s: float = Field(ge=0, le=30, default=0.8)
     """How long a vehicle waits for its plate after it left the array."""
     tolerance_s: float = Field(gt=0, le=30, default=0.6)
     """Largest distance in time between a plate and its vehicle."""
+    utc_offset_h: float = Field(ge=-12, le=14, default=8.0)
+    """The camera's local time, where it states local time only."""
+    country: Literal["cn", "de", "pl", "cz", "fr", "gb", "any"] = "cn"
+    """Whose plates are expected: a text of another form is kept, with a doubt."""
+    token_file: Path | None = None
+    user: str | None = None
+    password_file: Path | None = None
+    """Who may post, or how the station opens the camera's stream (HTTP digest)."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether the camera posts to the station."""
+        return self.url.startswith("listen://")
+
+    @property
+    def pulls(self) -> bool:
+        """Whether the station opens the camera's stream."""
+        return self.url.startswith("http://")
+
+    @model_validator(mode="after")
+    def _fits(self) -> CameraSection:
+        on_line = self.format in LINE_FORMATS
+        if on_line == (self.listens or self.pulls):
+            raise ValueError(f"{self.url} does not carry the format {self.format}")
+        if self.listens or self.pulls:
+            parts = urlsplit(self.url)
+            if not parts.hostname or parts.password is not None:
+                raise ValueError("url holds an address and no password")
+        if self.listens and urlsplit(self.url).port is None:
+            raise ValueError("url needs a port: listen://host:port")
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("user and password_file belong together")
+        if self.listens and (self.token_file is None) == (self.password_file is None):
+            raise ValueError("listen:// needs either token_file, or user and password_file")
+        if unknown := set(self.lane_names.values()) - set(self.lanes):
+            raise ValueError(f"lane_names: {', '.join(sorted(unknown))} is not one of lanes")
+        return self
 
 
 class ModbusSection(Section):

@@ -71,6 +71,17 @@ class StationConfig:
         """Where the pictures of a camera arrive."""
         return self.resolve(camera.picture_dir or Path("pictures") / camera.id)
 
+    def with_files(self, camera: CameraSection) -> CameraSection:
+        """The camera with the paths of its own files resolved."""
+        files = {
+            name: self.resolve(path)
+            for name in ("token_file", "password_file")
+            if (path := getattr(camera, name)) is not None
+        }
+        own = camera.format.endswith(".toml")
+        format_ = str(self.resolve(Path(camera.format))) if own else camera.format
+        return camera.model_copy(update={**files, "format": format_})
+
     def with_map(self, device: ModbusSection) -> ModbusSection:
         """The device with the path of its own register map resolved."""
         if not device.map.endswith(".toml"):

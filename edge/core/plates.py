@@ -77,5 +77,9 @@ def _decide(vehicle: Expected, fitting: Sequence[PlateRead], contested: set[int]
         return answer(JoinKind.MISSING, "unread")
     if len({read.text for read in legible}) > 1:
         return answer(JoinKind.AMBIGUOUS, "different-texts")
-    surest = max(legible, key=lambda read: -1.0 if read.confidence is None else read.confidence)
-    return answer(JoinKind.READ, "", surest)
+    return answer(JoinKind.READ, "", max(legible, key=_trust))
+
+
+def _trust(read: PlateRead) -> tuple[int, float]:
+    """Doubts weigh before what the camera says of itself."""
+    return -len(read.doubts), -1.0 if read.confidence is None else read.confidence

@@ -224,7 +224,12 @@ def _plate(join: PlateJoin) -> dict[str, Any]:
 
 
 def _candidate(read: PlateRead, offset_ns: int) -> dict[str, Any]:
-    return {
+    more: dict[str, list[str]] = {
+        "doubts": list(read.doubts),
+        "could_be": list(read.could_be),
+        "files_sha256": [file.sha256 for file in read.files],
+    }
+    return {name: said for name, said in more.items() if said} | {
         "text": read.text,
         "raw_text": read.raw_text,
         "colour": read.colour,

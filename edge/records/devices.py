@@ -119,6 +119,13 @@ class PlateRead:
     picture: Picture | None = None
     grammar: str = ""
     """Kind of plate whose grammar it fits (``cn-ordinary`` ...), empty where it fits none."""
+    doubts: tuple[str, ...] = ()
+    """What speaks against the text: ``grammar`` (no plate of the country looks so), ``colour``
+    (no plate of its kind has it), ``second-opinion`` (another reader reads another plate)."""
+    could_be: tuple[str, ...] = ()
+    """Other plates that it may be, for a person to look at: nothing is judged by them."""
+    files: tuple[Picture, ...] = ()
+    """Further pictures, and the camera's message as it came."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ MAX_PICTURE_BYTES = 8 << 20
 WAIT_S = 0.5
 """How long a plate waits for its picture."""
 
+MESSAGE_SUFFIX = ".message"
+"""Ends the names under which messages of network cameras are laid down."""
+
 _POLL_S = 0.02
 _PLAIN_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,128}")
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -64,10 +67,31 @@ class PictureFolder:
             await asyncio.sleep(_POLL_S)
 
 
+def lay_down(directory: Path, name: str, data: bytes, media_type: str) -> Picture:
+    """Write what a camera sent under a name of ours, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        The disk refuses.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path, fresh = directory / name, directory / f".{name}.tmp"
+    try:
+        fresh.write_bytes(data)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return Picture(name, str(path), hashlib.sha256(data).hexdigest(), len(data), media_type)
+
+
 def sweep_pictures(directory: Path, before_s: float) -> int:
-    """Remove JPEG files last written before ``before_s`` (UTC); other files stay. How many went."""
+    """Remove JPEG files, and messages that were laid down, last written before ``before_s`` (UTC).
+
+    Other files stay. How many went.
+    """
     swept = 0
-    for path in directory.glob("*.jp*g"):
+    for path in (*directory.glob("*.jp*g"), *directory.glob(f"*{MESSAGE_SUFFIX}")):
         if path.is_file() and not path.is_symlink() and path.stat().st_mtime < before_s:
             path.unlink(missing_ok=True)
             swept += 1

@@ -7,6 +7,7 @@ from collections import deque
 from edge.records import PlateRead
 from firmware_bridge.anpr import PlateFrame
 from firmware_bridge.plate_grammar import grammar_of, normalised, serial_candidate
+from firmware_bridge.plate_rules import candidates, doubts
 
 CLOCK_WARNING_NS = 2_000_000_000
 """A camera clock further off than this is reported."""
@@ -56,14 +57,17 @@ class CameraClock:
         return True
 
 
-def plate_read(frame: PlateFrame, camera: str, received_ns: int, time_ns: int) -> PlateRead:
+def plate_read(
+    frame: PlateFrame, camera: str, received_ns: int, time_ns: int, country: str = "cn"
+) -> PlateRead:
     """A reading without its picture.
 
     ``raw_text`` is what the camera sent. ``text`` is without blanks and dots; I and O in the serial
-    of a mainland plate, where neither is issued, stand in it as 1 and 0.
+    of a mainland plate, where neither is issued, stand in it as 1 and 0. Whatever else it could be
+    is a candidate beside it.
     """
     plain = normalised(frame.plate)
-    text = serial_candidate(plain) or plain
+    text = (serial_candidate(plain) if country == "cn" else "") or plain
     return PlateRead(
         camera=camera,
         lane=frame.lane,
@@ -76,4 +80,6 @@ def plate_read(frame: PlateFrame, camera: str, received_ns: int, time_ns: int) -
         received_ns=received_ns,
         time_ns=time_ns,
         grammar=grammar_of(text),
+        doubts=doubts(text, frame.colour, country),
+        could_be=candidates(text, country),
     )

@@ -20,7 +20,7 @@ from edge.web.board import Board
 from edge.web.desk import Desk
 from edge.web.guard import Guard
 from edge.web.present import kg, spaced_plate
-from edge.web.terms import grammar_text, join_text
+from edge.web.terms import doubt_text, grammar_text, join_text
 from edge.web.texts import TEXTS
 from edge.web.view import StationView
 
@@ -68,6 +68,7 @@ def _templates(station: StationView) -> Environment:
     environment.filters |= {
         "kg": kg,
         "plate": spaced_plate,
+        "doubt": doubt_text,
         "grammar": grammar_text,
         "join_reason": join_text,
     }

@@ -64,6 +64,12 @@ GRAMMARS: dict[str, Text] = {
     "cn-army": Text("军车号牌", "army"),
 }
 
+PLATE_DOUBTS: dict[str, Text] = {
+    "grammar": Text("不像任何一种号牌", "no plate looks like this"),
+    "colour": Text("颜色与号牌种类不符", "its colour is not that of its kind"),
+    "second-opinion": Text("第二次识别结果不同", "a second reader reads another plate"),
+}
+
 FIGURES: dict[str, Text] = {
     "group": Text("第 {} 轴组", "group {}"),
     "axles": Text("{} 轴", "{} axle(s)"),
@@ -233,6 +239,11 @@ def next_step(part: str) -> Text:
 def grammar_text(name: str) -> Text:
     """A kind of plate in words; its name where we have none (plates of other countries)."""
     return GRAMMARS.get(name, Text(name, name))
+
+
+def doubt_text(name: str) -> Text:
+    """What speaks against a plate, in words; its name where it is a newer one."""
+    return PLATE_DOUBTS.get(name, Text(name, name))
 
 
 def join_text(reason: str) -> Text:

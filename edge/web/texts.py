@@ -68,6 +68,8 @@ TEXTS: dict[str, Text] = {
     "plate.offset": Text("与预计时间相差", "Off the expected time"),
     "plate.confidence": Text("置信度", "Confidence"),
     "plate.grammar": Text("号牌种类", "Kind of plate"),
+    "plate.doubts": Text("存疑", "Doubt"),
+    "plate.could_be": Text("也可能是", "Could also be"),
     "plate.camera": Text("相机", "Camera"),
     "picture": Text("抓拍照片", "Picture"),
     "picture.none": Text("没有照片。", "No picture."),

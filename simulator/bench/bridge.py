@@ -130,6 +130,21 @@ MEASURES: tuple[Measure, ...] = (
             ),
         ),
     ),
+    Measure(
+        "cameras",
+        "bridge_cameras.run",
+        (
+            Target(
+                Text(
+                    "本站车牌帧，千分之一误码：错误车牌每百万帧",
+                    "the station's own plate frame, one bit in a thousand: wrong in a million",
+                ),
+                "bridge.cameras.wrong_ppm.steelyard",
+                most=1,
+            ),
+        ),
+        "bridge_cameras.write_table",
+    ),
 )
 
 

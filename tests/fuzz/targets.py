@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -18,17 +18,12 @@ from firmware_bridge.anpr import MAX_FRAME_BYTES, PlateDecoder, PlateFrame, enco
 from firmware_bridge.indicators.catalogue import FORMATS
 from firmware_bridge.stream import Hello, Samples, StreamDecoder, encode
 from simulator.indicators import SPEAKERS, VARIANTS, Settings, Shown, with_parity
+from tests.fuzz import cameras
+from tests.fuzz.cutting import pieces
 
 Target = Callable[[bytes], None]
 
 MAX_INDICATOR_BYTES = 64
-
-
-def pieces(data: bytes) -> Iterator[bytes]:
-    """The bytes after the first, in pieces of one to 32 bytes."""
-    size = data[0] % 32 + 1 if data else 1
-    for at in range(1, len(data), size):
-        yield data[at : at + size]
 
 
 def indicator(name: str, settings: Settings, data: bytes) -> None:
@@ -93,6 +88,7 @@ TARGETS: dict[str, Target] = {
     "plates": plates,
     "stream": stream,
     "stream-body": stream_body,
+    **cameras.TARGETS,
     **{_shape(name, given): partial(indicator, name, given) for name, given in VARIANTS},
 }
 
@@ -100,6 +96,7 @@ SEEDS: dict[str, bytes] = {
     "plates": encode_plate(_PLATE),
     "stream": encode(_HELLO) + encode(_SAMPLES),
     "stream-body": cobs.decode(encode(_HELLO).strip(b"\0"))[:-4],
+    **cameras.SEEDS,
     **{_shape(name, given): frames_of(name, given) for name, given in VARIANTS},
 }
 """Good frames of each target, from which the fuzzer starts."""

@@ -266,4 +266,4 @@ def test_a_missing_port_and_a_wrong_url_are_told_apart(tmp_path: Path) -> None:
     assert "ttyNone" in missing.value.what.zh
     assert missing.value.next_step.zh
     with pytest.raises(ConfigError):
-        asyncio.run(run("http://camera"))
+        asyncio.run(run("telnet://camera"))

@@ -1,0 +1,151 @@
+"""The second reader: a real process that answers, dawdles, babbles or dies; it only adds doubt."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.records import Picture, PlateRead
+from edge.sources import second_opinion
+from edge.sources.second_opinion import SecondOpinion
+
+READER = """
+import json, sys, time
+for line in sys.stdin:
+    question = line.rstrip("\\n")
+    {body}
+    print(json.dumps({{"question": question, "texts": {texts}}}), flush=True)
+"""
+
+
+def reader(texts: list[str], body: str = "pass") -> tuple[str, ...]:
+    return sys.executable, "-c", READER.format(body=body, texts=texts)
+
+
+def read_of(text: str, name: str = "a.jpg") -> PlateRead:
+    picture = Picture(name, f"/pictures/{name}", "00", 1)
+    return PlateRead("C1", "1", text, text, "yellow", 0.99, "", 0, 0, 0, picture)
+
+
+def with_reader(
+    command: tuple[str, ...], scenario: Callable[[SecondOpinion, Counter[str]], Awaitable[None]]
+) -> Counter[str]:
+    counted: Counter[str] = Counter()
+
+    async def run() -> None:
+        opinion = SecondOpinion(command)
+        try:
+            async with asyncio.timeout(15):
+                await scenario(opinion, counted)
+        finally:
+            await opinion.close()
+
+    asyncio.run(run())
+    return counted
+
+
+async def answered(opinion: SecondOpinion, read: PlateRead, counted: Counter[str]) -> PlateRead:
+    """The opinion of a reader that has had the time to start."""
+    async with asyncio.timeout(10):
+        while True:
+            late = counted["second_late"]
+            found = await opinion.on(read, lambda name: counted.update([name]))
+            if counted["second_late"] == late and not counted["second_busy"]:
+                return found
+            counted["second_busy"] = 0
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "texts", "disagrees"),
+    [
+        ("冀B12345", ["冀B·12345"], False),  # the same plate
+        ("冀B12345", ["冀B12346"], True),
+        ("冀B12345", ["/B1234S", "km/h 63"], False),  # no plate: no opinion
+        ("冀B12345", [], False),
+        ("冀B12345", ["冀B99999", "冀B12345"], False),  # another lorry stands behind
+        ("翼B12345", ["冀B12345"], True),
+    ],
+)
+def test_it_only_ever_adds_a_doubt(text: str, texts: list[str], disagrees: bool) -> None:
+    async def scenario(opinion: SecondOpinion, counted: Counter[str]) -> None:
+        read = read_of(text)
+        found = await answered(opinion, read, counted)
+        assert (found.text, found.confidence) == (read.text, read.confidence)
+        assert found.doubts == (("second-opinion",) if disagrees else ())
+        assert found.could_be == ((texts[0],) if disagrees else ())
+        assert replace(found, doubts=(), could_be=()) == read
+
+    with_reader(reader(texts), scenario)
+
+
+def test_nobody_is_asked_without_a_picture_or_a_text() -> None:
+    async def scenario(opinion: SecondOpinion, counted: Counter[str]) -> None:
+        for read in (read_of(""), replace(read_of("冀B12345"), picture=None)):
+            assert await opinion.on(read, lambda name: counted.update([name])) == read
+        assert opinion._process is None
+
+    assert not with_reader(reader([]), scenario)
+
+
+def test_a_dawdler_is_not_waited_for_and_its_queue_is_bounded() -> None:
+    async def scenario(opinion: SecondOpinion, counted: Counter[str]) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        reads = [read_of("冀B12345", f"{n}.jpg") for n in range(12)]
+        found = await asyncio.gather(
+            *(opinion.on(read, lambda name: counted.update([name])) for read in reads)
+        )
+        assert list(found) == reads
+        assert loop.time() - begun < 2 * second_opinion.WAIT_S
+
+    counted = with_reader(reader(["冀B99999"], "time.sleep(30)"), scenario)
+    assert counted == {"second_asked": 8, "second_late": 8, "second_busy": 4}
+
+
+@pytest.mark.parametrize("body", ["sys.exit(1)", "print('babble', flush=True)"])
+def test_one_that_fails_rests_and_starts_again(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    monkeypatch.setattr(second_opinion, "REST_S", 0.3)
+
+    async def scenario(opinion: SecondOpinion, counted: Counter[str]) -> None:
+        read = read_of("冀B12345")
+        for _ in range(3):
+            assert await opinion.on(read, lambda name: counted.update([name])) == read
+            await asyncio.sleep(0.4)
+
+    counted = with_reader(reader([], body), scenario)
+    assert counted["second_late"] == 3
+
+
+@pytest.mark.skipif(
+    not SecondOpinion.is_there(), reason="left out: the extra ocr (rapidocr) is not installed"
+)
+def test_the_real_reader_reads_drawn_plates(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    draw = pytest.importorskip("PIL.ImageDraw")
+    fonts = pytest.importorskip("simulator.camera")
+    font = fonts._font(64)
+    if not hasattr(font, "path"):
+        pytest.skip("left out: no font with Chinese characters")
+
+    async def scenario(opinion: SecondOpinion, counted: Counter[str]) -> None:
+        plates = ("冀B12345", "豫A7K908", "晋K123B挂")
+        for number, plate in enumerate(plates):
+            picture = image.new("RGB", (440, 140), "#f2b705")
+            draw.Draw(picture).text((220, 70), plate, fill="#111", font=font, anchor="mm")
+            path = tmp_path / f"{number}.jpg"
+            picture.save(path)
+            close = Picture(path.name, str(path), "00", 1)
+            right = replace(read_of(plate), files=(close,))
+            wrong = replace(right, text=plates[number - 1])
+            assert (await answered(opinion, right, counted)).doubts == ()
+            doubted = await answered(opinion, wrong, counted)
+            assert (doubted.doubts, doubted.could_be) == (("second-opinion",), (plate,))
+
+    with_reader((), scenario)
