@@ -36,6 +36,7 @@ from edge.sources.camera_http import HttpCameraSource, HttpDoors
 from edge.sources.camera_stream import StreamCamera
 from edge.sources.digitiser import DigitiserSource
 from edge.sources.modbus import ModbusBuses, ModbusSource
+from edge.sources.modbus_scale import ModbusScaleSource, Weights
 from edge.sources.pictures import sweep_pictures
 from edge.sources.ports import DeviceHello, SourceItem
 from edge.sources.recorder import Recorder
@@ -80,6 +81,7 @@ class Head:
         self._lanes = Lanes(config, health, utc_of=clock.utc_of)
         self._lessons = Lessons(config, health)
         self._buses = ModbusBuses()
+        self._weights = Weights()
         self._recorder = Recorder(record_to, self._model) if record_to else None
         self._digitisers = {
             section.id: DigitiserSource(section, health, clock.steady_ns)
@@ -191,7 +193,7 @@ class Head:
 
     def _polling(self, section: ModbusSection) -> Callable[[], Coroutine[Any, Any, None]]:
         section = self._config.with_map(section)
-        source = ModbusSource(section, self._health, time.time_ns, self._buses)
+        source = ModbusSource(section, self._health, time.time_ns, self._buses, self._weights.put)
 
         def deliver(measured: Measurement) -> None:
             self._health.gauge(f"measured.{measured.device}.{measured.name}", measured.value)
@@ -199,7 +201,12 @@ class Head:
         return lambda: source.run(deliver)
 
     def _weighing(self, section: ScaleSection) -> Callable[[], Coroutine[Any, Any, None]]:
-        source = ScaleSource(section, self._health, self._clock.steady_ns, self._companions)
+        shared = (section, self._health, self._clock.steady_ns, self._companions)
+        source: ScaleSource | ModbusScaleSource = (
+            ModbusScaleSource(*shared, self._weights)
+            if section.over_modbus
+            else ScaleSource(*shared)
+        )
 
         def deliver(reading: ScaleReading) -> None:
             if reading.load_kg is not None:

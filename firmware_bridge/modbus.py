@@ -39,6 +39,9 @@ __all__ = [
 COMMAND_S = 3.0
 """Longest time until a command shows that it is done."""
 
+STALE_READS = 3
+"""So many reads in a row with a counter that did not move on; then the device has started anew."""
+
 _LOOK_S = 0.1
 
 # What it logs is raised or counted here; a silent device must not fill the journal.
@@ -92,7 +95,7 @@ class ModbusDevice:
     ----------
     counters : Counter[str]
         ``reads``, ``timeouts``, ``late_replies``, ``out_of_range``, ``jumps``, ``stale``,
-        ``settled_by_silence``, ``commands``.
+        ``commands``.
 
     Raises
     ------
@@ -109,14 +112,14 @@ class ModbusDevice:
         patience_s: float = 1.0,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._guard = Guard(bus, unit, timeout_s, mono_ns)
+        self._guard = Guard(bus, unit, timeout_s, register_map.spans, mono_ns)
         self._map = register_map
-        self._spans = register_map.spans
         self._patience_s = patience_s
         self._mono_ns = mono_ns
         self._plausible = Plausibility(self._count)
         self._trusted_ns = mono_ns()
-        self._counted: float | None = None
+        self._counted: int | None = None
+        self._stale = 0
 
     @property
     def counters(self) -> Counter[str]:
@@ -151,9 +154,9 @@ class ModbusDevice:
             The device has no such register.
         """
         await self._guard.rest()
-        doubted = self._guard.suspect
+        doubted = self._guard.doubted
         async with self._guard.turn(self._patience_s):
-            words = await self._guard.read(self._spans)
+            words = await self._guard.read()
             self._believe_counter(words)
         now_ns = self._mono_ns()
         doubt_s = (now_ns - self._trusted_ns) / 1e9 if doubted else 0.0
@@ -197,20 +200,23 @@ class ModbusDevice:
         if command.until is None:
             return True
         async with self._guard.turn(0.0):
-            return command.until.of(await self._guard.read(self._spans)) is command.state
+            return command.until.of(await self._guard.read()) is command.state
 
     def _believe_counter(self, words: Words) -> None:
-        """A reply that was sent twice shows the same count; so does a device that hangs."""
+        """An old reply shows an old count; a device that hangs always the same."""
         if self._map.counter is None:
             return
-        before, self._counted = self._counted, words[self._map.counter][0]
-        if self._counted == before:
-            self._count("stale")
-            raise ModbusLost("stale", f"{self._guard.where}: its counter stands still")
+        before, now = self._counted, words[self._map.counter][0]
+        if before is None or 0 < (now - before) & 0xFFFF < 0x8000 or self._stale == STALE_READS:
+            self._counted, self._stale = now, 0
+            return
+        self._stale += 1
+        self._count("stale")
+        raise ModbusLost("stale", f"{self._guard.where}: its counter does not move on")
 
     def _told(self, words: Words, doubt_s: float, now_ns: int) -> Reading:
         rule = self._map.weight
-        inside = rule.uses if rule is not None else set()
+        inside = {self._map.counter, *(rule.uses if rule is not None else ())}
         values, believed = [], True
         for register in self._map.registers:
             value = register.value(words)

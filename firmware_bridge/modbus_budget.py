@@ -13,10 +13,11 @@ from collections.abc import Callable
 
 __all__ = ["BURST_TIMEOUTS", "FULL_LOOKS", "SHARE", "Budget"]
 
-SHARE = 0.04
-BURST_TIMEOUTS = 2.0
+SHARE = 0.02
+BURST_TIMEOUTS = 1.2
 FULL_LOOKS = 8
 _SLOWER = 4.0
+_FADES = 0.98
 _SHORTEST_S = 0.03
 
 
@@ -52,14 +53,13 @@ class Budget:
     @property
     def answer_s(self) -> float:
         """How long to wait for the next answer."""
-        dead = self._failures > BURST_TIMEOUTS
-        if self._slowest_s is None or not dead or self._failures % FULL_LOOKS == 0:
+        if self._slowest_s is None or self._failures % FULL_LOOKS == 0:
             return self._timeout_s
         return min(self._timeout_s, max(_SHORTEST_S, _SLOWER * self._slowest_s))
 
     def answered(self, took_s: float) -> None:
         """An answer came after ``took_s``."""
-        self._slowest_s = max(took_s, self._slowest_s or 0.0)
+        self._slowest_s = max(took_s, _FADES * (self._slowest_s or 0.0))
         self._failures = 0
 
     def wasted(self, cost_s: float) -> None:

@@ -94,8 +94,9 @@ class ModbusBus:
         Whether replies carry no number of their request (RTU).
     users : int
         How many devices are on it now.
-    stray_ns : int
-        Monotonic time of the last bytes that belong to no good reply.
+    strays : int
+        How often bytes were heard that belong to no reply: nobody had asked, or they stood around
+        a reply. Whoever speaks on the line must doubt all that was asked before.
 
     Raises
     ------
@@ -107,9 +108,13 @@ class ModbusBus:
         self.url = url
         self.address = address_of(url)
         self.serial = isinstance(self.address, SerialAddress)
+        # Unit, function and CRC; or the header of TCP and the function.
+        self._envelope_bytes = 4 if self.serial else 8
         self.users = 0
-        self.stray_ns = mono_ns()
-        self._heard_ns = self.stray_ns
+        self.strays = 0
+        self._asking = False
+        self._heard_bytes = 0
+        self._heard_ns = mono_ns()
         self._mono_ns = mono_ns
         self._turns = Turns(mono_ns)
         self._client: Client | None = None
@@ -145,7 +150,7 @@ class ModbusBus:
         if self._client is None or not self._client.connected:
             self._close()
             # pymodbus wants its clients made inside a running loop.
-            client = make_client(self.address, self._heard)
+            client = make_client(self.address, self._heard, self._decoded)
             opened = False
             try:
                 async with asyncio.timeout(timeout_s):
@@ -169,18 +174,18 @@ class ModbusBus:
             Nothing came, or the line is gone.
         """
         client = await self.open(max(timeout_s, 1.0))
-        stray_ns = self.stray_ns
         try:
             async with asyncio.timeout(timeout_s):
                 reply: ModbusPDU = await client.execute(False, request)
         except (TimeoutError, ModbusException) as error:
             if not client.connected:
                 raise ModbusLost("closed", f"{self.url}: the line is closed") from error
+            self._asking = False
             self.doubt()
             raise ModbusLost(
                 "silent", f"{self.url}: unit {request.dev_id} gave no answer in {timeout_s:g} s"
             ) from error
-        self.stray_ns = stray_ns
+        self.strays += self._heard_bytes != self._envelope_bytes + len(reply.encode())
         return reply
 
     def doubt(self) -> None:
@@ -199,9 +204,21 @@ class ModbusBus:
                 return
 
     def _heard(self, sending: bool, data: bytes) -> bytes:
-        if not sending:
-            self._heard_ns = self.stray_ns = self._mono_ns()
+        if sending:
+            self._asking = True
+            return data
+        self._heard_ns = self._mono_ns()
+        if self._asking:
+            # The whole of what is waiting to be decoded, not only what is new.
+            self._heard_bytes = len(data)
+        else:
+            self.strays += 1
         return data
+
+    def _decoded(self, sending: bool, pdu: ModbusPDU) -> ModbusPDU:
+        if not sending:
+            self._asking = False
+        return pdu
 
     def _close(self) -> None:
         if self._client is not None:
@@ -225,6 +242,6 @@ class ModbusBuses:
         """
         fresh = ModbusBus(url)
         bus = self._buses.setdefault(fresh.address.line, fresh)
-        if bus.address != fresh.address:
+        if bus.address.settings != fresh.address.settings:
             raise ValueError(f"{url}: the same line stands elsewhere as {bus.url}")
         return bus

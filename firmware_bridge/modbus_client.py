@@ -12,6 +12,7 @@ from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.pdu import ModbusPDU
 
 Client: TypeAlias = AsyncModbusTcpClient | AsyncModbusSerialClient
 
@@ -32,6 +33,11 @@ class SerialAddress:
         """What tells lines apart, whatever their settings."""
         return os.path.realpath(self.port), 0
 
+    @property
+    def settings(self) -> tuple[int, str, int]:
+        """What must be the same for all devices on it."""
+        return self.baud, self.parity, self.stop_bits
+
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
@@ -44,6 +50,11 @@ class TcpAddress:
     def line(self) -> tuple[str, int]:
         """What tells lines apart."""
         return self.host, self.port
+
+    @property
+    def settings(self) -> tuple[()]:
+        """A network needs none."""
+        return ()
 
 
 def address_of(url: str) -> SerialAddress | TcpAddress:
@@ -74,12 +85,14 @@ def address_of(url: str) -> SerialAddress | TcpAddress:
 
 
 def make_client(
-    address: SerialAddress | TcpAddress, heard: Callable[[bool, bytes], bytes]
+    address: SerialAddress | TcpAddress,
+    heard: Callable[[bool, bytes], bytes],
+    decoded: Callable[[bool, ModbusPDU], ModbusPDU],
 ) -> Client:
     """A client for the line; to be called inside a running loop.
 
-    ``heard(sending, data)`` sees all bytes of both directions and returns them. Its own timeout is
-    out of the way: each request has another.
+    ``heard(sending, data)`` sees all bytes of both directions and returns them, ``decoded`` then
+    all messages. The client's own timeout is out of the way: each request has another.
     """
     if isinstance(address, TcpAddress):
         return AsyncModbusTcpClient(
@@ -89,6 +102,7 @@ def make_client(
             retries=0,
             reconnect_delay=0,
             trace_packet=heard,
+            trace_pdu=decoded,
         )
     return AsyncModbusSerialClient(
         address.port,
@@ -99,4 +113,5 @@ def make_client(
         retries=0,
         reconnect_delay=0,
         trace_packet=heard,
+        trace_pdu=decoded,
     )

@@ -6,6 +6,7 @@ status are of one moment.
 ::
 
     name = "cabinet"
+    models = "..."               # instruments that it is for
     verified = false             # true once a device of this kind has confirmed it
     source = "..."               # where the map is from
     like = "laumas-tlb"          # take that map, and change what stands here ([weight], keys above)
@@ -175,6 +176,8 @@ class RegisterMap:
     weight : WeightRule or None
         How a weight is made of the registers.
     commands : tuple of Command
+    models : str
+        Instruments that it is for.
     """
 
     name: str
@@ -185,6 +188,7 @@ class RegisterMap:
     counter: str | None = None
     weight: WeightRule | None = None
     commands: tuple[Command, ...] = ()
+    models: str = ""
 
     @property
     def spans(self) -> tuple[Span, ...]:

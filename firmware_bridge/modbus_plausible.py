@@ -7,6 +7,7 @@ than its ``rate`` allows is held back; if the next reading repeats it, it is the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,4 +55,6 @@ class Plausibility:
 
 
 def _near(register: Register, old: _Seen, new: _Seen) -> bool:
+    if math.isinf(register.rate):
+        return True
     return abs(new.value - old.value) <= register.rate * (new.at_ns - old.at_ns) / 1e9

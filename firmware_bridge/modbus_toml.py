@@ -8,8 +8,8 @@ import tomllib
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeAlias
 
+from firmware_bridge.modbus_checks import Checks, MapError, Tree
 from firmware_bridge.modbus_map import (
     BIT_KINDS,
     FORMATS,
@@ -24,10 +24,8 @@ from firmware_bridge.modbus_weight import Codes, WeightRule
 
 __all__ = ["MapError", "load_map", "own_maps"]
 
-Tree: TypeAlias = dict[str, Any]
-
 _TOP = {
-    *("name", "verified", "source", "like", "block", "gap", "counter", "writes"),
+    *("name", "models", "verified", "source", "like", "block", "gap", "counter", "writes"),
     *("register", "weight", "command"),
 }
 _REGISTER = {
@@ -41,10 +39,6 @@ _WEIGHT = {
 _CODES = {"of", "shift", "mask", "codes"}
 _COMMAND = {"name", "register", "write", "until"}
 _HERE = Path(str(files("firmware_bridge"))) / "maps"
-
-
-class MapError(ValueError):
-    """A register map can't be read; the message names the file, the entry and the key."""
 
 
 def own_maps() -> list[str]:
@@ -87,45 +81,46 @@ def _tree(name: str, depth: int = 0) -> Tree:
     return {**base, **tree, **({"weight": weight} if weight else {})}
 
 
-class _Reader:
-    """Reads the parts of one map; ``where`` begins each complaint."""
+class _Reader(Checks):
+    """Reads the parts of one map."""
 
     def __init__(self, where: str) -> None:
-        self._where = where
+        super().__init__(where)
         self._registers: dict[str, Register] = {}
 
     def map(self, tree: Tree) -> RegisterMap:
-        self._known(tree, _TOP, "")
+        self.known(tree, _TOP, "")
         rows = tree.get("register")
-        self._need(isinstance(rows, list) and rows, "", "no [[register]]")
+        self.need(isinstance(rows, list) and rows, "", "no [[register]]")
         for number, row in enumerate(tree["register"], 1):
             own = self._register(row, f", entry {number}")
-            self._need(own.name not in self._registers, "", f"{own.name} stands twice")
+            self.need(own.name not in self._registers, "", f"{own.name} stands twice")
             self._registers[own.name] = own
         for own in self._registers.values():
-            self._need(
+            self.need(
                 own.sign is None or own.sign.register in self._registers,
                 f", {own.name}",
                 "sign is not [register, bit]",
             )
         made = RegisterMap(
-            name=str(tree.get("name", self._where)),
+            name=str(tree.get("name", self.where)),
+            models=str(tree.get("models", "")),
             registers=tuple(self._registers.values()),
-            block=self._whole(tree, "block", MAX_WORDS, 2, MAX_WORDS),
-            gap=self._whole(tree, "gap", 0, 0, MAX_WORDS),
+            block=self.whole(tree, "block", MAX_WORDS, 2, MAX_WORDS),
+            gap=self.whole(tree, "gap", 0, 0, MAX_WORDS),
             verified=tree.get("verified", False) is True,
             counter=tree.get("counter"),
             weight=self._weight(tree["weight"]) if "weight" in tree else None,
             commands=tuple(self._command(row, tree) for row in tree.get("command", [])),
         )
-        self._need(
+        self.need(
             made.counter is None or made.counter in self._registers, "", "counter is no register"
         )
         self._of_one_moment(made)
         return made
 
     def _register(self, row: object, at: str) -> Register:
-        tree = self._table(row, _REGISTER, at)
+        tree = self.table(row, _REGISTER, at)
         low, high = self._range(tree, at)
         register = Register(
             name=tree.get("name", ""),
@@ -139,29 +134,29 @@ class _Reader:
             low=low,
             high=high,
             rate=tree.get("rate", math.inf),
-            sign=self._bit(tree["sign"], f"{at}: sign") if "sign" in tree else None,
+            sign=self.bit(tree["sign"], f"{at}: sign") if "sign" in tree else None,
         )
         problem = _problem(register)
-        self._need(not problem, at, problem)
+        self.need(not problem, at, problem)
         return register
 
     def _range(self, tree: Tree, at: str) -> tuple[float, float]:
         match tree.get("range", [-math.inf, math.inf]):
             case [int() | float() as low, int() | float() as high] if low < high:
                 return float(low), float(high)
-        raise MapError(f"{self._where}{at}: range is not [lowest, highest]")
+        raise MapError(f"{self.where}{at}: range is not [lowest, highest]")
 
     def _weight(self, row: object) -> WeightRule:
         at = ", [weight]"
-        tree = self._table(row, _WEIGHT, at)
+        tree = self.table(row, _WEIGHT, at)
         decimals = tree.get("decimals")
         register, net = self._named(tree, "register"), None
-        self._need(register is not None, at, "register names no register")
+        self.need(register is not None, at, "register names no register")
         if "net" in tree:
             net = self._named(tree, "net")
-            self._need(net is not None, at, "net names no register")
+            self.need(net is not None, at, "net names no register")
         for used in filter(None, (register, net)):
-            self._need((used.scale, used.offset) == (1, 0), at, f"{used.name} has a scale")
+            self.need((used.scale, used.offset) == (1, 0), at, f"{used.name} has a scale")
         assert register is not None
         unit, division = self._told(tree.get("unit", "kg"), at), tree.get("division")
         assert unit is not None
@@ -178,7 +173,7 @@ class _Reader:
             under=self._flags(tree, "under"),
             error=self._flags(tree, "error"),
         )
-        self._need(
+        self.need(
             register.type == "f32" or rule.decimals is not None or rule.division is not None,
             at,
             "whole numbers need decimals or division",
@@ -193,44 +188,44 @@ class _Reader:
                 above_zero = Decimal(step) > 0
             except InvalidOperation:
                 above_zero = False
-            self._need(above_zero, at, f"division {step} is no number above 0, as text")
+            self.need(above_zero, at, f"division {step} is no number above 0, as text")
         return found
 
     def _told(self, told: object, at: str) -> str | Codes | None:
         """A text, or a table of codes."""
         if told is None or isinstance(told, str):
             return told
-        tree = self._table(told, _CODES, at)
+        tree = self.table(told, _CODES, at)
         codes = tree.get("codes")
-        self._need(isinstance(codes, dict) and codes, at, "codes are missing")
-        self._need(tree.get("of") in self._registers, at, "of names no register")
+        self.need(isinstance(codes, dict) and codes, at, "codes are missing")
+        self.need(tree.get("of") in self._registers, at, "of names no register")
         try:
             table = {int(code): str(value) for code, value in tree["codes"].items()}
         except ValueError:
-            raise MapError(f"{self._where}{at}: codes are not whole numbers") from None
+            raise MapError(f"{self.where}{at}: codes are not whole numbers") from None
         return Codes(
             tree["of"],
-            self._whole(tree, "shift", 0, 0, 15),
-            self._whole(tree, "mask", 0xFFFF, 1, 0xFFFF),
+            self.whole(tree, "shift", 0, 0, 15),
+            self.whole(tree, "mask", 0xFFFF, 1, 0xFFFF),
             table,
         )
 
     def _command(self, row: object, top: Tree) -> Command:
-        tree = self._table(row, _COMMAND, ", [[command]]")
+        tree = self.table(row, _COMMAND, ", [[command]]")
         name, words, until = tree.get("name", ""), tree.get("write"), tree.get("until")
         at = f", command {name}"
         good = isinstance(words, list) and 0 < len(words) <= 16
         good = good and all(isinstance(w, int) and 0 <= w <= 0xFFFF for w in tree["write"])
-        self._need(good, at, "write is no list of words")
+        self.need(good, at, "write is no list of words")
         writes = top.get("writes", "multiple")
-        self._need(writes in ("multiple", "single"), "", "writes is not multiple or single")
-        self._need(writes == "multiple" or len(tree["write"]) == 1, at, "writes more than a word")
+        self.need(writes in ("multiple", "single"), "", "writes is not multiple or single")
+        self.need(writes == "multiple" or len(tree["write"]) == 1, at, "writes more than a word")
         state = True
         if isinstance(until, list) and len(until) == 3 and isinstance(until[2], bool):
             until, state = until[:2], until[2]
         return Command(
             name=name,
-            register=self._whole(tree, "register", -1, 0, 0xFFFF),
+            register=self.whole(tree, "register", -1, 0, 0xFFFF),
             words=tuple(tree["write"]),
             single=writes == "single",
             until=None if until is None else self._known_bit(until, f"{at}: until"),
@@ -243,7 +238,7 @@ class _Reader:
         moment = made.weight.moment
         spans = [{r.name for r in span.registers} for span in made.spans]
         together = any(moment <= span for span in spans)
-        self._need(together, ", [weight]", "weight and status are not read in one request")
+        self.need(together, ", [weight]", "weight and status are not read in one request")
 
     def _named(self, tree: Tree, key: str) -> Register | None:
         return self._registers.get(str(tree.get(key, "")))
@@ -255,35 +250,10 @@ class _Reader:
         return tuple(self._known_bit(bit, f", [weight]: {key}") for bit in tree.get(key, []))
 
     def _known_bit(self, told: object, at: str) -> BitOf:
-        bit = self._bit(told, at)
-        self._need(bit.register in self._registers, at, f"{bit.register} is no register")
+        bit = self.bit(told, at)
+        found = self._registers.get(bit.register)
+        self.need(found is not None and found.size == 1, at, f"{bit.register} is no word or bit")
         return bit
-
-    def _bit(self, told: object, at: str) -> BitOf:
-        match told:
-            case [str() as register, int() as bit] if 0 <= bit <= 15:
-                return BitOf(register, bit)
-        raise MapError(f"{self._where}{at} is not [register, bit]")
-
-    def _table(self, row: object, keys: set[str], at: str) -> Tree:
-        if not isinstance(row, dict):
-            raise MapError(f"{self._where}{at}: is no table")
-        self._known(row, keys, at)
-        return row
-
-    def _known(self, tree: Tree, keys: set[str], at: str) -> None:
-        if unknown := sorted(set(tree) - keys):
-            raise MapError(f"{self._where}{at}: unknown key {unknown[0]}")
-
-    def _whole(self, tree: Tree, key: str, missing: int, least: int, most: int) -> int:
-        value = tree.get(key, missing)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise MapError(f"{self._where}: {key} is outside {least}..{most}")
-        return value
-
-    def _need(self, holds: object, at: str, complaint: str) -> None:
-        if not holds:
-            raise MapError(f"{self._where}{at}: {complaint}")
 
 
 def _problem(register: Register) -> str:

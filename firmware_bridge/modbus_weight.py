@@ -15,7 +15,10 @@ from decimal import Decimal
 from firmware_bridge.indicators.reading import UNITS_KG, IndicatorReading, Range
 from firmware_bridge.modbus_map import BitOf, Register, Words
 
-__all__ = ["Codes", "WeightRule"]
+__all__ = ["MOST_DECIMALS", "Codes", "WeightRule"]
+
+MOST_DECIMALS = 6
+"""No display has more places after its point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,8 @@ class WeightRule:
 
     def _places(self, words: Words, division: Decimal | None) -> int | None:
         if isinstance(self.decimals, Register):
-            return int(self.decimals.number(words))
+            told = int(self.decimals.number(words))
+            return told if 0 <= told <= MOST_DECIMALS else None
         if self.decimals is not None or division is None:
             return self.decimals
         return max(0, -int(division.normalize().as_tuple().exponent))

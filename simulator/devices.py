@@ -161,7 +161,9 @@ class DeviceBench:
         ]
         self._cameras = [self._camera(section) for section in station.camera]
         self._scales = [
-            ScaleDevice(section, self._line(section.id, section.url)) for section in station.scale
+            ScaleDevice(section, self._line(section.id, section.url))
+            for section in station.scale
+            if not section.over_modbus
         ]
         for section in station.modbus:
             cabinet = await self._stack.enter_async_context(self._cabinet(section))

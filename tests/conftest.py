@@ -15,6 +15,9 @@ SYSTEM_PARTS = {
     "broker": (("/usr/sbin/mosquitto", "mosquitto"), "Debian package mosquitto"),
     "compiler": (("gcc", "cc"), "Debian package gcc"),
     "browser": (("/usr/bin/chromium", "chromium"), "Debian package chromium"),
+    "libmodbus": (("/usr/include/modbus/modbus.h",), "Debian package libmodbus-dev"),
+    "mbpoll": (("/usr/bin/mbpoll", "mbpoll"), "Debian package mbpoll"),
+    "socat": (("/usr/bin/socat", "socat"), "Debian package socat"),
 }
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Programs that tests need beside Python: mosquitto, chromium and gcc of Debian.
+# What tests need of Debian beside Python: broker, browser, C compiler, Modbus peers.
 # Installs what is missing where that takes no password; says what is left out otherwise.
 
 has() {
@@ -7,9 +7,10 @@ has() {
 }
 
 missing() {
-    for program in mosquitto chromium gcc; do
+    for program in mosquitto chromium gcc mbpoll socat; do
         has "$program" || printf '%s ' "$program"
     done
+    [ -e /usr/include/modbus/modbus.h ] || printf 'libmodbus-dev '
 }
 
 # The words before apt-get that make it run as root; fails where a password would be asked.
@@ -45,6 +46,7 @@ for program in $(missing); do
         mosquitto) tests="MQTT (broker)" ;;
         chromium) tests="网页 / browser (browser)" ;;
         gcc) tests="C 设备端 / the device side in C (compiler)" ;;
+        *) tests="Modbus (libmodbus, mbpoll, socat)" ;;
     esac
     echo "缺少 $program，跳过这些测试 / $program is missing, these tests are left out: $tests"
     echo "  → sudo apt-get install $program"

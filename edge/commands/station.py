@@ -62,6 +62,9 @@ def _tell_scale(section: ScaleSection) -> None:
     """What an indicator speaks, and whether its readings may stand alone."""
     from edge.sources.scale import scale_format
 
+    if section.over_modbus:
+        click.echo(f"衡器 / scale {section.id}: {section.url}")
+        return
     protection = scale_format(section).protection_on(section.data_bits, section.parity)
     alone = {
         "checksum": "有校验 / checksum",

@@ -212,6 +212,9 @@ class StationFile(Section):
             others = {s.id for s in self.scale} - {scale.id}
             if scale.lane is not None and scale.lane not in lanes:
                 raise ValueError(f"scale {scale.id}: lane {scale.lane!r} is not in the file")
+            device = scale.url.removeprefix("modbus:")
+            if scale.over_modbus and device not in {m.id for m in self.modbus}:
+                raise ValueError(f"scale {scale.id}: modbus {device!r} is not in the file")
             if scale.check_with is not None and scale.check_with not in others:
                 raise ValueError(f"scale {scale.id}: check_with must name another scale")
         return self

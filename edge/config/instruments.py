@@ -117,10 +117,11 @@ class ModbusSection(Section):
 
 
 class ScaleSection(Section):
-    """A static or slow platform whose indicator speaks on a serial line.
+    """A static or slow platform whose indicator speaks on a serial line, or over Modbus.
 
     ``format`` is a row of the bridge's catalogue (``docs/instruments.md``), ``settings`` are that
-    row's.
+    row's. With ``url = "modbus:W1"``, ``format = "modbus"`` its weight is that of a ``[[modbus]]``
+    device.
     """
 
     id: Name
@@ -146,8 +147,15 @@ class ScaleSection(Section):
     check_with: Name | None = None
     """Another scale that shows the same load."""
 
+    @property
+    def over_modbus(self) -> bool:
+        """Whether the weight is that of a Modbus device."""
+        return self.url.startswith("modbus:")
+
     @model_validator(mode="after")
     def _bits_fit(self) -> ScaleSection:
         if (self.data_bits == 7) != (self.parity != "none"):
             raise ValueError("data_bits = 7 goes with parity even or odd, data_bits = 8 with none")
+        if self.over_modbus != (self.format == "modbus"):
+            raise ValueError('url = "modbus:ID" and format = "modbus" go together')
         return self

@@ -10,6 +10,7 @@ from edge.config import ModbusSection
 from edge.errors import ConfigError, DeviceFault, LinkDown, SteelyardError, Text
 from edge.health import Health, Level
 from edge.records import Measurement
+from firmware_bridge.indicators.reading import IndicatorReading
 from firmware_bridge.modbus import (
     MapError,
     ModbusBuses,
@@ -42,6 +43,8 @@ class ModbusSource:
         UTC in nanoseconds; stamps the values.
     buses : ModbusBuses
         The station's buses.
+    weigh : callable
+        Gets the device's name and each weight, for the scales of the station.
 
     Raises
     ------
@@ -55,10 +58,12 @@ class ModbusSource:
         health: Health,
         now_ns: Callable[[], int],
         buses: ModbusBuses,
+        weigh: Callable[[str, IndicatorReading], None] = lambda _device, _reading: None,
     ) -> None:
         self._section = section
         self._health = health
         self._now_ns = now_ns
+        self._weigh = weigh
         self._part = f"modbus.{section.id}"
         self._counted: Counter[str] = Counter()
         self._name = Text(f"Modbus 设备 {section.id}", f"Modbus device {section.id}")
@@ -132,6 +137,8 @@ class ModbusSource:
             return False
         for measured in self._measured(reading):
             deliver(measured)
+        if reading.weight is not None:
+            self._weigh(self._section.id, reading.weight)
         self._health.state(self._part, Level.OK, "正在读取", "reading")
         return True
 

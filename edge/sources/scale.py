@@ -5,58 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
 
 from edge.config import ScaleSection
-from edge.errors import NO_STEP, ConfigError, DeviceFault, LinkDown, SteelyardError, Text
+from edge.errors import ConfigError, DeviceFault, LinkDown, SteelyardError, Text
 from edge.health import Health, Level
 from edge.records import ScaleReading
 from edge.sources.ports import bad_line, link_down
+from edge.sources.weigher import Companions, Weigher
 from firmware_bridge.indicators.catalogue import BadFormat, Format, format_named
-from firmware_bridge.indicators.reading import IndicatorReading, Range
-from firmware_bridge.scale import Load, Platform, Scale, class_iii_mpe_kg, cross_check
+from firmware_bridge.indicators.reading import IndicatorReading
 from firmware_bridge.transports import BadLine, PortLost, PortReader
+
+__all__ = ["Companions", "ScaleSource", "scale_format"]
 
 SILENCE_S = 5.0
 """Without a reading for so long the indicator counts as away."""
 
 ANSWER_S = 1.0
 """An indicator that is asked, and does not answer, is asked again after this."""
-
-FRESH_NS = 2_000_000_000
-"""Loads of two scales are compared while neither is older."""
-
-_RANGES: dict[Range, Text] = {
-    "over": Text("超出量程", "over its range"),
-    "under": Text("低于零点范围", "under its range"),
-    "error": Text("仪表没有给出毛重", "the indicator shows no gross weight"),
-}
-
-
-class _Newest(NamedTuple):
-    load: Load
-    time_ns: int
-    division_kg: float
-
-
-class Companions:
-    """The newest load of every scale, for those that vouch for one another."""
-
-    def __init__(self) -> None:
-        self._newest: dict[str, _Newest] = {}
-
-    def agrees(self, section: ScaleSection, load: Load, time_ns: int) -> bool | None:
-        """Keep a load; whether the scale's companion shows the same, as far as that can be said.
-
-        They agree within the errors that class III permits both of them in service.
-        """
-        own = self._newest[section.id] = _Newest(load, time_ns, section.division_kg)
-        other = self._newest.get(section.check_with or "")
-        if other is None or time_ns - other.time_ns > FRESH_NS or load.load_kg is None:
-            return None
-        tolerance_kg = sum(class_iii_mpe_kg(load.load_kg, e.division_kg) for e in (own, other))
-        agreement = cross_check(load, other.load, tolerance_kg)
-        return None if agreement == "unknown" else agreement == "agree"
 
 
 class _Question:
@@ -121,14 +87,11 @@ class ScaleSource:
         companions: Companions,
     ) -> None:
         self._section = section
-        self._health = health
         self._now_ns = now_ns
-        self._companions = companions
-        self._part = f"scale.{section.id}"
         self._name = _name(section)
         self._format = scale_format(section)
-        self._protection = self._format.protection_on(section.data_bits, section.parity)
-        self._scale = Scale(_platform(section))
+        protection = self._format.protection_on(section.data_bits, section.parity)
+        self._weigher = Weigher(section, health, companions, protection)
 
     async def run(self, deliver: Callable[[ScaleReading], None]) -> None:
         """Deliver readings until cancelled.
@@ -143,13 +106,15 @@ class ScaleSource:
             ``url`` of the station file is no line.
         """
         section = self._section
-        self._state(Level.WAITING, Text("正在连接", "connecting"))
+        self._weigher.state(Level.WAITING, Text("正在连接", "connecting"))
         asked = _Question()
         try:
             async with PortReader(
-                section.url, baud=section.baud, name=self._part, now_ns=self._now_ns
+                section.url, baud=section.baud, name=self._weigher.part, now_ns=self._now_ns
             ) as port:
-                asking = asyncio.create_task(self._ask(port, asked), name=f"{self._part}.ask")
+                asking = asyncio.create_task(
+                    self._ask(port, asked), name=f"{self._weigher.part}.ask"
+                )
                 try:
                     await self._listen(port, asked, deliver)
                 finally:
@@ -167,7 +132,7 @@ class ScaleSource:
         while request:
             port.write(request)
             if not await asked.answer(ANSWER_S):
-                self._count("unanswered")
+                self._weigher.count("unanswered")
             await asyncio.sleep(section.poll_s)
 
     async def _listen(
@@ -185,58 +150,14 @@ class ScaleSource:
                 raise self._away(babble) from None
             found = decoder.feed(chunk.data)
             readings = asked.take(found) if self._format.ask else found
-            self._count("unasked", len(found) - len(readings))
+            self._weigher.count("unasked", len(found) - len(readings))
             for name, number in (decoder.counters - counted).items():
-                self._count(name, number)
+                self._weigher.count(name, number)
             counted, babble = decoder.counters.copy(), not readings
             if readings:
                 deadline_s = loop.time() + SILENCE_S
             for reading in readings:
-                deliver(self._judge(reading, chunk.received_ns))
-
-    def _judge(self, reading: IndicatorReading, time_ns: int) -> ScaleReading:
-        load = self._scale.take(reading, time_ns / 1e9)
-        agrees = self._companions.agrees(self._section, load, time_ns)
-        self._show(load, agrees)
-        return ScaleReading(
-            self._section.id,
-            time_ns,
-            load.load_kg,
-            load.stable,
-            load.out_of_range is None,
-            load.tare_kg,
-            load.mode,
-            self._protection,
-            agrees,
-            reading.raw,
-        )
-
-    def _show(self, load: Load, agrees: bool | None) -> None:
-        if load.out_of_range is not None or load.load_kg is None:
-            self._count("out_of_range")
-            self._state(
-                Level.WARNING,
-                _RANGES[load.out_of_range or "error"],
-                Text(
-                    "看仪表显示；不要用这次读数", "look at the indicator; do not use this reading"
-                ),
-            )
-        elif agrees is False:
-            self._count("contradicted")
-            self._state(
-                Level.WARNING,
-                Text(
-                    f"与 {self._section.check_with} 不一致",
-                    f"does not agree with {self._section.check_with}",
-                ),
-                Text("停止用它称重，通知维护", "weigh with neither, call maintenance"),
-            )
-        else:
-            rest = Text("稳定", "at rest") if load.stable else Text("变化中", "moving")
-            self._state(
-                Level.OK,
-                Text(f"{load.load_kg:,.2f} kg {rest.zh}", f"{load.load_kg:,.2f} kg, {rest.en}"),
-            )
+                deliver(self._weigher.take(reading, chunk.received_ns))
 
     def _away(self, babble: bool) -> SteelyardError:
         if not babble:
@@ -252,12 +173,6 @@ class ScaleSource:
             next_zh="核对 format、baud、data_bits 和 parity，或运行 steelyard doctor",
             next_en="check format, baud, data_bits and parity, or run steelyard doctor",
         )
-
-    def _count(self, name: str, by: int = 1) -> None:
-        self._health.count(f"{self._part}.{name}", by)
-
-    def _state(self, level: Level, what: Text, next_step: Text = NO_STEP) -> None:
-        self._health.state(self._part, level, what.zh, what.en, next_step=next_step)
 
 
 def scale_format(section: ScaleSection) -> Format:
@@ -284,14 +199,3 @@ def scale_format(section: ScaleSection) -> Format:
 
 def _name(section: ScaleSection) -> Text:
     return Text(f"衡器 {section.id}", f"scale {section.id}")
-
-
-def _platform(section: ScaleSection) -> Platform:
-    return Platform(
-        section.max_kg,
-        section.division_kg,
-        section.stable_readings,
-        section.stable_within_kg or section.division_kg,
-        section.stable_for_s,
-        tracks_zero=section.tracks_zero,
-    )

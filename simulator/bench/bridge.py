@@ -47,6 +47,33 @@ def _function(path: str) -> Callable[..., Any]:
 
 MEASURES: tuple[Measure, ...] = (
     Measure(
+        "modbus",
+        "bridge_modbus.bad_replies",
+        (
+            Target(
+                Text(
+                    "迟到、重复、串扰、损坏的 Modbus 应答中交付的错误值",
+                    "wrong values delivered of late, doubled, crossed, damaged Modbus replies",
+                ),
+                "bridge.wrong_values",
+                most=0.0,
+                tail=("bridge.bad_replies_tried", "次 / tried"),
+            ),
+        ),
+    ),
+    Measure(
+        "bus",
+        "bridge_bus.dead_device",
+        (
+            Target(
+                Text("八台中一台失效，其余变慢", "one of 8 devices dead: slowdown of the others"),
+                "bridge.dead_device_slowdown_pct",
+                most=10.0,
+                unit=" %",
+            ),
+        ),
+    ),
+    Measure(
         "indicators",
         "bridge_indicators.run",
         (

@@ -96,6 +96,19 @@ TRIALS: tuple[Trial, ...] = (
     ),
     Trial("proofs.tampering", Text("逐字节篡改", "tampering"), 21, quick=True),
     Trial("proofs.bundles", Text("证据包损坏与重算", "bundles damaged, weighed again"), 22),
+    Trial(
+        "buses.bad_modbus_replies",
+        Text(
+            "迟到、重复、串扰、损坏的 Modbus 应答", "late, doubled, crossed, damaged Modbus replies"
+        ),
+        23,
+        quick=True,
+    ),
+    Trial(
+        "buses.dead_modbus_device",
+        Text("总线上八台设备死一台", "one of eight devices on a bus dies"),
+        24,
+    ),
 )
 
 

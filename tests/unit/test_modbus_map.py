@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.modbus_map import Register, RegisterMap
+from firmware_bridge.modbus_map import BitOf, Register, RegisterMap
 from firmware_bridge.modbus_toml import MapError, load_map
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "wire.md"
@@ -124,6 +124,8 @@ def test_no_request_is_longer_than_the_device_allows(block: int) -> None:
 
 
 ENTRY = '[[register]]\nname = "a"\nkind = "input"\nregister = 0\ntype = "u16"\n'
+WEIGHT = ENTRY + '[weight]\nregister = "a"\ndecimals = 0\n'
+TWO_WORDS = '[[command]]\nname = "z"\nregister = 1\nwrite = [1, 2]\n'
 
 
 @pytest.mark.parametrize(
@@ -151,6 +153,36 @@ ENTRY = '[[register]]\nname = "a"\nkind = "input"\nregister = 0\ntype = "u16"\n'
         (ENTRY + "range = 5\n", "range"),
         (ENTRY + ENTRY, "a stands twice"),
         ('register = ["name"]', "entry 1: is no table"),
+        (ENTRY + "rate = 0\n", "rate"),
+        (ENTRY + 'sign = ["b", 3]\n', "sign"),
+        (ENTRY + "sign = 3\n", "sign"),
+        (ENTRY + 'sign = ["a", 16]\n', "sign"),
+        ("gap = -1\n" + ENTRY, "gap"),
+        ('counter = "b"\n' + ENTRY, "counter"),
+        ('like = "nowhere"\n' + ENTRY, "nowhere"),
+        ('like = "other.toml"\n' + ENTRY, "like"),
+        (ENTRY + '[weight]\nregister = "b"\n', "register names no register"),
+        (ENTRY + '[weight]\nregister = "a"\n', "whole numbers need decimals or division"),
+        (ENTRY + '[weight]\nregister = "a"\ndivision = "0,5"\n', "division 0,5"),
+        (ENTRY + '[weight]\nregister = "a"\ndivision = "0"\n', "division 0"),
+        (ENTRY + "scale = 2\n" + '[weight]\nregister = "a"\ndecimals = 0\n', "a has a scale"),
+        (WEIGHT + 'net = "b"\n', "net names no register"),
+        (WEIGHT + 'stable = ["b", 1]\n', "b is no word or bit"),
+        (WEIGHT + "over = [3]\n", "over is not [register, bit]"),
+        (WEIGHT + 'unit = {of = "b", codes = {0 = "kg"}}\n', "of names no register"),
+        (WEIGHT + 'unit = {of = "a", codes = {x = "kg"}}\n', "codes are not whole numbers"),
+        (WEIGHT + 'unit = {of = "a"}\n', "codes are missing"),
+        (WEIGHT + 'units = "kg"\n', "unknown key units"),
+        (
+            ENTRY.replace("= 0", "= 9").replace('"a"', '"s"') + WEIGHT + 'stable = ["s", 1]\n',
+            "not read in one request",
+        ),
+        (ENTRY + '[[command]]\nname = "zero"\nregister = 1\n', "write is no list"),
+        (ENTRY + '[[command]]\nname = "zero"\nwrite = [1]\n', "register is outside"),
+        (ENTRY + '[[command]]\nname = "z"\nregister = 1\nwrite = [65536]\n', "write is no list"),
+        ('writes = "single"\n' + ENTRY + TWO_WORDS, "more than a word"),
+        ('writes = "often"\n' + ENTRY + TWO_WORDS, "multiple or single"),
+        (ENTRY + TWO_WORDS + 'until = ["b", 1]\n', "b is no word or bit"),
     ],
 )
 def test_a_wrong_map_says_where(tmp_path: Path, text: str, words: str) -> None:
@@ -158,6 +190,34 @@ def test_a_wrong_map_says_where(tmp_path: Path, text: str, words: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(MapError, match=re.escape(words)):
         load_map(path)
+
+
+def test_a_gap_is_read_along_where_the_map_says_so() -> None:
+    registers = tuple(register(address=at) for at in (0, 3, 8))
+    assert [(s.start, s.count) for s in RegisterMap("m", registers).spans] == [
+        (0, 1),
+        (3, 1),
+        (8, 1),
+    ]
+    spans = RegisterMap("m", registers, gap=2).spans
+    assert [(s.start, s.count) for s in spans] == [(0, 4), (8, 1)]
+    assert spans[0].words([7, 0, 0, 9]) == {"input0": [7], "input3": [9]}
+
+
+def test_a_sign_bit_makes_a_magnitude_negative() -> None:
+    weighed = register(address=1, type="u32", sign=BitOf("input0", 7))
+    assert weighed.value({"input0": [0x80], "input1": [1, 34_464]}) == -100_000
+    assert weighed.value({"input0": [0x7F], "input1": [1, 34_464]}) == 100_000
+
+
+def test_a_map_may_be_like_another_and_change_it(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text('like = "generic-scale"\nname = "own"\nblock = 16\n[weight]\nunit = "t"\n')
+    own, base = load_map(path), load_map("generic-scale")
+    assert (own.name, own.block, own.registers) == ("own", 16, base.registers)
+    assert own.weight is not None
+    assert base.weight is not None
+    assert (own.weight.unit, own.weight.stable) == ("t", base.weight.stable)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "../maps/cabinet", "/tmp/none.toml"])

@@ -1,0 +1,217 @@
+"""Several devices on one bus: turns, dead devices, commands first, lines that break."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import pytest
+
+from edge.config import ModbusSection, ScaleSection
+from edge.errors import LinkDown
+from edge.health import Health
+from edge.records import Measurement, ScaleReading
+from edge.sources.modbus import ModbusSource
+from edge.sources.modbus_scale import ModbusScaleSource, Weights
+from edge.sources.weigher import Companions
+from edge.supervise import supervise
+from firmware_bridge.modbus import ModbusBus, ModbusBuses, ModbusDevice, ModbusLost, load_map
+from simulator.bench.bridge_bus import dead_device
+from simulator.bench.bridge_modbus import bad_replies
+from simulator.modbus_slave import Memory, RtuSlave, Sent, TcpSlave
+
+SCALE = load_map("generic-scale")
+
+
+def scale(digits: int = 100) -> Memory:
+    device = Memory({"holding": {**dict.fromkeys(range(17), 0), 2: digits, 4: digits}})
+
+    def measure() -> None:
+        device.cells["holding"][6] = (device.cells["holding"][6] + 1) & 0xFFFF
+
+    device.before = measure
+    return device
+
+
+def test_devices_share_a_bus_and_each_gets_its_own_weight() -> None:
+    async def scenario() -> None:
+        units = {unit: scale(1000 * unit) for unit in (1, 2, 3, 4)}
+        async with RtuSlave(units) as slave:
+            bus = ModbusBus(slave.url)
+
+            async def read(unit: int) -> set[float | None]:
+                async with ModbusDevice(bus, unit, SCALE, 0.5) as device:
+                    weights = [(await device.read()).weight for _ in range(20)]
+                return {w.weight_kg for w in weights if w is not None}
+
+            found = await asyncio.gather(*(read(unit) for unit in units))
+        assert found == [{1000.0 * unit} for unit in units]
+        assert bus.users == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_command_goes_before_the_reads_that_wait() -> None:
+    def slowly(frame: bytes) -> Iterable[Sent]:
+        return [(0.02, frame)]
+
+    async def scenario() -> None:
+        units = {unit: scale() for unit in (1, 2, 3, 4)}
+        units[4].written = lambda _start, _words: units[4].cells["holding"].update({0: 0b10})
+        async with RtuSlave(units, slowly) as slave:
+            bus = ModbusBus(slave.url)
+            devices = [ModbusDevice(bus, unit, SCALE, 0.5) for unit in units]
+            for device in devices:
+                await device.__aenter__()
+                await device.read()
+            reads = [asyncio.create_task(device.read()) for device in devices[:3]]
+            await asyncio.sleep(0.01)
+            await devices[3].command("zero")
+            assert not reads[2].done()
+            await asyncio.gather(*reads)
+            for device in devices:
+                await device.__aexit__(None, None, None)
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_dies_and_returns_on_a_shared_bus() -> None:
+    async def scenario() -> None:
+        dead = {2: False}
+        units = {1: scale(), 2: scale()}
+        second = units[2]
+        async with RtuSlave(
+            {1: units[1], 2: lambda pdu: None if dead[2] else second(pdu)}
+        ) as slave:
+            bus = ModbusBus(slave.url)
+            async with (
+                ModbusDevice(bus, 1, SCALE, 0.2) as living,
+                ModbusDevice(bus, 2, SCALE, 0.2) as mortal,
+            ):
+                await mortal.read()
+                dead[2] = True
+                while not mortal.resting:
+                    with pytest.raises(ModbusLost):
+                        await mortal.read()
+                dead[2] = False
+                looking = asyncio.create_task(mortal.read())
+                reads = 0
+                while not looking.done():
+                    await living.read()
+                    reads += 1
+                    await asyncio.sleep(0)
+                assert reads > 10
+                assert (await looking).doubt_s > 0.2
+
+    asyncio.run(scenario())
+
+
+def test_the_tcp_line_is_made_anew_after_a_doubt() -> None:
+    async def scenario() -> None:
+        device = scale(500)
+        told: list[bytes] = []
+
+        def spoil(frame: bytes) -> Iterable[Sent]:
+            told.append(frame)
+            stolen = bytes((frame[0], frame[1] ^ 1)) + frame[2:]
+            return [(0.0, stolen if len(told) == 2 else frame)]
+
+        async with (
+            TcpSlave({1: device}, spoil) as slave,
+            ModbusDevice(ModbusBus(slave.url), 1, SCALE, 0.1) as master,
+        ):
+            assert (await master.read()).doubt_s == 0
+            with pytest.raises(ModbusLost):
+                await master.read()
+            reading = await master.read()
+            assert reading.weight is not None
+            assert (reading.weight.weight_kg, reading.doubt_s > 0) == (500.0, True)
+
+    asyncio.run(scenario())
+
+
+def test_the_station_marks_what_comes_after_a_doubt() -> None:
+    async def scenario() -> None:
+        device, silent = scale(2_500), {"on": False}
+        measured: list[Measurement] = []
+        health = Health(lambda: 0)
+        async with RtuSlave({1: lambda pdu: None if silent["on"] else device(pdu)}) as slave:
+            section = ModbusSection.model_validate(
+                {"id": "W1", "url": slave.url, "map": "generic-scale", "poll_s": 0.1}
+                | {"timeout_s": 0.1, "priority": "high"}
+            )
+            source = ModbusSource(section, health, lambda: 77, ModbusBuses())
+            task = asyncio.create_task(
+                supervise("modbus.W1", lambda: source.run(measured.append), health)
+            )
+            async with asyncio.timeout(20):
+                while len(measured) < 3:
+                    await asyncio.sleep(0.01)
+                silent["on"] = True
+                while "modbus.W1.outages" not in health.snapshot().counters:
+                    await asyncio.sleep(0.01)
+                silent["on"] = False
+                before = len(measured)
+                while len(measured) < before + 3:
+                    await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert {(m.name, m.value, m.unit) for m in measured} == {("weight", 2_500.0, "kg")}
+        assert [m.doubt_s > 0.3 for m in measured[before : before + 3]] == [True, False, False]
+        assert health.snapshot().counters["modbus.W1.gaps"] == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_modbus_device_is_a_scale_of_the_station() -> None:
+    async def scenario() -> None:
+        weights, companions = Weights(), Companions()
+        health = Health(time.monotonic_ns)
+        readings: list[ScaleReading] = []
+        device = scale(18_500)
+        device.cells["holding"][0] = 1
+        async with RtuSlave({1: device}) as slave:
+            config = ModbusSection.model_validate(
+                {"id": "W1", "url": slave.url, "map": "generic-scale", "poll_s": 0.1}
+            )
+            told = {"id": "F1", "url": "modbus:W1", "format": "modbus", "max_kg": 60_000}
+            section = ScaleSection.model_validate(told | {"division_kg": 20})
+            polled = ModbusSource(config, health, time.time_ns, ModbusBuses(), weights.put)
+            source = ModbusScaleSource(section, health, time.monotonic_ns, companions, weights)
+            tasks = [
+                asyncio.create_task(polled.run(lambda _: None)),
+                asyncio.create_task(source.run(readings.append)),
+            ]
+            async with asyncio.timeout(20):
+                while not (readings and readings[-1].stable):
+                    await asyncio.sleep(0.01)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert (readings[-1].load_kg, readings[-1].protection) == (18_500.0, "checksum")
+        assert readings[-1].frame[:12].hex() == "0001" + "00004844" * 2 + "0000"
+        assert "18,500" in health.snapshot().states["scale.F1"].text.zh
+
+    asyncio.run(scenario())
+
+
+def test_a_scale_without_its_modbus_device_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.sources.modbus_scale.SILENCE_S", 0.05)
+    told = {"id": "F1", "url": "modbus:W1", "format": "modbus", "max_kg": 60_000}
+    section = ScaleSection.model_validate(told | {"division_kg": 20})
+    health = Health(time.monotonic_ns)
+    source = ModbusScaleSource(section, health, time.monotonic_ns, Companions(), Weights())
+    with pytest.raises(LinkDown, match="W1"):
+        asyncio.run(source.run(lambda _: None))
+
+
+def test_no_bad_reply_becomes_a_value() -> None:
+    figures = bad_replies(quick=True)
+    assert figures["bridge.wrong_values"] == 0
+    assert figures["bridge.bad_replies_tried"] >= 200
+
+
+@pytest.mark.slow
+def test_a_dead_device_costs_the_others_little() -> None:
+    assert dead_device(quick=True)["bridge.dead_device_slowdown_pct"] < 20
