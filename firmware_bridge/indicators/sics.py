@@ -22,11 +22,9 @@ import re
 from firmware_bridge.indicators.framing import TABLES, Bits, IndicatorDecoder, Outcome
 from firmware_bridge.indicators.reading import IndicatorReading, Range, kilograms, outside
 
-_LINE = re.compile(
-    rb"(?<![ -~])(?:SI? (?:([SD]) {1,10}(-?[0-9]{1,9}(?:\.[0-9]{0,8})?) {1,4}([A-Za-z]{1,5}) {0,4}"
-    rb"|([I+-]))|E[STL])\r\n"
-)
-_LONGEST = 55
+_WEIGHT = rb"([SD]) {1,10}(-? {0,9}[0-9]{1,9}(?:\.[0-9]{0,8})?) {1,4}([A-Za-z]{1,5}) {0,4}"
+_LINE = re.compile(rb"(?<![ -~])(?:SI? (?:" + _WEIGHT + rb"|([I+-]))|E[STL])\r\n")
+_LONGEST = 57
 _OUTSIDE: dict[bytes, Range] = {b"+": "over", b"-": "under"}
 
 

@@ -218,6 +218,26 @@ def test_a_seven_bit_line_is_asked_with_parity_and_protected_by_it(
     run(scenario)
 
 
+def test_a_pulled_cable_is_a_lost_line() -> None:
+    async def scenario(bench: Bench) -> None:
+        line = PtyLine()
+        device = IndicatorDevice("yaohua", {}, loaded(20_000), line, rate_hz=50)
+        section = ScaleSection.model_validate(
+            {"id": "S1", "url": line.url, "format": "yaohua", "max_kg": 6e4, "division_kg": 20}
+        )
+        source = ScaleSource(section, bench.health, time.monotonic_ns, bench.companions)
+        ticking = asyncio.create_task(_tick(device))
+        task = asyncio.create_task(source.run(bench.readings.append))
+        await bench.until(lambda: len(bench.readings) > 3)
+        line.unplug()
+        with pytest.raises(LinkDown):
+            await task
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+
+    run(scenario)
+
+
 def test_a_late_answer_is_not_taken_for_one_to_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """A question is up after ANSWER_S; what comes then is dropped, and the next is in step."""
     monkeypatch.setattr(scale_source, "ANSWER_S", 0.05)

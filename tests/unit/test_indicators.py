@@ -67,6 +67,8 @@ def guarded(body: bytes) -> bytes:
         ("a12-dialect", {}, b"wn-0000.1kg", -0.1),
         ("sics", {}, b"S S     100.00 g\r\n", 0.1),
         ("sics", {}, b"S D    -12.5 kg\r\n", -12.5),
+        ("sics", {}, b"S S -    12.5 kg\r\n", -12.5),
+        ("sics", {}, b"SI S     12.50 kg\r\n", 12.5),
         ("rinstrum", {}, b"\x02   123.4G\x03", 123.4),
         ("rinstrum", {"form": 2}, b"\x02-  123.4N  - kg\x03", -123.4),
         ("rinstrum", {"form": 3, "unit": "t"}, b"\x02   12.34GSI \x03", 12_340.0),
