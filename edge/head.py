@@ -185,7 +185,7 @@ class Head:
             )
         if section.pulls:
             return StreamCamera(section, pictures, health, now_ns, self._ahead_ns, self._opinion)
-        return CameraSource(section, pictures, health, now_ns, self._ahead_ns, self._opinion)
+        return CameraSource(section, pictures, health, now_ns, self._ahead_ns)
 
     def _ahead_ns(self) -> int:
         """How far UTC is ahead of the steady time."""

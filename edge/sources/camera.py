@@ -18,7 +18,6 @@ from edge.sources.camera_report import CameraReport
 from edge.sources.pictures import WAIT_S, PictureFolder
 from edge.sources.plate_read import plate_read
 from edge.sources.ports import bad_line, link_down
-from edge.sources.second_opinion import SecondOpinion
 from firmware_bridge.anpr import PlateDecoder, PlateFrame
 from firmware_bridge.cameras.event import CameraEvent
 from firmware_bridge.cameras.tcp_text import TcpTextDecoder
@@ -52,8 +51,6 @@ class CameraSource:
         The station's time in nanoseconds; stamps what arrives.
     ahead_ns : callable
         How far UTC is ahead of that time: the camera's own clock is compared with UTC.
-    opinion : SecondOpinion or None
-        Another reader of plates, where there is one.
     """
 
     def __init__(
@@ -63,7 +60,6 @@ class CameraSource:
         health: Health,
         now_ns: Callable[[], int],
         ahead_ns: Callable[[], int] = lambda: 0,
-        opinion: SecondOpinion | None = None,
     ) -> None:
         self._section = section
         self._now_ns = now_ns
@@ -71,7 +67,6 @@ class CameraSource:
         self._report = CameraReport(section.id, section.lanes, health, ahead_ns)
         self._intake = CameraIntake(section, picture_dir, self._report, ahead_ns)
         self._pictures = PictureFolder(picture_dir, self._report.count)
-        self._opinion = opinion
         self._last: PlateFrame | None = None
         self._heard = False
 
@@ -116,8 +111,7 @@ class CameraSource:
         if not pending.reference:
             return pending.read
         picture = await self._pictures.take(pending.reference, pending.deadline_s)
-        read = replace(pending.read, picture=picture)
-        return await self._opinion.on(read, self._report.count) if self._opinion else read
+        return replace(pending.read, picture=picture)
 
     async def _listen(self, port: PortReader, waiting: asyncio.Queue[_Pending | None]) -> None:
         loop = asyncio.get_running_loop()

@@ -105,10 +105,12 @@ class HttpCameraSource:
         Its part of the station file, with the paths of its files resolved.
     picture_dir : Path
         Where its pictures and messages are laid down.
-    health, now_ns, ahead_ns, opinion
+    health, now_ns, ahead_ns
         As `edge.sources.camera.CameraSource`.
     doors : HttpDoors
         Shared by all cameras.
+    opinion : SecondOpinion or None
+        Another reader of plates, where there is one.
 
     Raises
     ------

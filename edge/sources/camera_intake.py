@@ -98,10 +98,7 @@ class CameraIntake:
         read = self.take(event, received_ns)
         if read is None:
             return
-        read = await self._with_files(read, event)
-        if self._opinion is not None:
-            read = await self._opinion.on(read, self._report.count)
-        deliver(read)
+        deliver(await self._with_files(read, event))
 
     def take(self, event: CameraEvent, received_ns: int) -> PlateRead | None:
         """The reading of an event, without its files; None, and counted, if it can't be used.
@@ -156,7 +153,13 @@ class CameraIntake:
             self._report.count("pictures_refused_by_disk")
             return read
         self._report.count("pictures", len(pictures))
-        return replace(read, picture=kept[0] if pictures else None, files=kept[len(pictures[:1]) :])
+        read = replace(read, picture=kept[0] if pictures else None, files=kept[len(pictures[:1]) :])
+        close_up = next(
+            (k for k, p in zip(kept, pictures, strict=False) if p.role == "plate"), None
+        )
+        if self._opinion is None or close_up is None:
+            return read
+        return await self._opinion.on(read, close_up.path, self._report.count)
 
     def _lay_down(
         self, stem: str, pictures: list[CameraPicture], event: CameraEvent

@@ -1,10 +1,10 @@
 """A second reader of plates (extra ``ocr``): it can take trust away and never give any.
 
-RapidOCR reads the plate cut out by the camera, or the whole scene, in a process of its own that
-starts with the first picture. Where it reads another plate of the country, the reading carries the
-doubt ``second-opinion`` and the other text; where it reads the same, nothing, or no plate,
-nothing changes: its score is no guarantee (it read 37 of 40 drawn plates, and was as sure of the
-other three). Without the extra there is no second opinion and nobody speaks of it.
+RapidOCR reads the plate that the camera cut out, in a process of its own that starts with the
+first such picture; to look for plates in a whole scene takes the time that weighing needs. Where
+it reads another plate, the reading carries the doubt ``second-opinion`` and the other text; where
+it reads the same, nothing, or no plate, nothing changes: its score is no guarantee. Without the
+extra there is no second opinion and nobody speaks of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from edge.records import PlateRead
-from firmware_bridge.plate_grammar import grammar_of, normalised
+from firmware_bridge.plate_grammar import grammar_of, normalised, serial_candidate
 
 WAIT_S = 0.4
 """How long a reading waits for it: less than a vehicle waits for its plate."""
@@ -37,8 +37,8 @@ class SecondOpinion:
     Parameters
     ----------
     command : sequence of str
-        The process: it gets lines, each ``plate`` or ``scene``, a blank and a picture's path, and
-        answers each with one JSON line ``{"question": ..., "texts": [...]}``.
+        The process: it gets lines, each the path of a picture, and answers each with one JSON line
+        ``{"path": ..., "texts": [...]}``.
     """
 
     def __init__(self, command: tuple[str, ...] = ()) -> None:
@@ -53,19 +53,18 @@ class SecondOpinion:
         """Whether the extra is installed."""
         return importlib.util.find_spec("rapidocr") is not None
 
-    async def on(self, read: PlateRead, count: Callable[[str], None]) -> PlateRead:
-        """The reading, with a doubt if the other reader reads another plate.
+    async def on(self, read: PlateRead, path: str, count: Callable[[str], None]) -> PlateRead:
+        """The reading, with a doubt if the other reader reads another plate in the picture.
 
         Counts ``second_asked``, ``second_late``, ``second_busy`` and ``second_disagrees``.
         """
-        question = _question(read)
-        if not question or not read.text:
+        if not read.text:
             return read
-        if len(self._waiting) >= QUEUE or question in self._waiting:
+        if len(self._waiting) >= QUEUE or path in self._waiting:
             count("second_busy")
             return read
         count("second_asked")
-        texts = await self._ask(question)
+        texts = await self._ask(path)
         if texts is None:
             count("second_late")
             return read
@@ -87,25 +86,25 @@ class SecondOpinion:
             await self._process.wait()
         self._process = self._listening = None
 
-    async def _ask(self, question: str) -> list[str] | None:
+    async def _ask(self, path: str) -> list[str] | None:
         """What it reads; None where it did not answer in time."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[str]] = loop.create_future()
-        self._waiting[question] = answer
+        self._waiting[path] = answer
         if self._listening is None or self._listening.done():
             if loop.time() < self._rests_until_s:
                 self._waiting.clear()
                 return None
             self._listening = asyncio.create_task(self._serve(), name="second-opinion")
         elif self._process is not None:
-            self._send(question)
+            self._send(path)
         done, _ = await asyncio.wait({answer}, timeout=WAIT_S)
         return answer.result() if done and not answer.cancelled() else None
 
-    def _send(self, question: str) -> None:
+    def _send(self, path: str) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{question}\n".encode())
+        self._process.stdin.write(f"{path}\n".encode())
 
     async def _serve(self) -> None:
         """Start the process and hand out its answers until it ends, or says nothing."""
@@ -116,8 +115,8 @@ class SecondOpinion:
             stderr=asyncio.subprocess.DEVNULL,
         )
         assert process.stdout is not None
-        for question in list(self._waiting):
-            self._send(question)
+        for path in list(self._waiting):
+            self._send(path)
         try:
             while line := await self._line(process.stdout):
                 self._hand_out(line)
@@ -143,20 +142,13 @@ class SecondOpinion:
 
     def _hand_out(self, line: bytes) -> None:
         said = json.loads(line)
-        answer = self._waiting.pop(said["question"], None)
+        answer = self._waiting.pop(said["path"], None)
         if answer is not None and not answer.done():
             answer.set_result([str(text) for text in said["texts"]])
 
 
-def _question(read: PlateRead) -> str:
-    """The plate cut out, where the camera sent one (always after the scene); else the scene."""
-    close = [file.path for file in read.files if file.media_type == "image/jpeg"]
-    if close:
-        return f"plate {close[0]}"
-    return f"scene {read.picture.path}" if read.picture else ""
-
-
 def _other_plate(text: str, texts: list[str]) -> str:
     """A plate among the texts that is not the camera's; empty where there is none, or also its."""
-    plates = [plate for each in texts if grammar_of(plate := normalised(each))]
+    plain = map(normalised, texts)
+    plates = [plate for each in plain if grammar_of(plate := serial_candidate(each) or each)]
     return "" if text in plates or not plates else plates[0]

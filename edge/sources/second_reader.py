@@ -1,4 +1,4 @@
-"""The process of the second reader: questions about pictures in, texts out, one line each."""
+"""The process of the second reader: paths of pictures in, texts out, one line each."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from typing import Any
 
 MOST_TEXTS = 12
 
+_ONE_THREAD = {
+    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+}
+"""It runs beside the weighing, and after it."""
+
 
 def main() -> None:
     """Answer until the station closes the line."""
     os.nice(10)
-    engine = importlib.import_module("rapidocr").RapidOCR()
+    engine = importlib.import_module("rapidocr").RapidOCR(params=_ONE_THREAD)
     for line in sys.stdin:
-        question = line.rstrip("\n")
-        sys.stdout.write(json.dumps({"question": question, "texts": _texts(engine, question)}))
-        sys.stdout.write("\n")
+        path = line.rstrip("\n")
+        sys.stdout.write(json.dumps({"path": path, "texts": _texts(engine, path)}) + "\n")
         sys.stdout.flush()
 
 
-def _texts(engine: Any, question: str) -> list[str]:
-    """What stands in a picture; nothing where it can't be read.
-
-    A plate that is cut out needs no search for writing, which takes most of the time.
-    """
-    what, _, path = question.partition(" ")
+def _texts(engine: Any, path: str) -> list[str]:
+    """What stands in a picture of a plate; nothing where it can't be read."""
     try:
-        found = engine(path, use_det=what == "scene", use_cls=False, use_rec=True)
+        found = engine(path, use_det=False, use_cls=False, use_rec=True)
     except Exception:  # noqa: BLE001 - a library of pictures fails in many ways, none is ours
         return []
     return list(found.txts or ())[:MOST_TEXTS]
