@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +29,16 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial: its function, its title, its seed, and whether the quick run has it."""
+    """One trial: its function, its title, its seed, and whether the quick run has it.
+
+    ``alone``: it measures a time that has a limit, so nothing else may run beside it.
+    """
 
     function: str
     title: Text
     seed: int = 1
     quick: bool = False
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -60,7 +64,12 @@ class Trial:
 TRIALS: tuple[Trial, ...] = (
     Trial("kills.daemon_killed", Text("守护进程 kill -9", "SIGKILL of the daemon"), 1, quick=True),
     Trial("kills.daemon_killed", Text("守护进程 kill -9", "SIGKILL of the daemon"), 2),
-    Trial("stores.long_log", Text("一百万条记录后重启", "restart with 1,000,000 records"), 3),
+    Trial(
+        "stores.long_log",
+        Text("一百万条记录后重启", "restart with 1,000,000 records"),
+        3,
+        alone=True,
+    ),
     Trial("lines.long_outage", Text("断线两小时后补传", "two hours away, then the backlog"), 4),
     Trial("kills.broker_killed", Text("消息平台 kill -9", "SIGKILL of the broker"), 5),
     Trial(
@@ -120,7 +129,7 @@ def run(
     jobs: int | None = None,
     tell: Tell = lambda _line: None,
 ) -> list[Outcome]:
-    """Run the trials, ``jobs`` at a time; the rows in the order of ``TRIALS``.
+    """Run the trials, ``jobs`` at a time, then those that stand alone; rows as in ``TRIALS``.
 
     Parameters
     ----------
@@ -139,22 +148,29 @@ def run(
     base = keep or Path(tempfile.mkdtemp(prefix="steelyard-faults-"))
     base.mkdir(parents=True, exist_ok=True)
     certificate(base / "certificate.json")
-    spawned = multiprocessing.get_context("spawn")
     rows: dict[str, Outcome] = {}
-    together = jobs or min(4, (os.cpu_count() or 1) + 1)
-    with ProcessPoolExecutor(together, spawned, initializer=die_with_parent) as pool:
-        waiting = [pool.submit(_run, trial, base, quick) for trial in chosen]
-        for number, done in enumerate(as_completed(waiting), 1):
-            row = done.result()
-            rows[row.name] = row
-            tell(f"[{number}/{len(chosen)}] {_line(row)}")
-            if row.ok and keep is None:
-                shutil.rmtree(base / row.name, ignore_errors=True)
+    for number, row in enumerate(_rows(chosen, base, quick, jobs), 1):
+        rows[row.name] = row
+        tell(f"[{number}/{len(chosen)}] {_line(row)}")
+        if row.ok and keep is None:
+            shutil.rmtree(base / row.name, ignore_errors=True)
     if keep is None and all(row.ok for row in rows.values()):
         shutil.rmtree(base, ignore_errors=True)
     else:
         tell(f"现场保留在 / kept for a look: {base}")
     return [rows[trial.name] for trial in chosen]
+
+
+def _rows(chosen: Sequence[Trial], base: Path, quick: bool, jobs: int | None) -> Iterator[Outcome]:
+    """The row of each trial as it ends."""
+    beside = [trial for trial in chosen if not trial.alone]
+    alone = [trial for trial in chosen if trial.alone]
+    spawned = multiprocessing.get_context("spawn")
+    for trials, together in ((beside, jobs or min(4, (os.cpu_count() or 1) + 1)), (alone, 1)):
+        with ProcessPoolExecutor(together, spawned, initializer=die_with_parent) as pool:
+            waiting = [pool.submit(_run, trial, base, quick) for trial in trials]
+            for done in as_completed(waiting):
+                yield done.result()
 
 
 def _run(trial: Trial, base: Path, quick: bool) -> Outcome:

@@ -11,13 +11,13 @@ from tests.station.three_processes import Outcome, run_station
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
-LIVES_S = (8.3, 6.1, 4.7)
+LIVES_S = (5.3, 4.1, 2.7)
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     directory = tmp_path_factory.mktemp("killed")
-    return run_station(directory, scenario="demo", traffic_s=38.0, killed_after_s=LIVES_S)
+    return run_station(directory, scenario="demo", traffic_s=55.0, killed_after_s=LIVES_S)
 
 
 def test_the_log_goes_on_where_it_was(outcome: Outcome) -> None:
