@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from firmware_bridge.device_clock import DeviceClock
@@ -243,6 +243,10 @@ def _frames(message: Message) -> int:
 
 
 def _same_device(hello: Hello, known: Hello | None) -> bool:
-    return known is not None and hello == replace(
-        known, sequence=hello.sequence, sample=hello.sample
-    )
+    return known is not None and _identity(hello) == _identity(known)
+
+
+def _identity(hello: Hello) -> tuple[object, ...]:
+    """All that stays the same until a device starts anew."""
+    names = hello.serial, hello.model, hello.firmware
+    return *names, hello.channels, hello.rate_hz, hello.newton_per_count, hello.boot_id

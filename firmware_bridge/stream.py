@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from cobs import cobs
 
@@ -41,10 +39,12 @@ from firmware_bridge.stream_bodies import (
     HEADER,
     KINDS,
     LEAST_FRAME_BYTES,
+    MAX_FRAME_BYTES,
     READERS,
+    SAMPLES,
     VERSION,
 )
-from firmware_bridge.stream_runs import WORTH, runs
+from firmware_bridge.stream_runs import WORTH, opened_together
 
 __all__ = [
     "MAX_CHANNELS",
@@ -66,12 +66,12 @@ __all__ = [
     "encode",
 ]
 
-MAX_FRAME_BYTES = 32_768
-"""Header, body and CRC together; 32 channels at 10 kHz in blocks of 20 ms need 19 kB."""
-
 _MAX_WIRE_BYTES = MAX_FRAME_BYTES + MAX_FRAME_BYTES // 254 + 1
 # CRC-32 of any bytes followed by their own little-endian CRC-32: one call checks a whole frame.
 _CRC_RESIDUE = 0x2144DF1C
+
+# Version and type are no zeros, so COBS leaves them where they stand, after its own first byte.
+_BLOCK = bytes((VERSION, SAMPLES))
 
 
 def encode(message: Message) -> bytes:
@@ -135,55 +135,60 @@ class StreamDecoder:
             The messages that these bytes complete, in order. Blocks of samples that follow one
             another without a gap may come joined: `Samples.frames` tells.
         """
-        pieces = (self._pending + data).split(b"\0")
+        pieces = data.split(b"\0")
+        pieces[0] = self._pending + pieces[0]
         # One byte beyond the largest frame is kept: enough to know that it was too long.
         self._pending = pieces.pop()[: _MAX_WIRE_BYTES + 1]
         messages: list[Message] = []
-        for _, alike in groupby(self._frames(pieces), len):
-            frames = list(alike)
-            if len(frames) < WORTH:
-                self._read(frames, messages)
-            else:
-                self._read_joined(frames, messages)
+        if len(pieces) < WORTH or not self._open_together(pieces, messages):
+            for piece in filter(None, pieces):
+                self._open(piece, messages)
         return messages
 
-    def _frames(self, pieces: Sequence[bytes]) -> Iterator[bytes]:
-        """The frames among the pieces between zero bytes; what is none is counted."""
+    def _open_together(self, pieces: list[bytes], messages: list[Message]) -> bool:
+        """Open all blocks of samples at once, and what stands between them in its place."""
+        blocks: list[bytes] = []
+        others: list[tuple[int, bytes]] = []
         for piece in filter(None, pieces):
-            if len(piece) > _MAX_WIRE_BYTES:
-                self.counters["oversize"] += 1
-                continue
-            try:
-                frame = cobs.decode(piece)
-            except cobs.DecodeError:
-                frame = b""
-            if zlib.crc32(frame) != _CRC_RESIDUE or len(frame) < LEAST_FRAME_BYTES:
-                self.counters["damaged"] += 1
-            elif len(frame) > MAX_FRAME_BYTES:
-                self.counters["oversize"] += 1
+            if piece[1:3] == _BLOCK:
+                blocks.append(piece)
             else:
-                yield frame
+                others.append((len(blocks), piece))
+        joined = opened_together(blocks) if len(blocks) >= WORTH else None
+        if joined is None:
+            return False
+        self.counters["frames"] += len(blocks)
+        told = 0
+        for before, piece in others:
+            # Any frame has a sequence number of its own, so no run goes on beyond it.
+            while told < before:
+                told += joined[0].frames
+                messages.append(joined.pop(0))
+            self._open(piece, messages)
+        messages += joined
+        return True
 
-    def _read_joined(self, frames: Sequence[bytes], messages: list[Message]) -> None:
-        for part in runs(frames):
-            if isinstance(part, Samples):
-                self.counters["frames"] += part.frames
-                messages.append(part)
-            else:
-                self._read(part, messages)
-
-    def _read(self, frames: Sequence[bytes], messages: list[Message]) -> None:
-        for frame in frames:
-            outcome = _open(frame)
-            if isinstance(outcome, str):
-                self.counters[outcome] += 1
-            else:
-                self.counters["frames"] += 1
-                messages.append(outcome)
+    def _open(self, piece: bytes, messages: list[Message]) -> None:
+        outcome = _opened(piece)
+        if isinstance(outcome, str):
+            self.counters[outcome] += 1
+        else:
+            self.counters["frames"] += 1
+            messages.append(outcome)
 
 
-def _open(frame: bytes) -> Message | str:
-    """The message in a frame, or the counter that tells why there is none."""
+def _opened(piece: bytes) -> Message | str:
+    """The message between two zero bytes, or the counter that tells why there is none."""
+    if len(piece) > _MAX_WIRE_BYTES:
+        return "oversize"
+    try:
+        frame = cobs.decode(piece)
+    except cobs.DecodeError:
+        return "damaged"
+    if len(frame) < LEAST_FRAME_BYTES or zlib.crc32(frame) != _CRC_RESIDUE:
+        return "damaged"
+    if len(frame) > MAX_FRAME_BYTES:
+        return "oversize"
     version, code, device_id, sequence, sample = HEADER.unpack_from(frame)
     read = READERS.get(code)
     if version != VERSION or read is None:

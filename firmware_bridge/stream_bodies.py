@@ -34,14 +34,19 @@ __all__ = [
     "HEADER",
     "KINDS",
     "LEAST_FRAME_BYTES",
+    "MAX_FRAME_BYTES",
     "READERS",
     "SAMPLES",
     "VERSION",
+    "samples_bytes",
     "samples_fit",
 ]
 
 VERSION = 1
 """Version of the protocol; a frame of another version is counted as ``unknown``."""
+
+MAX_FRAME_BYTES = 32_768
+"""Header, body and CRC together; 32 channels at 10 kHz in blocks of 20 ms need 19 kB."""
 
 HEADER = struct.Struct("<BBHIQ")
 """Version, type, device id, sequence, sample."""
@@ -90,10 +95,15 @@ def _read_samples(device_id: int, sequence: int, sample: int, frame: bytes) -> S
     return Samples(device_id, sequence, sample, counts)
 
 
+def samples_bytes(channels: int, n: int) -> int:
+    """Length of a frame with a block of that shape."""
+    return FIRST_COUNT + int24.BYTES * channels * n + CRC.size
+
+
 def samples_fit(channels: int, reserved: int, n: int, frame_bytes: int) -> bool:
     """Whether a block of that shape is one, and has that length."""
-    length = FIRST_COUNT + int24.BYTES * channels * n + CRC.size
-    return 0 < channels <= MAX_CHANNELS and n > 0 and not reserved and frame_bytes == length
+    fits = 0 < channels <= MAX_CHANNELS and n > 0 and not reserved
+    return fits and frame_bytes == samples_bytes(channels, n)
 
 
 def _write_hello(message: Hello) -> bytes:
