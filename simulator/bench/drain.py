@@ -143,7 +143,7 @@ def _between_bares(
 def _drain(
     broker: Mosquitto, plant: Plant, centre: Child, progress: Progress
 ) -> tuple[int, float, dict[str, Cost]]:
-    total = plant.waiting()
+    total = plant.waiting() or 0
     with _online(broker, plant.station) as began_ns, plant.daemon().start() as daemon:
         daemon.until_said(SAID_READY)
         with Watch({"station": daemon.pid, "centre": centre.pid}) as watch:
@@ -157,7 +157,8 @@ def _drain(
 def _all_gone(plant: Plant, total: int, progress: Progress) -> bool:
     time.sleep(0.2)  # to count costs the disk some milliseconds
     left = plant.waiting()
-    progress(1.0 - min(left, total) / total)
+    if left is not None:
+        progress(1.0 - min(left, total) / max(total, 1))
     return left == 0
 
 
