@@ -49,7 +49,7 @@ class Replay:
         for recording in sorted(recordings, key=lambda r: (r.start_utc_ns, str(r.directory))):
             _check(recording, model)
             self._parts[recording.device].append(recording)
-        self._camera_of = {lane: c.id for c in model.camera for lane in c.lanes}
+        self._camera_of = {lane: (c.id, c.country) for c in model.camera for lane in c.lanes}
         self._clocks = {device: _clock_of(parts[0]) for device, parts in self._parts.items()}
 
     @classmethod
@@ -116,10 +116,11 @@ class Replay:
             for frame, received_ns in part.plates
         ]
         for received_ns, frame, part in sorted(seen, key=itemgetter(0)):
-            camera = self._camera_of.get(frame.lane, "")
+            camera, country = self._camera_of.get(frame.lane, ("", "cn"))
             time_ns = clocks[camera].station_ns(frame.camera_time_ns, received_ns)
             if time_ns is not None:
-                yield _Timed(received_ns, plate_read(frame, camera, received_ns, time_ns), part)
+                read = plate_read(frame, camera, received_ns, time_ns, country)
+                yield _Timed(received_ns, read, part)
 
 
 def hello_of(part: Recording) -> DeviceHello:

@@ -104,6 +104,11 @@ def test_a_post_whole_in_pieces_and_twice_on_one_connection() -> None:
             b"400",
             "door.bad_request",
         ),
+        (
+            b"POST /in HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+            b"400",
+            "door.bad_request",
+        ),
         (b"POST /in HTTP/1.1\r\nX: " + b"a" * 40_000, b"431", "door.too_large"),
         (
             b"POST /in HTTP/1.1\r\nHost: x\r\nX-Key: k\r\nContent-Length: 99999999999\r\n\r\n",
