@@ -13,12 +13,14 @@ from edge.commands import (
     bench,
     calibrate,
     centre,
+    doctor,
     evidence,
     faults,
     recordings,
     simulated,
     station,
     storage,
+    tap,
     tiles,
 )
 from edge.errors import SteelyardError
@@ -75,6 +77,8 @@ for command in (
     simulated.demo,
     station.run,
     station.check,
+    doctor.doctor,
+    tap.tap,
     simulated.simulate,
     centre.case_system,
     recordings.record,

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -78,10 +79,15 @@ class ConfigError(SteelyardError):
 
 
 class LinkDown(SteelyardError):
-    """A port, broker or host is away; the supervisor tries again."""
+    """A port, broker or host is away; the supervisor tries again.
+
+    ``appears`` is the path that comes back when it does, where there is one: it is worth a look
+    more often than a host that may be off for the night.
+    """
 
     exit_code = 4
     whose = Text("线路或对端", "the line or its other end")
+    appears: Path | None = None
 
 
 class DeviceFault(SteelyardError):

@@ -17,7 +17,13 @@ from typing import Any
 from edge.chronicle import Chronicle
 from edge.clerk import Clerk
 from edge.clock import HostClock
-from edge.config import CameraSection, ModbusSection, ScaleSection, StationConfig
+from edge.config import (
+    CameraSection,
+    DigitiserSection,
+    ModbusSection,
+    ScaleSection,
+    StationConfig,
+)
 from edge.health import Health
 from edge.lanes import Lanes
 from edge.lessons import Lessons
@@ -42,7 +48,10 @@ from edge.sources.ports import DeviceHello, SourceItem
 from edge.sources.recorder import Recorder
 from edge.sources.scale import Companions, ScaleSource
 from edge.sources.second_opinion import SecondOpinion
+from edge.sources.taps import Taps
 from edge.supervise import end_tasks, supervise
+from firmware_bridge.tap_format import TapHeader
+from firmware_bridge.transports import Tap
 
 __all__ = ["Head", "lanes_by_device"]
 
@@ -80,11 +89,14 @@ class Head:
         self._chronicle = chronicle
         self._lanes = Lanes(config, health, utc_of=clock.utc_of)
         self._lessons = Lessons(config, health)
-        self._buses = ModbusBuses()
+        self.taps = Taps(clock.steady_ns, clock.utc_ns)
+        self._buses = ModbusBuses(self._bus_tap)
         self._weights = Weights()
         self._recorder = Recorder(record_to, self._model) if record_to else None
         self._digitisers = {
-            section.id: DigitiserSource(section, health, clock.steady_ns)
+            section.id: DigitiserSource(
+                section, health, clock.steady_ns, self._tap("digitiser", section)
+            )
             for section in self._model.digitiser
         }
         self._companions = Companions()
@@ -185,7 +197,8 @@ class Head:
             )
         if section.pulls:
             return StreamCamera(section, pictures, health, now_ns, self._ahead_ns, self._opinion)
-        return CameraSource(section, pictures, health, now_ns, self._ahead_ns)
+        tap = self._tap("camera", section)
+        return CameraSource(section, pictures, health, now_ns, self._ahead_ns, tap)
 
     def _ahead_ns(self) -> int:
         """How far UTC is ahead of the steady time."""
@@ -205,7 +218,9 @@ class Head:
         source: ScaleSource | ModbusScaleSource = (
             ModbusScaleSource(*shared, self._weights)
             if section.over_modbus
-            else ScaleSource(*shared)
+            else ScaleSource(
+                *shared, self._tap("scale", section, section.data_bits, section.parity)
+            )
         )
 
         def deliver(reading: ScaleReading) -> None:
@@ -213,6 +228,26 @@ class Head:
                 self._health.gauge(f"scale.{reading.device}.load_kg", reading.load_kg)
 
         return lambda: source.run(deliver)
+
+    def _tap(
+        self,
+        kind: str,
+        section: DigitiserSection | CameraSection | ScaleSection,
+        data_bits: int = 8,
+        parity: str = "none",
+    ) -> Tap:
+        header = TapHeader(section.url, 0, section.baud, data_bits, parity)
+        return self.taps.of(f"{kind}.{section.id}", header)
+
+    def _bus_tap(self, url: str) -> Callable[[bool, bytes], None]:
+        """Both directions of a bus, by the name of the first device that is on it."""
+        first = next(section.id for section in self._model.modbus if section.url == url)
+        take = self.taps.of(f"modbus.{first}", TapHeader(url, 0))
+
+        def heard(sending: bool, data: bytes) -> None:
+            take("sent" if sending else "heard", self._clock.steady_ns(), data)
+
+        return heard
 
     def _clock_of(self, device: str) -> ClockReading:
         return self._digitisers[device].clock()

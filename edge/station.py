@@ -34,6 +34,8 @@ from edge.health import Health, Level, State
 from edge.opening import open_log
 from edge.records import Record
 from edge.rules.pack import RulePack
+from edge.sources.port_watch import PortWatch
+from edge.sources.tap_door import TapDoor
 from edge.store.store import Store
 from edge.supervise import OutageLog, end_tasks, notify_systemd, supervise
 from edge.uplink.uplink import Uplink
@@ -74,6 +76,8 @@ class Station:
         self._software = software_identity()
         known_dynamics(config)
         self._head = Head(config, self._health, self._clock, self._chronicle, record_to=record_to)
+        self._door = TapDoor(self._head.taps, config.data_dir, self._health)
+        self._ports = PortWatch(config.model, self._health)
         self.url = ""
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[Station], None]) -> None:
@@ -128,6 +132,8 @@ class Station:
                 self._supervised(tail, "uplink", self._uplink(store, signer).run),
                 tail.create_task(notify_systemd(), name="systemd"),
                 tail.create_task(self._head.learn(), name="lessons"),
+                self._supervised(tail, "taps", self._door.run),
+                self._supervised(tail, "ports", self._ports.run),
                 self._supervised(tail, "chronicle", lambda: self._keep_log(store, clerk)),
             ]
             async with asyncio.TaskGroup() as middle:

@@ -3,7 +3,8 @@
 =====================  ==========================================================
 error                  policy
 =====================  ==========================================================
-``LinkDown``           try again soon, 0.3 s growing to 5 s with jitter
+``LinkDown``           try again soon, 0.3 s growing to 5 s with jitter; at once when the path of
+                       its port appears
 ``DeviceFault``        try again slowly, 2 s growing to 30 s
 ``StoreError``         as a device: a full disk is cleared, and the weighing must not end meanwhile
 other ``SteelyardError``  not for us: it ends the station with its own exit code
@@ -19,6 +20,7 @@ import os
 import random
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 
 from edge.errors import DeviceFault, LinkDown, SteelyardError, StoreError
 from edge.health import Health, Level, State
@@ -34,6 +36,9 @@ _RETRY_S: dict[type[SteelyardError], tuple[float, float]] = {
     StoreError: (2.0, 30.0),
 }
 _DEFECT_RETRY_S = (1.0, 30.0)
+
+_LOOK_S = 0.25
+"""How often a path is looked for whose line went away."""
 
 
 class OutageLog:
@@ -69,13 +74,14 @@ async def supervise(part: str, run: Callable[[], Awaitable[None]], health: Healt
             attempt = 0 if _was_up(part, health) else attempt
             health.count(f"{part}.outages")
             health.state(part, Level.DOWN, *error.what, next_step=error.next_step)
+            appears = error.appears if isinstance(error, LinkDown) else None
         except Exception as error:  # a defect in one part must not stop the weighing
             log.exception("%s: defect in the program", part)
-            bounds = _DEFECT_RETRY_S
+            bounds, appears = _DEFECT_RETRY_S, None
             health.count(f"{part}.defects")
             health.state(part, Level.DOWN, f"程序缺陷：{error!r}", f"program defect: {error!r}")
-        await asyncio.sleep(_wait_s(attempt, bounds))
-        attempt += 1
+        appeared = await _pause(_wait_s(attempt, bounds), appears)
+        attempt = 0 if appeared else attempt + 1
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -89,6 +95,16 @@ async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+
+
+async def _pause(wait_s: float, appears: Path | None) -> bool:
+    """Wait; no longer than until a path appears, and true if it did."""
+    end_s = asyncio.get_running_loop().time() + wait_s
+    while (left_s := end_s - asyncio.get_running_loop().time()) > 0:
+        await asyncio.sleep(min(left_s, _LOOK_S) if appears else left_s)
+        if appears is not None and os.access(appears, os.F_OK):
+            return True
+    return False
 
 
 def _was_up(part: str, health: Health) -> bool:

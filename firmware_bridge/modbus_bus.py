@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
@@ -80,6 +80,14 @@ class Turns:
         self._held = False
 
 
+Tap: TypeAlias = Callable[[bool, bytes], None]
+"""Sees all bytes on a bus, and whether they are sent."""
+
+
+def _no_tap(_sending: bool, _data: bytes) -> None:
+    """Where nobody looks."""
+
+
 class ModbusBus:
     """A line with its devices, used as ``async with`` by each of them; the last one closes it.
 
@@ -104,8 +112,14 @@ class ModbusBus:
         The URL names no line.
     """
 
-    def __init__(self, url: str, mono_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self,
+        url: str,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+        tap: Tap = _no_tap,
+    ) -> None:
         self.url = url
+        self._tap = tap
         self.address = address_of(url)
         self.serial = isinstance(self.address, SerialAddress)
         # Unit, function and CRC; or the header of TCP and the function.
@@ -113,7 +127,7 @@ class ModbusBus:
         self.users = 0
         self.strays = 0
         self._asking = False
-        self._heard_bytes = 0
+        self._heard_bytes = self._tapped_bytes = 0
         self._heard_ns = mono_ns()
         self._mono_ns = mono_ns
         self._turns = Turns(mono_ns)
@@ -205,11 +219,15 @@ class ModbusBus:
 
     def _heard(self, sending: bool, data: bytes) -> bytes:
         if sending:
+            self._tap(True, data)
             self._asking = True
+            self._tapped_bytes = 0
             return data
+        # Told is the whole of what is waiting to be decoded, not only what is new.
+        self._tap(False, data[self._tapped_bytes :])
+        self._tapped_bytes = len(data)
         self._heard_ns = self._mono_ns()
         if self._asking:
-            # The whole of what is waiting to be decoded, not only what is new.
             self._heard_bytes = len(data)
         else:
             self.strays += 1
@@ -218,6 +236,7 @@ class ModbusBus:
     def _decoded(self, sending: bool, pdu: ModbusPDU) -> ModbusPDU:
         if not sending:
             self._asking = False
+            self._tapped_bytes = 0
         return pdu
 
     def _close(self) -> None:
@@ -227,9 +246,13 @@ class ModbusBus:
 
 
 class ModbusBuses:
-    """The buses of a station: devices that name the same line share its owner."""
+    """The buses of a station: devices that name the same line share its owner.
 
-    def __init__(self) -> None:
+    ``tap_of`` gives, for the URL of a bus, what sees all bytes on it.
+    """
+
+    def __init__(self, tap_of: Callable[[str], Tap] = lambda _: _no_tap) -> None:
+        self._tap_of = tap_of
         self._buses: dict[tuple[str, int], ModbusBus] = {}
 
     def bus(self, url: str) -> ModbusBus:
@@ -241,7 +264,9 @@ class ModbusBuses:
             The URL names no line, or names one with other settings than another device did.
         """
         fresh = ModbusBus(url)
-        bus = self._buses.setdefault(fresh.address.line, fresh)
+        if fresh.address.line not in self._buses:
+            self._buses[fresh.address.line] = ModbusBus(url, tap=self._tap_of(url))
+        bus = self._buses[fresh.address.line]
         if bus.address.settings != fresh.address.settings:
             raise ValueError(f"{url}: the same line stands elsewhere as {bus.url}")
         return bus

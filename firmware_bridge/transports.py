@@ -11,20 +11,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import select
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
-from urllib.parse import urlsplit
+from typing import Literal, Self, TypeAlias
 
-import serial
+from firmware_bridge.lines import EIGHT_BITS, BadLine, Bits, Line, PortLost, Reason, open_line
+
+__all__ = [
+    "EIGHT_BITS",
+    "BadLine",
+    "Bits",
+    "Chunk",
+    "PortLost",
+    "PortReader",
+    "Reason",
+    "Tap",
+    "no_tap",
+]
 
 QUEUE_BYTES = 8 << 20
 """Held for a stalled event loop: more than a minute of the fastest stream the protocol knows."""
@@ -35,42 +44,12 @@ PAUSE_S = 0.002
 """Rest after each read, so that a UART that wakes us every few bytes costs 500 wake-ups a second
 at most; far below the length of a block."""
 
-CONNECT_TIMEOUT_S = 3.0
-WRITE_TIMEOUT_S = 1.0
-
-Reason: TypeAlias = Literal["missing", "taken", "refused", "lost", "permission"]
-
-_REASONS: dict[int, Reason] = {
-    errno.EACCES: "permission",
-    errno.EPERM: "permission",
-    errno.EBUSY: "taken",
-    errno.EAGAIN: "taken",  # flock of an exclusive port
-    errno.ECONNREFUSED: "refused",
-    errno.ENOTTY: "refused",
-    errno.EINVAL: "refused",
-}
+Tap: TypeAlias = Callable[[Literal["opened", "heard", "sent", "lost"], int, bytes], None]
+"""Sees all that a line carries, with the host's UTC; called in the thread that owns the port."""
 
 
-class PortLost(OSError):
-    """A line can't be opened, or is gone.
-
-    Attributes
-    ----------
-    url : str
-        The line, as it was asked for.
-    reason : {"missing", "taken", "refused", "lost", "permission"}
-        ``missing``: no such port, host or answer; ``taken``: another program holds it;
-        ``refused``: the other end, or the driver, refuses; ``lost``: it was open and broke.
-    """
-
-    def __init__(self, url: str, reason: Reason, detail: str) -> None:
-        super().__init__(f"{url}: {reason}: {detail}")
-        self.url = url
-        self.reason = reason
-
-
-class BadLine(ValueError):
-    """What was asked for is no line: a wrong URL, or a speed that no port can have."""
+def no_tap(_kind: str, _time_ns: int, _data: bytes) -> None:
+    """Where nobody looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +68,15 @@ class PortReader:
     url : str
         Path of a serial device, or ``socket://host:port``.
     baud : int
-        Bits a second of a serial device; 8 data bits, no parity, 1 stop bit.
+        Bits a second of a serial device.
+    bits : Bits
+        What a character is on a serial device; 8 data bits, no parity, 1 stop bit if not given.
     name : str
         Name of the thread.
     now_ns : callable
         UTC in nanoseconds, called in the thread.
+    tap : callable
+        See `Tap`.
 
     Attributes
     ----------
@@ -113,12 +96,14 @@ class PortReader:
         url: str,
         *,
         baud: int = 115_200,
+        bits: Bits = EIGHT_BITS,
         name: str = "port",
         now_ns: Callable[[], int] = time.time_ns,
+        tap: Tap = no_tap,
     ) -> None:
-        self._url = url
-        self._baud = baud
+        self._url, self._baud, self._bits = url, baud, bits
         self._now_ns = now_ns
+        self._tap = tap
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._lock = threading.Lock()
         self._chunks: deque[Chunk] = deque()
@@ -184,29 +169,34 @@ class PortReader:
 
     def _run(self) -> None:
         try:
-            line = _open(self._url, self._baud)
+            line = open_line(self._url, self._baud, self._bits)
         except (PortLost, BadLine) as error:
             self._tell(self._fail_to_open, error)
         else:
             self._tell(_finish, self._opened)
             self._serve(line)
         finally:
+            # Also where a defect ends the thread: nobody may wait for it for ever.
+            self._tell(self._fail_to_open, PortLost(self._url, "lost", "its thread has ended"))
             self._tell(_finish, self._ended)
 
     def _fail_to_open(self, error: Exception) -> None:
         if not self._opened.done():
             self._opened.set_exception(error)
 
-    def _serve(self, line: _Line) -> None:
+    def _serve(self, line: Line) -> None:
+        self._tap("opened", self._now_ns(), b"")
         try:
             with contextlib.closing(line):
                 self._pump(line)
         except OSError as error:
+            lost = error if isinstance(error, PortLost) else PortLost(self._url, "lost", str(error))
+            self._tap("lost", self._now_ns(), str(lost).encode())
             with self._lock:
-                self._lost = PortLost(self._url, "lost", str(error))
+                self._lost = lost
             self._tell(self._news.set)
 
-    def _pump(self, line: _Line) -> None:
+    def _pump(self, line: Line) -> None:
         poll = select.poll()
         poll.register(line.fileno(), select.POLLIN)
         poll.register(self._wake_r, select.POLLIN)
@@ -217,13 +207,17 @@ class PortReader:
             if self._stop:
                 return
             while self._to_write:
-                line.write(self._to_write.popleft())
+                data = self._to_write.popleft()
+                line.write(data)
+                self._tap("sent", self._now_ns(), data)
             if line.fileno() in ready:
                 data = line.read(CHUNK_BYTES)
-                self._take(Chunk(self._now_ns(), data))
+                if data:
+                    self._take(Chunk(self._now_ns(), data))
                 time.sleep(PAUSE_S)
 
     def _take(self, chunk: Chunk) -> None:
+        self._tap("heard", chunk.received_ns, chunk.data)
         with self._lock:
             if self._held_bytes + len(chunk.data) > QUEUE_BYTES:
                 self.overflows += 1
@@ -242,60 +236,3 @@ class PortReader:
 def _finish(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-class _Line(Protocol):
-    """What `PortReader` needs of a line; `read` is called when bytes, or its end, are there."""
-
-    def fileno(self) -> int: ...
-    def read(self, size: int) -> bytes: ...
-    def write(self, data: bytes) -> object: ...
-    def close(self) -> None: ...
-
-
-class _TcpLine:
-    """A stream socket. (pyserial's own waits 0.3 s in close and leaks after a reset.)"""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._socket = socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S)
-        self._socket.settimeout(WRITE_TIMEOUT_S)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def read(self, size: int) -> bytes:
-        data = self._socket.recv(size)
-        if not data:
-            raise ConnectionResetError("closed by the other end")
-        return data
-
-    def write(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def _open(url: str, baud: int) -> _Line:
-    try:
-        if url.startswith("/"):
-            return _open_serial(url, baud)
-        parts = urlsplit(url)
-        if parts.scheme == "socket" and parts.hostname and parts.port:
-            return _TcpLine(parts.hostname, parts.port)
-    except OSError as error:
-        # pyserial forgets the number where the driver refuses a setting.
-        unnumbered: Reason = "refused" if isinstance(error, serial.SerialException) else "missing"
-        reason = _REASONS.get(error.errno, "missing") if error.errno else unnumbered
-        raise PortLost(url, reason, str(error)) from error
-    except ValueError as error:
-        raise BadLine(f"{url!r}: {error}") from error
-    raise BadLine(f"{url!r} is neither the path of a device nor socket://host:port")
-
-
-def _open_serial(path: str, baud: int) -> _Line:
-    line: _Line = serial.serial_for_url(
-        path, baudrate=baud, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True
-    )
-    return line

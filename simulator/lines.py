@@ -11,12 +11,14 @@ import contextlib
 import errno
 import os
 import socket
+import termios
 import tty
 from pathlib import Path
 from typing import Protocol
 
 _READ_BYTES = 4_096
 _SEND_BUFFER_BYTES = 65_536
+_OUTPUT_SPEED = 5  # of what tcgetattr gives
 
 
 class Line(Protocol):
@@ -39,10 +41,15 @@ class Line(Protocol):
 
 
 class PtyLine:
-    """A serial line. ``link`` is a path where the host finds it, whatever the kernel's name."""
+    """A serial line. ``link`` is a path where the host finds it, whatever the kernel's name.
 
-    def __init__(self, link: Path | None = None) -> None:
+    A pseudo-terminal carries bytes at any speed, but it knows the one that the host has set: with
+    ``baud``, what a host of another speed hears and says is not what was said.
+    """
+
+    def __init__(self, link: Path | None = None, baud: int | None = None) -> None:
         self._link = link
+        self._speed = getattr(termios, f"B{baud}") if baud else None
         self._master: int | None = None
         self._attached = False
         self._rest = b""
@@ -57,6 +64,7 @@ class PtyLine:
         os.set_blocking(self._master, False)
         name = os.ttyname(slave)
         os.close(slave)
+        self.device = name
         self.url = name if self._link is None else str(self._link)
         if self._link is not None:
             _link(self._link, name)
@@ -84,7 +92,7 @@ class PtyLine:
             self._attached, self._rest = False, b""
             return b""
         self._attached = True
-        return data
+        return self._through(data)
 
     def send(self, frame: bytes) -> bool:
         """Send a frame whole, sooner or later, or not at all."""
@@ -93,8 +101,16 @@ class PtyLine:
         self._rest = self._write(self._rest)
         if self._rest:
             return False
-        self._rest = self._write(frame)
+        self._rest = self._write(self._through(frame))
         return True
+
+    def _through(self, data: bytes) -> bytes:
+        """Bytes as they arrive: at another speed the bits are cut in the wrong places."""
+        if self._speed is None or self._master is None:
+            return data
+        if termios.tcgetattr(self._master)[_OUTPUT_SPEED] == self._speed:
+            return data
+        return bytes(byte << 3 & 0xFF | 0x85 ^ byte >> 2 for byte in data)
 
     def _write(self, data: bytes) -> bytes:
         assert self._master is not None

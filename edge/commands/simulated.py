@@ -40,20 +40,39 @@ def demo(
 
 
 @click.command()
-@click.argument("scenario_file", type=ANY_PATH)
-@click.option("--for", "station_file", type=ANY_PATH, required=True, help="The station file.")
+@click.argument("scenario_file", type=ANY_PATH, required=False)
+@click.option("--for", "station_file", type=ANY_PATH, help="The station file.")
 @click.option("--seconds", type=click.FloatRange(min=1), help="Traffic ends after N seconds.")
 @click.option("--seed", type=int, help="Instead of the scenario's seed.")
 @click.option("--truth", type=ANY_PATH, help="Write what really passed, as JSON lines.")
+@click.option("--tap", type=ANY_PATH, help="Play a file of steelyard tap on a pseudo-terminal.")
+@click.option("--link", type=ANY_PATH, help="With --tap: where the host finds the line.")
+@click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, help="With --tap.")
+@click.option("--loop", is_flag=True, help="With --tap: over and over.")
 def simulate(
     *,
-    scenario_file: Path,
-    station_file: Path,
+    scenario_file: Path | None,
+    station_file: Path | None,
     seconds: float | None,
     seed: int | None,
     truth: Path | None,
+    tap: Path | None,
+    link: Path | None,
+    speed: float,
+    loop: bool,
 ) -> None:
-    """Play simulated devices in real time: digitisers, cameras, Modbus, on real ports."""
+    """Play simulated devices in real time: digitisers, cameras, Modbus, on real ports.
+
+    With --tap, play back what a line carried, byte for byte and with the same timing.
+    """
+    if tap is not None:
+        play = lazy("simulator.playback", "play_tape")
+        run_until_signal(
+            lambda stop: play(tap, link=link, speed=speed, loop=loop, stop=stop, announce=_tell)
+        )
+        return
+    if scenario_file is None or station_file is None:
+        raise click.UsageError("SCENARIO_FILE and --for STATION, or --tap FILE")
     run_devices = lazy("simulator.devices", "run_devices")
     run_until_signal(
         lambda stop: run_devices(
@@ -63,6 +82,10 @@ def simulate(
             seconds=seconds,
             seed=seed,
             truth=truth,
-            announce=lambda text: click.echo(text, err=True),
+            announce=_tell,
         )
     )
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)

@@ -21,7 +21,7 @@ from edge.sources.ports import bad_line, link_down
 from firmware_bridge.anpr import PlateDecoder, PlateFrame
 from firmware_bridge.cameras.event import CameraEvent
 from firmware_bridge.cameras.tcp_text import TcpTextDecoder
-from firmware_bridge.transports import BadLine, PortLost, PortReader
+from firmware_bridge.transports import BadLine, PortLost, PortReader, Tap, no_tap
 
 _SEQUENCE_RANGE = 1 << 32
 _LOST_MOST = 1000
@@ -51,6 +51,8 @@ class CameraSource:
         The station's time in nanoseconds; stamps what arrives.
     ahead_ns : callable
         How far UTC is ahead of that time: the camera's own clock is compared with UTC.
+    tap : callable
+        Sees all that the line carries.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class CameraSource:
         health: Health,
         now_ns: Callable[[], int],
         ahead_ns: Callable[[], int] = lambda: 0,
+        tap: Tap = no_tap,
     ) -> None:
         self._section = section
         self._now_ns = now_ns
+        self._tap = tap
         self._name = Text(f"车牌相机 {section.id}", f"plate camera {section.id}")
         self._report = CameraReport(section.id, section.lanes, health, ahead_ns)
         self._intake = CameraIntake(section, picture_dir, self._report, ahead_ns)
@@ -84,7 +88,11 @@ class CameraSource:
         self._report.state(Level.WAITING, Text("正在连接", "connecting"))
         try:
             async with PortReader(
-                section.url, baud=section.baud, name=self._report.part, now_ns=self._now_ns
+                section.url,
+                baud=section.baud,
+                name=self._report.part,
+                now_ns=self._now_ns,
+                tap=self._tap,
             ) as port:
                 self._report.state(Level.OK, Text("已连接", "connected"))
                 await self._serve(port, deliver)

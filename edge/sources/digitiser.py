@@ -26,7 +26,7 @@ from firmware_bridge.session import (
     StatusSeen,
 )
 from firmware_bridge.stream import Hello, Status
-from firmware_bridge.transports import BadLine, PortLost, PortReader
+from firmware_bridge.transports import BadLine, PortLost, PortReader, Tap, no_tap
 
 SILENCE_S = 3.0
 """Without samples for so long the line is opened anew and the device greeted again."""
@@ -49,14 +49,21 @@ class DigitiserSource:
         Gets the state ``digitiser.<id>`` and counters and gauges under that name.
     now_ns : callable
         UTC in nanoseconds; stamps what arrives.
+    tap : callable
+        Sees all that the line carries.
     """
 
     def __init__(
-        self, section: DigitiserSection, health: Health, now_ns: Callable[[], int]
+        self,
+        section: DigitiserSection,
+        health: Health,
+        now_ns: Callable[[], int],
+        tap: Tap = no_tap,
     ) -> None:
         self._section = section
         self._health = health
         self._now_ns = now_ns
+        self._tap = tap
         self._part = f"digitiser.{section.id}"
         self._name = Text(f"数字化仪 {section.id}", f"digitiser {section.id}")
         self._new_session()
@@ -86,7 +93,11 @@ class DigitiserSource:
         self._receiving = False
         try:
             async with PortReader(
-                section.url, baud=section.baud, name=self._part, now_ns=self._now_ns
+                section.url,
+                baud=section.baud,
+                name=self._part,
+                now_ns=self._now_ns,
+                tap=self._tap,
             ) as port:
                 await self._listen(port, deliver)
         except PortLost as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from edge.errors import ConfigError, LinkDown, Text
@@ -53,6 +54,15 @@ _WHY: dict[Reason, tuple[Text, Text]] = {
         Text("被另一个程序占用", "is held by another program"),
         Text("关闭占用该端口的程序", "close the program that holds the port"),
     ),
+    "shared": (
+        Text(
+            "正被另一个程序读取，数据会丢失", "is read by another program too, and bytes get lost"
+        ),
+        Text(
+            "停止那个程序（常见的是 ModemManager），本程序自动恢复",
+            "stop that program (often ModemManager); this one goes on by itself",
+        ),
+    ),
     "refused": (
         Text("拒绝连接", "refuses the connection"),
         Text(
@@ -79,12 +89,16 @@ _WHY: dict[Reason, tuple[Text, Text]] = {
 def link_down(what: Text, lost: PortLost) -> LinkDown:
     """The error that people and the supervisor see for a port that can't be had."""
     why, step = _WHY[lost.reason]
-    return LinkDown(
-        f"{what.zh}：端口 {lost.url} {why.zh}",
-        f"{what.en}: port {lost.url} {why.en}",
+    who = f": {', '.join(map(str, lost.holders))}" if lost.holders else ""
+    down = LinkDown(
+        f"{what.zh}：端口 {lost.url} {why.zh}{who}",
+        f"{what.en}: port {lost.url} {why.en}{who}",
         next_zh=step.zh,
         next_en=step.en,
     )
+    if lost.reason == "missing" and lost.url.startswith("/") and not Path(lost.url).exists():
+        down.appears = Path(lost.url)
+    return down
 
 
 def bad_line(what: Text, bad: BadLine) -> ConfigError:

@@ -14,7 +14,7 @@ from edge.sources.ports import bad_line, link_down
 from edge.sources.weigher import Companions, Weigher
 from firmware_bridge.indicators.catalogue import BadFormat, Format, format_named
 from firmware_bridge.indicators.reading import IndicatorReading
-from firmware_bridge.transports import BadLine, PortLost, PortReader
+from firmware_bridge.transports import BadLine, PortLost, PortReader, Tap, no_tap
 
 __all__ = ["Companions", "ScaleSource", "scale_format"]
 
@@ -72,6 +72,8 @@ class ScaleSource:
         The station's time in nanoseconds; stamps what arrives.
     companions : Companions
         Shared by all scales of the station.
+    tap : callable
+        Sees all that the line carries.
 
     Raises
     ------
@@ -85,9 +87,11 @@ class ScaleSource:
         health: Health,
         now_ns: Callable[[], int],
         companions: Companions,
+        tap: Tap = no_tap,
     ) -> None:
         self._section = section
         self._now_ns = now_ns
+        self._tap = tap
         self._name = _name(section)
         self._format = scale_format(section)
         protection = self._format.protection_on(section.data_bits, section.parity)
@@ -110,7 +114,11 @@ class ScaleSource:
         asked = _Question()
         try:
             async with PortReader(
-                section.url, baud=section.baud, name=self._weigher.part, now_ns=self._now_ns
+                section.url,
+                baud=section.baud,
+                name=self._weigher.part,
+                now_ns=self._now_ns,
+                tap=self._tap,
             ) as port:
                 asking = asyncio.create_task(
                     self._ask(port, asked), name=f"{self._weigher.part}.ask"

@@ -172,6 +172,30 @@ MEASURES: tuple[Measure, ...] = (
         ),
         "bridge_cameras.write_table",
     ),
+    Measure(
+        "replug",
+        "bridge_replug.run",
+        (
+            Target(
+                Text(
+                    "适配器换名重插：未在 2 秒内恢复，或缺口没有标记",
+                    "re-plug under another name: not back in 2 s, or gap not flagged",
+                ),
+                "bridge.replug_failed",
+                most=0,
+                tail=("bridge.replug_tried", "次 / trials"),
+            ),
+            Target(
+                Text(
+                    "适配器换名重插：恢复采样的最长时间",
+                    "re-plug under another name: longest until samples flow again",
+                ),
+                "bridge.replug_again_max_s",
+                most=2.0,
+                unit=" s",
+            ),
+        ),
+    ),
 )
 
 

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import tty
@@ -17,13 +19,14 @@ import numpy as np
 import pytest
 
 from edge.config import DigitiserSection
-from edge.errors import ConfigError, DeviceFault, LinkDown, SteelyardError
+from edge.errors import ConfigError, DeviceFault, LinkDown, SteelyardError, Text
 from edge.health import Health, Level
 from edge.records import InputEdge, SampleBlock
 from edge.sources import digitiser as digitiser_module
 from edge.sources.digitiser import DigitiserSource
-from edge.sources.ports import DeviceHello, SourceItem
-from firmware_bridge import transports
+from edge.sources.ports import DeviceHello, SourceItem, link_down
+from edge.supervise import supervise
+from firmware_bridge import lines, ports, transports
 from firmware_bridge.stream import Hello, Inputs, Samples, Start, StreamDecoder, Time, encode
 from firmware_bridge.transports import BadLine, PortLost, PortReader
 
@@ -248,7 +251,7 @@ def test_cancelled_while_reading_leaves_nothing_open(pty_line: Pty) -> None:
 
 
 def test_cancelled_while_connecting_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transports, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(lines, "CONNECT_TIMEOUT_S", 0.3)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -499,3 +502,145 @@ def test_a_port_that_is_taken_tells_who_to_look_for(pty_line: Pty) -> None:
             assert "占用" in error.what.zh
 
     asyncio.run(taken())
+
+
+# ----------------------------------------------------------------------------------------------
+# Lines
+
+
+def test_an_empty_read_is_an_unplug_or_another_reader(pty_line: Pty) -> None:
+    """pyserial says the same of both; the hang-up and the other's descriptor tell them apart."""
+    path = Path(pty_line.path)
+    with subprocess.Popen(["/bin/cat", path], stdout=subprocess.DEVNULL) as other:
+        try:
+            _wait_for(lambda: any(ports.holders(path)))
+            line = lines.SerialLine(pty_line.path, 9_600, lines.EIGHT_BITS)
+            with pytest.raises(PortLost) as shared:
+                line.read(99)
+        finally:
+            other.kill()
+    assert shared.value.reason == "shared"
+    assert [holder.pid for holder in shared.value.holders] == [other.pid]
+    with contextlib.closing(line):
+        assert line.read(99) == b""
+        pty_line.pull()
+        with pytest.raises(OSError, match=r"gone|Input/output") as gone:
+            line.read(99)
+        assert not isinstance(gone.value, PortLost)
+
+
+def _wait_for(happened: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 5
+    while not happened():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+def test_who_holds_a_port_is_named(pty_line: Pty) -> None:
+    program = (
+        "import serial, sys; held = serial.Serial(sys.argv[1], exclusive=True);"
+        "print(1, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, pty_line.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            with pytest.raises(PortLost) as taken:
+                lines.open_line(pty_line.path, 9_600, lines.EIGHT_BITS)
+        finally:
+            other.kill()
+    assert taken.value.reason == "taken"
+    assert [holder.pid for holder in taken.value.holders] == [other.pid]
+
+
+def test_a_setting_that_the_driver_refuses_is_told(pty_line: Pty) -> None:
+    """A pty knows no parity; termios raises what is no OSError."""
+
+    async def talk() -> None:
+        async with PortReader(pty_line.path):  # so that parity is all that is left to be set
+            pass
+        with pytest.raises(PortLost) as lost:
+            async with PortReader(pty_line.path, bits=lines.Bits(8, "even")):
+                pass
+        assert lost.value.reason == "refused"
+
+    asyncio.run(talk())
+
+
+def test_a_defect_in_the_thread_leaves_nobody_waiting(
+    pty_line: Pty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> lines.Line:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(transports, "open_line", broken)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+
+    async def talk() -> None:
+        with pytest.raises(PortLost):
+            async with asyncio.timeout(3), PortReader(pty_line.path):
+                pass
+
+    asyncio.run(talk())
+
+
+def test_a_tcp_peer_that_is_gone_without_a_word_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server's socket is made to forget the connection, as a power cut does."""
+    monkeypatch.setattr(lines, "KEEP_ALIVE_S", 1)
+    monkeypatch.setattr(lines, "KEEP_ALIVE_AGAIN_S", 1)
+    tcp_repair = 19
+
+    async def talk() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"socket://127.0.0.1:{server.getsockname()[1]}"
+            async with PortReader(url) as port:
+                peer, _ = server.accept()
+                try:
+                    peer.setsockopt(socket.IPPROTO_TCP, tcp_repair, 1)
+                except OSError:
+                    pytest.skip("only root may make a connection vanish")
+                finally:
+                    peer.close()  # in repair mode: no FIN, no RST
+                with pytest.raises(PortLost):
+                    async with asyncio.timeout(8):
+                        await port.read()
+
+    asyncio.run(talk())
+
+
+def test_a_port_that_comes_back_is_opened_at_once(tmp_path: Path) -> None:
+    """The supervisor's wait has grown long; the path's coming back ends it."""
+    link = tmp_path / "by-id"
+
+    async def scenario() -> float:
+        health, opened = Health(time.monotonic_ns), asyncio.Event()
+
+        async def run() -> None:
+            try:
+                async with PortReader(str(link)):
+                    opened.set()
+                    await asyncio.sleep(60)
+            except PortLost as error:
+                raise link_down(Text("端口", "port"), error) from error
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("edge.supervise._wait_s", lambda *_: 30.0)
+            task = asyncio.create_task(supervise("x", run, health))
+            await asyncio.sleep(0.2)
+            with Pty() as line:
+                link.symlink_to(line.path)
+                since_s = time.monotonic()
+                async with asyncio.timeout(5):
+                    await opened.wait()
+                took_s = time.monotonic() - since_s
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        return took_s
+
+    assert asyncio.run(scenario()) < 1.0

@@ -1,0 +1,249 @@
+"""Finds out what speaks on a port: listens at every speed, then asks, and never changes a setting.
+
+Who sends by himself is found by listening; a wrong speed gives bytes too, but wrong ones, so a line
+that is silent at one speed is silent at all. Only then is it asked: for a weight in the formats
+that have a question, and for one register of each Modbus unit. Questions read and change nothing.
+Opening a serial port raises its control lines; the station's own ports are therefore never opened
+while it runs (see ``edge.doctor``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from firmware_bridge.indicators.catalogue import CATALOGUE
+from firmware_bridge.lines import BadLine, Bits, Parity, PortLost
+from firmware_bridge.recognising import Live, Speaker, is_hopeless, recognise, requests_of
+from firmware_bridge.transports import PortReader
+
+BAUDS = (9_600, 115_200, 921_600, 19_200, 38_400, 4_800, 57_600, 2_400, 460_800, 230_400, 1_200)
+"""Speeds in the order in which they are likely."""
+
+ASK_BAUDS = (9_600, 19_200, 38_400, 115_200, 4_800, 2_400)
+
+LISTEN_S = (0.4, 0.8, 1.6, 3.2)
+"""Times after which the bytes so far are judged."""
+
+SILENCE_S = 1.6
+"""Silence for so long is believed, unless the caller knows that somebody speaks seldom."""
+
+ANSWER_S = 0.25
+MODBUS_ANSWER_S = 0.12
+UNITS = (1, 2, 3, 4, 5, 6, 7, 8, 247)
+TCP_UNITS = (1, 255, 0, 2, 3, 4)
+
+MOST_BYTES = 32_768
+_TIMES_ASKED = 4
+
+Outcome: TypeAlias = Literal["found", "noise", "silent", "away"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found on a port.
+
+    Attributes
+    ----------
+    url : str
+    outcome : {"found", "noise", "silent", "away"}
+        ``noise``: bytes come, but nobody known says such; ``away``: it can't be opened.
+    speakers : tuple of Speaker
+        The best explanation first; more than one only where bytes fit several formats.
+    baud : int
+        Of a serial line where something was found; else 0.
+    asked : bool
+        Whether it spoke only when asked.
+    sample : bytes
+        The first bytes heard.
+    lost : PortLost or None
+        Why it can't be opened.
+    """
+
+    url: str
+    outcome: Outcome
+    speakers: tuple[Speaker, ...] = ()
+    baud: int = 0
+    asked: bool = False
+    sample: bytes = b""
+    lost: PortLost | None = None
+
+
+async def probe(url: str, tell: Callable[[str], None], silence_s: float = SILENCE_S) -> Finding:
+    """What speaks on a line.
+
+    Parameters
+    ----------
+    url : str
+        Path of a serial device, or ``socket://host:port``.
+    tell : callable
+        Hears what is being tried.
+    silence_s : float
+        How long nothing may be heard before questions are asked.
+
+    Raises
+    ------
+    BadLine
+        ``url`` is neither a path nor ``socket://host:port``.
+    """
+    try:
+        one = _probe_serial if url.startswith("/") else _probe_tcp
+        return await one(url, tell, silence_s)
+    except PortLost as error:
+        return Finding(url, "away", lost=error)
+
+
+async def _probe_serial(url: str, tell: Callable[[str], None], silence_s: float) -> Finding:
+    sample = b""
+    for baud in BAUDS:
+        tell(f"{baud} Bd")
+        async with PortReader(url, baud=baud, name="probe") as port:
+            heard, speakers = await _listen(port, silence_s)
+        if speakers:
+            return Finding(url, "found", tuple(speakers), baud, sample=heard[:64])
+        sample = sample or heard[:64]
+        if not heard:
+            break
+    if sample:
+        return Finding(url, "noise", sample=sample)
+    for baud in ASK_BAUDS:
+        tell(f"{baud} Bd ?")
+        if speakers := await _ask_serial(url, baud):
+            return Finding(url, "found", tuple(speakers), baud, asked=True)
+    return Finding(url, "silent")
+
+
+async def _probe_tcp(url: str, tell: Callable[[str], None], silence_s: float) -> Finding:
+    tell("TCP")
+    async with PortReader(url, name="probe") as port:
+        heard, speakers = await _listen(port, silence_s)
+        if heard:
+            outcome: Outcome = "found" if speakers else "noise"
+            return Finding(url, outcome, tuple(speakers), sample=heard[:64])
+        tell("TCP ?")
+        speakers = await _ask_formats(port)
+    if not speakers:
+        tell("Modbus TCP ?")
+        speakers = await _ask_modbus_tcp(url)
+    return Finding(url, "found" if speakers else "silent", tuple(speakers), asked=True)
+
+
+async def _listen(port: PortReader, silence_s: float) -> tuple[bytes, list[Speaker]]:
+    """What is heard, and who it is: as soon as somebody is known, or after the last time."""
+    heard = await _collect(port, silence_s, 1)
+    passed_s = 0.0
+    for until_s in LISTEN_S if heard else ():
+        heard += await _collect(port, until_s - passed_s, MOST_BYTES - len(heard))
+        passed_s = until_s
+        if speakers := recognise(heard):
+            return heard, speakers
+        if is_hopeless(heard):
+            break
+    return heard, []
+
+
+async def _collect(port: PortReader, seconds: float, most: int) -> bytes:
+    data = b""
+    try:
+        async with asyncio.timeout(seconds):
+            while len(data) < most:
+                data += (await port.read()).data
+    except TimeoutError:
+        pass
+    return data
+
+
+async def _ask_serial(url: str, baud: int) -> list[Speaker]:
+    async with PortReader(url, baud=baud, name="probe") as port:
+        if speakers := await _ask_formats(port):
+            return speakers
+        if speakers := await _ask_modbus_rtu(port, "none"):
+            return speakers
+    try:
+        async with PortReader(url, baud=baud, bits=Bits(8, "even"), name="probe") as port:
+            return await _ask_modbus_rtu(port, "even")
+    except PortLost as error:
+        if error.reason != "refused":  # a port without parity
+            raise
+    return []
+
+
+async def _ask_formats(port: PortReader) -> list[Speaker]:
+    """Ask for a weight in every format that has a question."""
+    for row in CATALOGUE:
+        for request in requests_of(row):
+            heard = b""
+            for _ in range(_TIMES_ASKED):
+                port.write(request)
+                answer = await _collect(port, ANSWER_S, MOST_BYTES)
+                heard += answer
+                if not answer or recognise(heard):
+                    break
+            if speakers := [s for s in recognise(heard) if s.what == row.name]:
+                return speakers
+    return []
+
+
+# Modbus, by hand: one read of one register, and whatever answers to it in due form.
+
+
+async def _ask_modbus_rtu(port: PortReader, parity: Parity) -> list[Speaker]:
+    for unit in UNITS:
+        body = struct.pack(">BBHH", unit, 3, 0, 1)
+        port.write(body + struct.pack("<H", crc16(body)))
+        heard = await _collect(port, MODBUS_ANSWER_S, 256)
+        if pdu := rtu_reply(heard, unit):
+            return [_modbus(unit, pdu, "checksum", parity)]
+    return []
+
+
+async def _ask_modbus_tcp(url: str) -> list[Speaker]:
+    async with PortReader(url, name="probe") as port:
+        for number, unit in enumerate(TCP_UNITS, 1):
+            port.write(struct.pack(">HHHBBHH", number, 0, 6, unit, 3, 0, 1))
+            try:
+                heard = await _collect(port, 2 * MODBUS_ANSWER_S, 256)
+            except PortLost:  # hung up on: no Modbus server
+                return []
+            head = struct.pack(">HH", number, 0)
+            if heard.startswith(head) and len(heard) > 8 and heard[6] == unit:
+                if heard[7] == 0x83 and heard[8] in (10, 11):  # a gateway: nobody behind it
+                    continue
+                return [_modbus(unit, heard[7:], "none", "none")]
+    return []
+
+
+def rtu_reply(heard: bytes, unit: int) -> bytes:
+    """The reply's function and data, if the bytes hold one of this unit to a read; else empty."""
+    for at in range(len(heard)):
+        for size in (5, 7):
+            frame = heard[at : at + size]
+            body, crc = frame[:-2], frame[-2:]
+            kind = {5: b"\x83", 7: b"\x03\x02"}[size]
+            whole = len(frame) == size and body.startswith(bytes([unit]) + kind)
+            if whole and struct.unpack("<H", crc)[0] == crc16(body):
+                return body[1:]
+    return b""
+
+
+def crc16(data: bytes) -> int:
+    """CRC-16 of Modbus over serial line (V1.02, 6.2.2)."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
+def _modbus(unit: int, pdu: bytes, protection: str, parity: Parity) -> Speaker:
+    live: tuple[Live, ...] = ()
+    if pdu[0] == 3 and len(pdu) >= 4:
+        live = (Live("register 0", int.from_bytes(pdu[2:4]), "", ""),)
+    return Speaker("modbus", "Modbus", {}, 8, parity, protection, 1, 1.0, live, ("map",), unit)
+
+
+__all__ = ["BAUDS", "SILENCE_S", "BadLine", "Finding", "Outcome", "crc16", "probe", "rtu_reply"]

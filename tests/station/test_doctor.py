@@ -1,0 +1,214 @@
+"""The doctor at a station's ports: six serial lines, two on the network, one in use."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import subprocess
+import sys
+import tomllib
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edge.cli import main
+from edge.config import CameraSection, DigitiserSection, ModbusSection, ScaleSection
+from edge.doctor import Look, examine
+from edge.doctor_text import describe, station_piece
+from firmware_bridge import probing
+from firmware_bridge.indicators.catalogue import FORMATS
+from firmware_bridge.modbus_toml import load_map
+from firmware_bridge.probing import crc16
+from simulator.cabinet import CabinetServer, cabinet_values
+from simulator.lines import PtyLine, TcpLine
+from tests.station.line_up import LineUp
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+SECTIONS = {
+    "digitiser": DigitiserSection,
+    "camera": CameraSection,
+    "scale": ScaleSection,
+    "modbus": ModbusSection,
+}
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer speeds, so that a silent port is given up in seconds."""
+    monkeypatch.setattr(probing, "ASK_BAUDS", (9_600, 19_200))
+    monkeypatch.setattr(probing, "ANSWER_S", 0.1)
+    monkeypatch.setattr(probing, "UNITS", (1, 2, 3, 5))
+
+
+def look_at(
+    scenario: Callable[[LineUp], Awaitable[list[str]]],
+) -> tuple[list[str], dict[str, Look]]:
+    """What the doctor finds on the lines of a scenario, by URL; and the lines in order."""
+
+    async def whole() -> tuple[list[str], dict[str, Look]]:
+        async with LineUp() as devices:
+            urls = await scenario(devices)
+            async with aclosing(examine(urls, None, lambda url, step: None)) as looks:
+                found = {look.url: look async for look in looks}
+            assert devices.commands == [], "the doctor told a digitiser what to do"
+            return urls, found
+
+    return asyncio.run(whole())
+
+
+def rtu_slave(unit: int) -> Callable[[bytes], bytes]:
+    """A Modbus unit by hand: register n holds 100 + n; one read of one register at a time."""
+
+    def answer(heard: bytes) -> bytes:
+        body = heard[:-2]
+        if len(heard) != 8 or heard != bytes([unit]) + body[1:] + struct.pack("<H", crc16(body)):
+            return b""
+        start, count = struct.unpack(">HH", body[2:])
+        reply = bytes([unit, body[1] | 0x80, 2])
+        if body[1] == 3 and start + count <= 8:
+            values = b"".join(struct.pack(">H", 100 + start + n) for n in range(count))
+            reply = bytes([unit, 3, len(values)]) + values
+        return reply + struct.pack("<H", crc16(reply))
+
+    return answer
+
+
+async def six_ports(devices: LineUp) -> list[str]:
+    return [
+        devices.digitiser(PtyLine(baud=921_600)),
+        devices.indicator(PtyLine(baud=2_400), "yaohua", {}, load_kg=12_340),
+        devices.indicator(
+            PtyLine(baud=19_200), "sics", {}, load_kg=5_000, request=FORMATS["sics"].request({})
+        ),
+        devices.answering(PtyLine(baud=19_200), rtu_slave(5)),
+        devices.camera(PtyLine(baud=115_200)),
+        devices.silent(),
+        devices.indicator(TcpLine(), "toledo", {}, load_kg=49_180, parity="even"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def found() -> tuple[list[str], dict[str, Look]]:
+    with pytest.MonkeyPatch.context() as patch:
+        _hurried.__wrapped__(patch)  # type: ignore[attr-defined]
+        return look_at(six_ports)
+
+
+def told(look: Look) -> str:
+    return "\n".join(describe(look))
+
+
+def test_each_of_seven_ports_is_told_for_what_it_is(
+    found: tuple[list[str], dict[str, Look]],
+) -> None:
+    urls, looks = found
+    whats = [looks[url].speaker.what if looks[url].speaker else None for url in urls]
+    assert whats == [
+        "LC8 1.4 (S-77)", "yaohua", "sics", "Modbus", "SYP1", None, "toledo",
+    ]  # fmt: skip
+    bauds = [looks[url].finding.baud for url in urls if looks[url].finding]
+    assert bauds == [921_600, 2_400, 19_200, 19_200, 115_200, 0, 0]
+
+
+def test_live_values_come_with_unit_and_quality(found: tuple[list[str], dict[str, Look]]) -> None:
+    urls, looks = found
+    assert "12,340 kg" in told(looks[urls[1]])
+    assert "49,180 kg  正常 / good" in told(looks[urls[6]])
+    assert "无校验" in told(looks[urls[2]])
+    assert "4,000 Hz" in told(looks[urls[0]])
+    assert "云A12345" in told(looks[urls[4]])
+    assert "register 0: 100" in told(looks[urls[3]])
+    assert "检查设备电源" in told(looks[urls[5]])
+
+
+def test_the_piece_of_the_station_file_can_be_used(
+    found: tuple[list[str], dict[str, Look]],
+) -> None:
+    urls, looks = found
+    piece = tomllib.loads(station_piece([looks[url] for url in urls]))
+    assert {kind: len(tables) for kind, tables in piece.items()} == {
+        "digitiser": 1, "scale": 3, "modbus": 1, "camera": 1,
+    }  # fmt: skip
+    for kind, tables in piece.items():
+        for table in tables:
+            SECTIONS[kind].model_validate(table)
+    digitiser = piece["digitiser"][0]
+    assert (digitiser["device_id"], len(digitiser["channels"])) == (9, 4)
+    assert piece["scale"][2]["data_bits"] == 7
+    assert piece["modbus"][0]["url"].endswith("?baud=19200&parity=N&stop=1")
+
+
+def test_a_modbus_server_is_told_with_the_map_that_fits() -> None:
+    async def whole() -> Look:
+        values = cabinet_values(0, 20.0)
+        async with CabinetServer(load_map("cabinet"), 1, 0, lambda: values) as cabinet:
+            url = cabinet.url.replace("tcp://", "socket://")
+            async with aclosing(examine([url], None, lambda *_: None)) as looks:
+                (look,) = [each async for each in looks]
+                return look
+
+    look = asyncio.run(whole())
+    assert "cabinet" in look.maps
+    assert "road_temperature: 20" in told(look)
+    assert tomllib.loads(station_piece([look]))["modbus"][0]["url"].startswith("tcp://")
+
+
+def test_a_port_of_another_program_is_named_and_left_alone() -> None:
+    holder = (
+        "import serial, sys, time; p = serial.Serial(sys.argv[1], exclusive=True);"
+        "print('held', flush=True); time.sleep(60)"
+    )
+
+    async def held(devices: LineUp) -> list[str]:
+        line = PtyLine()
+        url = devices.indicator(line, "yaohua", {}, load_kg=1_000)
+        process = subprocess.Popen(
+            [sys.executable, "-c", holder, url], stdout=subprocess.PIPE, text=True
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        await asyncio.to_thread(process.stdout.readline)
+        return [url]
+
+    processes: list[subprocess.Popen[str]] = []
+    try:
+        (url,), looks = look_at(held)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert looks[url].finding is None
+    assert str(processes[0].pid) in told(looks[url])
+
+
+def test_bytes_that_nobody_knows_are_shown() -> None:
+    async def babbling(devices: LineUp) -> list[str]:
+        line = PtyLine()
+        devices._ticks.append(lambda _: (line.read(), line.send(b"\x00\x11hello"))[0])  # type: ignore[func-returns-value]
+        devices._lines.append(line)
+        return [line.url]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probing, "BAUDS", (9_600,))
+        patch.setattr(probing, "LISTEN_S", (0.1, 0.2))
+        (url,), looks = look_at(babbling)
+    assert looks[url].finding is not None
+    assert looks[url].finding.outcome == "noise"
+    assert "00 11 68 65" in told(looks[url])
+
+
+def test_the_command_says_what_is_there_and_writes_a_new_file_only(tmp_path: Path) -> None:
+    piece = tmp_path / "piece.toml"
+    gone = str(tmp_path / "no-such-port")
+    done = CliRunner().invoke(main, ["doctor", gone, "--write", str(piece)])
+    assert done.exit_code == 0, done.output
+    assert "找不到" in done.output
+    assert tomllib.loads(piece.read_text()) == {}
+    again = CliRunner().invoke(main, ["doctor", gone, "--write", str(piece)])
+    assert again.exit_code == 2
+    wrong = CliRunner().invoke(main, ["doctor", "COM1"])
+    assert wrong.exit_code == 2
