@@ -9,8 +9,9 @@ from typing import Self
 
 from firmware_bridge.anpr import PlateFrame, encode_plate
 from firmware_bridge.stream import Hello, Message, StreamDecoder, encode
-from simulator.indicators import IndicatorDevice, Settings, SimPlatform
+from simulator.indicators import Settings
 from simulator.lines import Line, PtyLine
+from simulator.scales import IndicatorDevice, SimPlatform
 
 Tick = Callable[[float], None]
 
