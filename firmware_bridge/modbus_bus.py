@@ -21,6 +21,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from firmware_bridge.modbus_client import Client, SerialAddress, address_of, make_client
+from firmware_bridge.modbus_requests import reply_bytes
 
 __all__ = ["ModbusBus", "ModbusBuses", "ModbusLost"]
 
@@ -122,8 +123,8 @@ class ModbusBus:
         self._tap = tap
         self.address = address_of(url)
         self.serial = isinstance(self.address, SerialAddress)
-        # Unit, function and CRC; or the header of TCP and the function.
-        self._envelope_bytes = 4 if self.serial else 8
+        # Unit and CRC; or the header of TCP.
+        self._envelope_bytes = 3 if self.serial else 7
         self.users = 0
         self.strays = 0
         self._asking = False
@@ -199,7 +200,7 @@ class ModbusBus:
             raise ModbusLost(
                 "silent", f"{self.url}: unit {request.dev_id} gave no answer in {timeout_s:g} s"
             ) from error
-        self.strays += self._heard_bytes != self._envelope_bytes + len(reply.encode())
+        self.strays += self._heard_bytes != self._envelope_bytes + reply_bytes(reply)
         return reply
 
     def doubt(self) -> None:

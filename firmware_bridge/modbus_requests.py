@@ -24,6 +24,7 @@ __all__ = [
     "is_exception",
     "read_request",
     "reads_as",
+    "reply_bytes",
     "words_of",
     "write_request",
     "wrote",
@@ -52,6 +53,18 @@ def reads_as(reply: ModbusPDU, kind: str, count: int) -> bool:
     bits = kind in BIT_KINDS
     size, due = (len(reply.bits), -(-count // 8) * 8) if bits else (len(reply.registers), count)
     return (reply.function_code, size) == (_READS[kind].function_code, due)
+
+
+def reply_bytes(reply: ModbusPDU) -> int:
+    """Length of a reply without its envelope; 0 for one that none of our requests can have."""
+    function = reply.function_code
+    if function & _EXCEPTION:
+        return 2
+    if function in (1, 2):
+        return 2 + len(reply.bits) // 8
+    if function in (3, 4):
+        return 2 + 2 * len(reply.registers)
+    return 5 if function in (LOOPBACK, 6, 16) else 0
 
 
 def words_of(reply: ModbusPDU, kind: str) -> Words:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Iterable
 
@@ -16,10 +17,17 @@ from edge.sources.modbus import ModbusSource
 from edge.sources.modbus_scale import ModbusScaleSource, Weights
 from edge.sources.weigher import Companions
 from edge.supervise import supervise
-from firmware_bridge.modbus import ModbusBus, ModbusBuses, ModbusDevice, ModbusLost, load_map
+from firmware_bridge.modbus import (
+    ModbusBus,
+    ModbusBuses,
+    ModbusDevice,
+    ModbusLost,
+    ModbusRefused,
+    load_map,
+)
 from simulator.bench.bridge_bus import dead_device
 from simulator.bench.bridge_modbus import bad_replies
-from simulator.modbus_slave import Memory, RtuSlave, Sent, TcpSlave
+from simulator.modbus_slave import Memory, RtuSlave, Sent, TcpSlave, crc16
 
 SCALE = load_map("generic-scale")
 
@@ -127,6 +135,33 @@ def test_the_tcp_line_is_made_anew_after_a_doubt() -> None:
             reading = await master.read()
             assert reading.weight is not None
             assert (reading.weight.weight_kg, reading.doubt_s > 0) == (500.0, True)
+
+    asyncio.run(scenario())
+
+
+def garbage(chance: random.Random, frame: bytes) -> bytes:
+    """Anything, often with the head of a good reply and any function code."""
+    data = chance.randbytes(chance.randrange(1, 300))
+    if chance.random() < 0.3:
+        return data
+    pdu = bytes((chance.randrange(256),)) + data[: chance.randrange(1, 40)]
+    if len(frame) > 8 and frame[2:4] == b"\0\0":  # a header of TCP
+        return frame[:4] + (len(pdu) + 1).to_bytes(2, "big") + frame[6:7] + pdu
+    return frame[:1] + pdu + crc16(frame[:1] + pdu)
+
+
+@pytest.mark.parametrize("line", [RtuSlave, TcpSlave])
+def test_no_garbage_gets_further_than_a_lost_reading(line: type[RtuSlave] | type[TcpSlave]) -> None:
+    chance = random.Random(7)
+
+    async def scenario() -> None:
+        async with (
+            line({1: scale(700)}, lambda frame: [(0.0, garbage(chance, frame))]) as slave,
+            ModbusDevice(ModbusBus(slave.url), 1, SCALE, 0.01) as master,
+        ):
+            for _ in range(150):
+                with pytest.raises((ModbusLost, ModbusRefused)):
+                    await master.read()
 
     asyncio.run(scenario())
 
