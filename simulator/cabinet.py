@@ -1,20 +1,21 @@
-"""The cabinet beside the road as a Modbus TCP server: temperatures that change, door and power."""
+"""The Modbus devices of a simulated station: what its maps name, on the lines of its file."""
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
+from edge.config import ModbusSection, StationConfig
+from firmware_bridge.modbus_map import BIT_KINDS, FORMATS, Register, RegisterMap
+from firmware_bridge.modbus_toml import load_map
+from simulator.modbus_slave import Memory, RtuSlave, TcpSlave
 
-from firmware_bridge.modbus_map import BIT_KINDS, Register, RegisterMap
+__all__ = ["cabinet_values", "modbus_lines", "simulated"]
 
-_KIND_OF_FUNCTION = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
-_FORMATS = {"u16": ">H", "i16": ">h", "u32": ">I", "i32": ">i", "f32": ">f"}
+Values = Callable[[], Mapping[str, float]]
 
 
 def cabinet_values(time_s: float, road_c: float) -> dict[str, float]:
@@ -32,84 +33,59 @@ def cabinet_values(time_s: float, road_c: float) -> dict[str, float]:
     }
 
 
+def modbus_lines(
+    station: StationConfig, wanted: Mapping[str, str], values: Values
+) -> list[tuple[list[str], RtuSlave | TcpSlave]]:
+    """The lines of a station's Modbus devices, with the names of those on each.
+
+    ``wanted`` gives other lines by the device's name. A pty that is no path of ``/dev`` is found
+    under the path of the station file.
+    """
+    lines: dict[str, list[ModbusSection]] = {}
+    for section in station.model.modbus:
+        lines.setdefault(wanted.get(section.id, section.url), []).append(station.with_map(section))
+    return [
+        (
+            [section.id for section in sections],
+            _line(url, {s.unit: simulated(load_map(s.map), values) for s in sections}),
+        )
+        for url, sections in lines.items()
+    ]
+
+
+def _line(url: str, units: Mapping[int, Memory]) -> RtuSlave | TcpSlave:
+    parts = urlsplit(url)
+    if parts.scheme == "tcp":
+        return TcpSlave(units, port=parts.port or 0)
+    path = Path(parts.netloc + parts.path)
+    return RtuSlave(units, link=None if path.is_relative_to("/dev") else path)
+
+
+def simulated(register_map: RegisterMap, values: Values) -> Memory:
+    """A device with the registers of a map; names that ``values`` lacks read as zero."""
+    cells: dict[str, dict[int, int]] = {}
+    for span in register_map.spans:
+        cells.setdefault(span.kind, {}).update(
+            dict.fromkeys(range(span.start, span.start + span.count), 0)
+        )
+    device = Memory(cells)
+
+    def refresh() -> None:
+        now = values()
+        for register in register_map.registers:
+            counted = len(device.requests) if register.name == register_map.counter else 0.0
+            raw = raw_words(register, now.get(register.name, counted))
+            cells[register.kind].update(enumerate(raw, register.register))
+
+    device.before = refresh
+    return device
+
+
 def raw_words(register: Register, value: float) -> list[int]:
     """A value as the words, or the bit, that stand in the device."""
     raw = (value - register.offset) / register.scale
     if register.kind in BIT_KINDS:
         return [int(raw != 0)]
-    packed = struct.pack(_FORMATS[register.type], raw if register.type == "f32" else round(raw))
+    packed = struct.pack(FORMATS[register.type], raw if register.type == "f32" else round(raw))
     words = [int.from_bytes(packed[i : i + 2]) for i in range(0, len(packed), 2)]
     return words[::-1] if register.words == "little" else words
-
-
-class CabinetServer:
-    """Serves every register of a map on a TCP port; names it does not know read as zero."""
-
-    def __init__(
-        self,
-        register_map: RegisterMap,
-        unit: int,
-        port: int,
-        values: Callable[[], dict[str, float]],
-    ) -> None:
-        self._map, self._unit, self._port, self._values = register_map, unit, port, values
-        self.url = ""
-
-    async def __aenter__(self) -> Self:
-        device = SimDevice(id=self._unit, simdata=self._blocks(), action=self._refresh)
-        self._server = ModbusTcpServer(device, address=("127.0.0.1", self._port))
-        try:
-            await self._server.serve_forever(background=True)
-        except RuntimeError as error:  # pymodbus tells no more than that it could not listen
-            raise OSError(f"port {self._port}: {error}") from error
-        transport: Any = self._server.transport
-        self.url = f"tcp://127.0.0.1:{transport.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        server: Any = self._server
-        await server.shutdown()
-
-    def _blocks(self) -> tuple[list[SimData], list[SimData], list[SimData], list[SimData]]:
-        coils, inputs = (self._bits(kind) for kind in ("coil", "discrete"))
-        holding, analogue = (self._words(kind) for kind in ("holding", "input"))
-        return coils, inputs, holding, analogue
-
-    def _bits(self, kind: str) -> list[SimData]:
-        count = self._end(kind) // 16 + 1
-        return [SimData(0, values=[False] * 16 * count, datatype=DataType.BITS)]
-
-    def _words(self, kind: str) -> list[SimData]:
-        return [SimData(0, count=self._end(kind) + 1, values=0, datatype=DataType.REGISTERS)]
-
-    def _end(self, kind: str) -> int:
-        return max((r.register + r.size for r in self._map.registers if r.kind == kind), default=0)
-
-    async def _refresh(
-        self,
-        function: int,
-        start: int,
-        address: int,
-        count: int,
-        registers: list[int],
-        written: list[int] | list[bool] | None,
-    ) -> None:
-        """Put the values of this moment into the block that is about to be read."""
-        kind, values = _KIND_OF_FUNCTION.get(function), self._values()
-        for register in self._map.registers:
-            if register.kind == kind:
-                _store(registers, register, raw_words(register, values.get(register.name, 0.0)))
-
-
-def _store(registers: list[int], register: Register, raw: list[int]) -> None:
-    at = register.register
-    if register.kind in BIT_KINDS:
-        bit = 1 << at % 16
-        registers[at // 16] = registers[at // 16] & ~bit | (bit if raw[0] else 0)
-    else:
-        registers[at : at + len(raw)] = raw

@@ -18,12 +18,11 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from edge.config import CameraSection, ModbusSection, load_station
+from edge.config import CameraSection, load_station
 from edge.errors import LinkDown
 from firmware_bridge.anpr import encode_plate
-from firmware_bridge.modbus_toml import load_map
 from firmware_bridge.recording import Truth
-from simulator.cabinet import CabinetServer, cabinet_values
+from simulator.cabinet import cabinet_values, modbus_lines
 from simulator.camera import PlateEvent, draw_picture, write_picture
 from simulator.firmware import BLOCK_S, DigitiserDevice
 from simulator.lines import Line, PtyLine, TcpLine
@@ -165,9 +164,9 @@ class DeviceBench:
             for section in station.scale
             if not section.over_modbus
         ]
-        for section in station.modbus:
-            cabinet = await self._stack.enter_async_context(self._cabinet(section))
-            self.urls[section.id] = cabinet.url
+        for names, line in modbus_lines(self._world.station, self._wanted, self._cabinet_values):
+            await self._stack.enter_async_context(line)
+            self.urls.update(dict.fromkeys(names, line.url))
 
     async def _close(self) -> None:
         for line in self._lines:
@@ -196,11 +195,6 @@ class DeviceBench:
         self._stack.push_async_callback(camera.close)
         self.urls[section.id] = camera.url
         return camera
-
-    def _cabinet(self, section: ModbusSection) -> CabinetServer:
-        parts = urlsplit(self._wanted.get(section.id, section.url))
-        port = parts.port or 0 if parts.scheme == "tcp" else 0
-        return CabinetServer(load_map(section.map), section.unit, port, self._cabinet_values)
 
     def _cabinet_values(self) -> dict[str, float]:
         return cabinet_values(self.time_s, self._world.temperature_c(self.time_s))

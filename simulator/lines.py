@@ -67,7 +67,7 @@ class PtyLine:
         self.device = name
         self.url = name if self._link is None else str(self._link)
         if self._link is not None:
-            _link(self._link, name)
+            link_to(self._link, name)
 
     def unplug(self) -> None:
         """Take the terminal and its link away; a host that has it open gets an error."""
@@ -200,7 +200,8 @@ class TcpLine:
         self._host, self._rest = None, b""
 
 
-def _link(link: Path, target: str) -> None:
+def link_to(link: Path, target: str) -> None:
+    """Let a path name a terminal, in one step."""
     link.parent.mkdir(parents=True, exist_ok=True)
     fresh = link.with_name(f".{link.name}.new")
     fresh.unlink(missing_ok=True)

@@ -12,8 +12,11 @@ import struct
 import tty
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
+
+from simulator.lines import link_to
 
 __all__ = ["Memory", "RtuSlave", "Sent", "Slave", "TcpSlave", "crc16"]
 
@@ -86,7 +89,7 @@ class Memory:
     def _write(self, pdu: bytes) -> bytes:
         function, start, second = struct.unpack(">BHH", pdu[:5])
         words = [second] if function == 6 else list(struct.unpack(f">{second}H", pdu[6:]))
-        self.cells["holding"].update(enumerate(words, start))
+        self.cells.setdefault("holding", {}).update(enumerate(words, start))
         self.written(start, words)
         return pdu[:5]
 
@@ -96,10 +99,15 @@ def _as_it_is(frame: bytes) -> Iterable[Sent]:
 
 
 class RtuSlave:
-    """Devices by unit number behind one pty; ``url`` is where a master finds them."""
+    """Devices by unit number behind one pty; ``url`` is where a master finds them.
 
-    def __init__(self, units: Mapping[int, Slave], spoil: Spoil = _as_it_is) -> None:
-        self._units, self._spoil = units, spoil
+    ``link`` is a path under which the pty is found, whatever the kernel calls it.
+    """
+
+    def __init__(
+        self, units: Mapping[int, Slave], spoil: Spoil = _as_it_is, link: Path | None = None
+    ) -> None:
+        self._units, self._spoil, self._link = units, spoil, link
         self._arrived: asyncio.Queue[bytes] = asyncio.Queue()
         self._late: set[asyncio.Task[None]] = set()
 
@@ -108,7 +116,10 @@ class RtuSlave:
         tty.setraw(self._master)
         tty.setraw(self._line)
         os.set_blocking(self._master, False)
-        self.url = f"rtu://{os.ttyname(self._line)}?baud=115200"
+        name = os.ttyname(self._line)
+        if self._link is not None:
+            link_to(self._link, name)
+        self.url = f"rtu://{self._link or name}?baud=115200"
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._master, self._hear)
         self._task = asyncio.create_task(self._serve(), name="rtu-slave")
@@ -125,6 +136,8 @@ class RtuSlave:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        if self._link is not None:
+            self._link.unlink(missing_ok=True)
         os.close(self._master)
         os.close(self._line)
 
@@ -162,14 +175,14 @@ class RtuSlave:
 
 
 class TcpSlave:
-    """Devices by unit number behind a Modbus TCP port."""
+    """Devices by unit number behind a Modbus TCP port, 0 for any."""
 
-    def __init__(self, units: Mapping[int, Slave], spoil: Spoil = _as_it_is) -> None:
-        self._units, self._spoil = units, spoil
+    def __init__(self, units: Mapping[int, Slave], spoil: Spoil = _as_it_is, port: int = 0) -> None:
+        self._units, self._spoil, self._port = units, spoil, port
         self._handlers: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self.url = f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 

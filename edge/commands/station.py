@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edge.commands.tools import ANY_PATH, run_until_signal
-from edge.config import ScaleSection, StationConfig, load_station
+from edge.config import ModbusSection, ScaleSection, StationConfig, load_station
 
 
 @click.command()
@@ -52,10 +52,25 @@ def check(*, station_file: Path) -> None:
         _tell_speeds(config, section.id)
     for scale in config.model.scale:
         _tell_scale(scale)
+    for device in config.model.modbus:
+        _tell_modbus(config.with_map(device))
     for camera in config.model.camera:
         check_camera(config.with_files(camera))
         click.echo(f"车牌相机 / plate camera {camera.id}: {camera.format}, {camera.url}")
     click.echo(f"站点文件正确 / the station file is right: {station_file}")
+
+
+def _tell_modbus(section: ModbusSection) -> None:
+    """Which map reads a Modbus device, and whether a device has confirmed it."""
+    from edge.sources.modbus import modbus_map
+
+    found = modbus_map(section)
+    stands = (
+        "已核实 / confirmed"
+        if found.verified
+        else "未核实，先用已知重量核对 / not confirmed, try known loads"
+    )
+    click.echo(f"Modbus {section.id}: {found.name}, {stands}")
 
 
 def _tell_scale(section: ScaleSection) -> None:

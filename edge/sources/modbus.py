@@ -18,10 +18,11 @@ from firmware_bridge.modbus import (
     ModbusLost,
     ModbusRefused,
     Reading,
+    RegisterMap,
     load_map,
 )
 
-__all__ = ["ModbusBuses", "ModbusSource"]
+__all__ = ["ModbusBuses", "ModbusSource", "modbus_map"]
 
 MISSED_POLLS = 3
 """So many polls in a row without a trusted answer, and the device counts as away."""
@@ -66,11 +67,8 @@ class ModbusSource:
         self._weigh = weigh
         self._part = f"modbus.{section.id}"
         self._counted: Counter[str] = Counter()
-        self._name = Text(f"Modbus 设备 {section.id}", f"Modbus device {section.id}")
-        try:
-            register_map = load_map(section.map)
-        except MapError as error:
-            raise self._config_error("map", error) from error
+        self._name = _name(section)
+        register_map = modbus_map(section)
         try:
             # One device for good: what it knows of old replies outlives an outage.
             self._device = ModbusDevice(
@@ -81,7 +79,7 @@ class ModbusSource:
                 _PATIENCE_S[section.priority],
             )
         except ValueError as error:
-            raise self._config_error("url / unit", error) from error
+            raise _config_error(self._name, "url / unit", error) from error
 
     async def run(self, deliver: Callable[[Measurement], None]) -> None:
         """Poll and deliver until cancelled.
@@ -165,10 +163,29 @@ class ModbusSource:
             next_en="check power, wiring, unit and baud; it reconnects by itself",
         )
 
-    def _config_error(self, key: str, error: ValueError) -> ConfigError:
-        return ConfigError(
-            f"{self._name.zh}：站点文件的 {key} 不正确：{error}",
-            f"{self._name.en}: {key} of the station file is wrong: {error}",
-            next_zh="改正后运行 steelyard check",
-            next_en="mend it, then run steelyard check",
-        )
+
+def modbus_map(section: ModbusSection) -> RegisterMap:
+    """The register map of a device.
+
+    Raises
+    ------
+    ConfigError
+        There is no such map, or it is not as agreed.
+    """
+    try:
+        return load_map(section.map)
+    except MapError as error:
+        raise _config_error(_name(section), "map", error) from error
+
+
+def _name(section: ModbusSection) -> Text:
+    return Text(f"Modbus 设备 {section.id}", f"Modbus device {section.id}")
+
+
+def _config_error(name: Text, key: str, error: ValueError) -> ConfigError:
+    return ConfigError(
+        f"{name.zh}：站点文件的 {key} 不正确：{error}",
+        f"{name.en}: {key} of the station file is wrong: {error}",
+        next_zh="改正后运行 steelyard check",
+        next_en="mend it, then run steelyard check",
+    )

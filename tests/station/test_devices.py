@@ -361,6 +361,28 @@ async def test_the_cabinet_answers_over_modbus(station: StationConfig) -> None:
 
 
 @in_loop
+async def test_several_modbus_devices_stand_on_one_simulated_bus(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "stations" / "modbus.toml").read_text()
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "platform-3.toml").write_text(
+        'like = "dini-dgt4x"\n[weight]\ndecimals = 0'
+    )
+    text = text.replace("/dev/serial/by-id/usb-rs485-if00-port0", f"{tmp_path}/bus")
+    path = tmp_path / "station.toml"
+    path.write_text(text.replace("tcp://192.0.2.30:502", "tcp://127.0.0.1:0"))
+    station = load_station(path)
+    async with DeviceBench(world(station), urls={"D1": "socket://127.0.0.1:0"}) as bench:
+        assert bench.urls["W1"] == bench.urls["M1"] == f"rtu://{tmp_path}/bus?baud=115200"
+        bus = ModbusBus(bench.urls["W1"])
+        for section in station.model.modbus[:4]:
+            register_map = load_map(station.with_map(section).map)
+            async with ModbusDevice(bus, section.unit, register_map, 1.0) as device:
+                reading = await device.read()
+                assert (reading.weight is None) == (section.id == "M1")
+    assert not (tmp_path / "bus").is_symlink()
+
+
+@in_loop
 async def test_run_devices_writes_the_truth_and_ends_with_its_traffic(
     station: StationConfig, tmp_path: Path
 ) -> None:
