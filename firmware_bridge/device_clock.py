@@ -143,6 +143,7 @@ class _Fit:
         self.offset_ns = 0.0
         self.slope = 0.0
         self.bound_ns = float(UNSETTLED_BOUND_NS)
+        self._usual_ns = 0.0
         self.settled = False
 
     def observe(self, sample: int, received_ns: int) -> bool:
@@ -172,7 +173,7 @@ class _Fit:
 
     @property
     def _step_ns(self) -> float:
-        return max(LEAST_STEP_NS, 3.0 * self.bound_ns) if self.settled else UNSETTLED_BOUND_NS
+        return max(LEAST_STEP_NS, 3.0 * self._usual_ns) if self.settled else UNSETTLED_BOUND_NS
 
     @property
     def _all_late(self) -> bool:
@@ -196,6 +197,8 @@ class _Fit:
         self.offset_ns, self.slope = line_below(self._windows)
         lateness_ns = sorted(self._lateness_ns(point) for point in self._windows)
         self.bound_ns = max(LEAST_BOUND_NS, lateness_ns[int(0.95 * (len(lateness_ns) - 1))])
+        # The bound tells of windows that end in a stall; a step must not hide behind those.
+        self._usual_ns = lateness_ns[len(lateness_ns) // 2]
         self.settled = True
 
 
