@@ -148,33 +148,34 @@ class HttpDoor:
         within_s = self._patience.head_s
         for _ in range(REQUESTS):
             try:
-                if not await self._one(line, within_s):
-                    return
+                within_s = await self._one(line, within_s)
             except Refused as refusal:
                 self._count(refusal.counter)
                 await line.answer(Answer(refusal.status), last=True)
                 return
-            within_s = self._patience.idle_s
+            if not within_s:
+                return
 
-    async def _one(self, line: HttpLine, within_s: float) -> bool:
-        """One request and its answer; whether another may follow."""
+    async def _one(self, line: HttpLine, within_s: float) -> float:
+        """One request and its answer; how long another is waited for, 0 if none may follow."""
         request = await line.head(within_s, self._patience.head_s)
         if request is None:
-            return False
+            return 0.0
         room = self.rooms.get(request.path)
         if room is None:
             raise Refused(404, "unknown_path")
         refusal = _length_refusal(request) or room.gate(request)
         if refusal is not None:
             room.count(_COUNTERS.get(refusal.status, "refused"))
-            return await self._turn_away(line, refusal)
+            return self._patience.head_s if await self._turn_away(line, refusal) else 0.0
         try:
             body = await line.body(self._patience.body_s)
         except Refused as late:
             room.count(late.counter)
             await line.answer(Answer(late.status), last=True)
-            return False
-        return await line.answer(await room.handle(replace(request, body=body)))
+            return 0.0
+        stays = await line.answer(await room.handle(replace(request, body=body)))
+        return self._patience.idle_s if stays else 0.0
 
     async def _turn_away(self, line: HttpLine, refusal: Answer) -> bool:
         """Refuse a request; who is asked for a password asks again on the same connection, and

@@ -120,16 +120,16 @@ class SecondOpinion:
         try:
             while line := await self._line(process.stdout):
                 self._hand_out(line)
-        except (TimeoutError, ValueError):
-            pass
+        except (TimeoutError, ValueError, TypeError, KeyError):
+            pass  # silent, or no reader at all: it is ended, and rests
         self._rests_until_s = asyncio.get_running_loop().time() + REST_S
         for answer in self._waiting.values():
             answer.cancel()
         self._waiting.clear()
+        self._process = None
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-        self._process = None
 
     async def _line(self, out: asyncio.StreamReader) -> bytes:
         """The next answer; while any is owed, it is not waited for without end."""

@@ -11,12 +11,16 @@ import binascii
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from firmware_bridge.cameras.dialect import Dialect
 from firmware_bridge.cameras.documents import Flat, Form, Malformed, flatten
 from firmware_bridge.cameras.event import CameraEvent, CameraPicture, Role
 from firmware_bridge.cameras.multipart import MultipartDecoder, Part, boundary_of
 from firmware_bridge.cameras.normalise import Normaliser, events_of
+
+MAX_EVENTS = 16
+"""Of one document; cameras send one."""
 
 MAX_PICTURES = 8
 MAX_PICTURE_BYTES = 8 << 20
@@ -132,7 +136,7 @@ class CameraDecoder:
         except Malformed:
             self._counted["malformed"] += 1
             return done
-        for each in events_of(flat, self._dialect.events):
+        for each in islice(events_of(flat, self._dialect.events), MAX_EVENTS):
             done += self.flush()
             self._begin(each, part)
         return done + (self.flush() if self._open and self._open.whole else [])

@@ -111,7 +111,9 @@ def test_a_dawdler_is_not_waited_for_and_its_queue_is_bounded() -> None:
     assert counted == {"second_asked": 8, "second_late": 8, "second_busy": 4}
 
 
-@pytest.mark.parametrize("body", ["sys.exit(1)", "print('babble', flush=True)"])
+@pytest.mark.parametrize(
+    "body", ["sys.exit(1)", "print('babble', flush=True)", "print([1], flush=True)"]
+)
 def test_one_that_fails_rests_and_starts_again(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     monkeypatch.setattr(second_opinion, "REST_S", 0.3)
 

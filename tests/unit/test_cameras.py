@@ -123,6 +123,15 @@ def test_documents_beyond_what_a_camera_has_to_say(maker: str, body: bytes) -> N
     assert reader.counters["malformed"] == 1
 
 
+def test_one_document_does_not_hold_a_hundred_readings() -> None:
+    lines = "".join(
+        f"Events[{n}].EventBaseInfo.Code=TrafficJunction\nEvents[{n}].TrafficCar.PlateNumber=A{n}\n"
+        for n in range(100)
+    )
+    events = decoder_of("dahua").message("text/plain", lines.encode())
+    assert [event.plate for event in events] == [f"A{n}" for n in range(16)]
+
+
 def test_heartbeats_and_other_events_are_no_readings() -> None:
     other = hikvision_xml(Shown("冀B12345")).replace(b">ANPR</", b">videoloss</")
     reader = decoder_of("hikvision")
