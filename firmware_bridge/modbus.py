@@ -127,6 +127,11 @@ class ModbusDevice:
         return self._guard.counters
 
     @property
+    def silent(self) -> bool:
+        """Whether it was asked in vain for more than its budget of the bus."""
+        return self._guard.silent
+
+    @property
     def resting(self) -> bool:
         """Whether it wasted so much of a shared bus that it is asked only now and then."""
         return self._guard.resting

@@ -195,11 +195,12 @@ class ModbusBus:
         except (TimeoutError, ModbusException) as error:
             if not client.connected:
                 raise ModbusLost("closed", f"{self.url}: the line is closed") from error
-            self._asking = False
             self.doubt()
             raise ModbusLost(
                 "silent", f"{self.url}: unit {request.dev_id} gave no answer in {timeout_s:g} s"
             ) from error
+        finally:
+            self._asking = False
         self.strays += self._heard_bytes != self._envelope_bytes + reply_bytes(reply)
         return reply
 

@@ -135,9 +135,14 @@ class Guard:
         return self._suspect or self._disturbed
 
     @property
+    def silent(self) -> bool:
+        """Whether it was asked in vain for more than its budget of the bus."""
+        return self._budget.spent
+
+    @property
     def resting(self) -> bool:
-        """Whether it wasted so much of a shared bus that it is asked only now and then."""
-        return self._bus.users > 1 and self._budget.spent
+        """Whether it is therefore asked only now and then, because others want the bus."""
+        return self._bus.users > 1 and self.silent
 
     async def rest(self) -> None:
         """Wait until it may be asked again."""

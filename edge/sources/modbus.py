@@ -91,7 +91,8 @@ class ModbusSource:
         DeviceFault
             The device has no such registers.
         """
-        self._health.state(self._part, Level.WAITING, "正在连接", "connecting")
+        if not self._device.silent:  # else it stays down until it answers
+            self._health.state(self._part, Level.WAITING, "正在连接", "connecting")
         try:
             async with self._device as device:
                 await self._poll(device, deliver)
@@ -124,7 +125,8 @@ class ModbusSource:
             reading = await device.read()
         except ModbusLost as error:
             self._health.count(f"{self._part}.missed_polls")
-            if error.reason in ("closed", "missing") or missed + 1 >= MISSED_POLLS:
+            away = error.reason in ("closed", "missing") or device.resting
+            if away or missed + 1 >= MISSED_POLLS:
                 raise
             self._health.state(
                 self._part,

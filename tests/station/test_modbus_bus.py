@@ -6,12 +6,13 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable
+from functools import partial
 
 import pytest
 
 from edge.config import ModbusSection, ScaleSection
 from edge.errors import LinkDown
-from edge.health import Health
+from edge.health import Health, Level
 from edge.records import Measurement, ScaleReading
 from edge.sources.modbus import ModbusSource
 from edge.sources.modbus_scale import ModbusScaleSource, Weights
@@ -195,6 +196,36 @@ def test_the_station_marks_what_comes_after_a_doubt() -> None:
         assert {(m.name, m.value, m.unit) for m in measured} == {("weight", 2_500.0, "kg")}
         assert [m.doubt_s > 0.3 for m in measured[before : before + 3]] == [True, False, False]
         assert health.snapshot().counters["modbus.W1.gaps"] == 2
+
+    asyncio.run(scenario())
+
+
+def test_the_station_says_soon_that_one_of_a_bus_is_dead() -> None:
+    async def scenario() -> None:
+        health, buses = Health(time.monotonic_ns), ModbusBuses()
+        measured: list[Measurement] = []
+        async with RtuSlave({1: scale(900)}) as slave:
+            told = {"url": slave.url, "map": "generic-scale", "poll_s": 0.1, "timeout_s": 0.2}
+            tasks = []
+            for name, unit in (("W1", 1), ("W2", 2)):
+                section = ModbusSection.model_validate(told | {"id": name, "unit": unit})
+                source = ModbusSource(section, health, time.time_ns, buses)
+                run = partial(source.run, measured.append)
+                tasks.append(asyncio.create_task(supervise(f"modbus.{name}", run, health)))
+            async with asyncio.timeout(10):
+                while "modbus.W2.outages" not in health.snapshot().counters:
+                    await asyncio.sleep(0.01)
+            before = len(measured)
+            for _ in range(20):
+                await asyncio.sleep(0.05)
+                states = health.snapshot().states
+                assert states["modbus.W2"].level is Level.DOWN
+            assert states["modbus.W1"].level is Level.OK
+            assert len(measured) > before + 3
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        assert {m.device for m in measured} == {"W1"}
 
     asyncio.run(scenario())
 
