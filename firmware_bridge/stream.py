@@ -135,21 +135,36 @@ class StreamDecoder:
             The messages that these bytes complete, in order. Blocks of samples that follow one
             another without a gap may come joined: `Samples.frames` tells.
         """
-        pieces = data.split(b"\0")
-        pieces[0] = self._pending + pieces[0]
-        # One byte beyond the largest frame is kept: enough to know that it was too long.
-        self._pending = pieces.pop()[: _MAX_WIRE_BYTES + 1]
+        pieces = self._pieces(data)
         messages: list[Message] = []
         if len(pieces) < WORTH or not self._open_together(pieces, messages):
-            for piece in filter(None, pieces):
+            for piece in pieces:
                 self._open(piece, messages)
         return messages
+
+    def _pieces(self, data: bytes) -> list[bytes]:
+        """What stands between zero bytes; the rest waits. (bytes.split looks at every byte.)"""
+        find = data.find
+        end = find(b"\0")
+        if end < 0:
+            # One byte beyond the largest frame is kept: enough to know that it was too long.
+            self._pending = (self._pending + data)[: _MAX_WIRE_BYTES + 1]
+            return []
+        first = self._pending + data[:end]
+        pieces, begin = [first] if first else [], end + 1
+        while (end := find(b"\0", begin + 1)) >= 0:
+            begin += not data[begin]
+            if begin < end:
+                pieces.append(data[begin:end])
+            begin = end + 1
+        self._pending = data[begin:].lstrip(b"\0")[: _MAX_WIRE_BYTES + 1]
+        return pieces
 
     def _open_together(self, pieces: list[bytes], messages: list[Message]) -> bool:
         """Open all blocks of samples at once, and what stands between them in its place."""
         blocks: list[bytes] = []
         others: list[tuple[int, bytes]] = []
-        for piece in filter(None, pieces):
+        for piece in pieces:
             if piece[1:3] == _BLOCK:
                 blocks.append(piece)
             else:
