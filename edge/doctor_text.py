@@ -140,9 +140,10 @@ def _digitiser(look: Look, speaker: Speaker, number: int) -> Iterator[str]:
     yield f"channels = [{names}]  # 改：通道名称，按接线顺序 / ! names, in the order of the wires"
 
 
-def _camera(look: Look, _: Speaker, number: int) -> Iterator[str]:
+def _camera(look: Look, speaker: Speaker, number: int) -> Iterator[str]:
     yield f'id = "C{number}"'
     yield from _line(look)
+    yield f"format = {_toml(speaker.what)}"
     yield 'lanes = ["1"]  # 改：它看的车道 / ! the lanes it watches'
 
 

@@ -13,6 +13,7 @@ from itertools import product
 from typing import Literal, TypeAlias
 
 from firmware_bridge.anpr import PlateDecoder
+from firmware_bridge.cameras.tcp_text import TcpTextDecoder
 from firmware_bridge.indicators.catalogue import CATALOGUE, Format, Setting, Value
 from firmware_bridge.indicators.equals import looks_mirrored
 from firmware_bridge.indicators.reading import IndicatorReading
@@ -55,7 +56,7 @@ class Speaker:
     ----------
     kind : {"digitiser", "camera", "scale", "modbus"}
     what : str
-        The format's name in the catalogue; the model of a digitiser; a Modbus device's own name.
+        The format of an indicator or camera; the model of a digitiser.
     settings : mapping
         Of the format, as they were recognised.
     data_bits, parity
@@ -143,12 +144,15 @@ def _status(statuses: list[Status]) -> Iterator[Live]:
 
 
 def _cameras(data: bytes) -> Iterator[Speaker]:
-    frames = PlateDecoder().feed(data)
-    if frames:
-        last = frames[-1]
-        quality = "" if last.plate else "error"
-        live = (Live("plate", last.plate or "-", "", quality), Live("lane", last.lane, "", ""))
-        yield Speaker("camera", "SYP1", {}, 8, "none", "crc", len(frames), 1.0, live)
+    if frames := PlateDecoder().feed(data):
+        yield _camera("steelyard", "crc", len(frames), frames[-1].plate, frames[-1].lane)
+    if events := TcpTextDecoder().feed(data):
+        yield _camera("tcp-text", "none", len(events), events[-1].plate, events[-1].lane)
+
+
+def _camera(form: str, protection: str, frames: int, plate: str, lane: str) -> Speaker:
+    live = (Live("plate", plate or "-", "", "" if plate else "error"), Live("lane", lane, "", ""))
+    return Speaker("camera", form, {}, 8, "none", protection, frames, 1.0, live)
 
 
 def _indicators(data: bytes) -> Iterator[Speaker]:

@@ -118,6 +118,12 @@ TRIALS: tuple[Trial, ...] = (
         Text("总线上八台设备死一台", "one of eight devices on a bus dies"),
         24,
     ),
+    Trial(
+        "ports.replugged",
+        Text("适配器换名重插", "an adapter comes back under another name"),
+        25,
+        alone=True,
+    ),
 )
 
 

@@ -108,7 +108,7 @@ def test_each_of_seven_ports_is_told_for_what_it_is(
     urls, looks = found
     whats = [looks[url].speaker.what if looks[url].speaker else None for url in urls]
     assert whats == [
-        "LC8 1.4 (S-77)", "yaohua", "sics", "Modbus", "SYP1", None, "toledo",
+        "LC8 1.4 (S-77)", "yaohua", "sics", "Modbus", "steelyard", None, "toledo",
     ]  # fmt: skip
     bauds = [looks[url].finding.baud for url in urls if looks[url].finding]
     assert bauds == [921_600, 2_400, 19_200, 19_200, 115_200, 0, 0]

@@ -84,7 +84,11 @@ def test_a_digitiser_tells_itself() -> None:
 def test_a_camera_tells_its_last_plate() -> None:
     frame = PlateFrame(1, "1", "云A12345", "yellow", 0.97, "toward", 10**18, "")
     (speaker,) = recognise(b"\x00\xff" + encode_plate(frame))
-    assert (speaker.kind, speaker.live[0].value) == ("camera", "云A12345")
+    assert (speaker.what, speaker.live[0].value) == ("steelyard", "云A12345")
+    text = "\x0220261122150000 01 云A12345\x03".encode()
+    (speaker,) = recognise(text)
+    assert (speaker.what, speaker.protection) == ("tcp-text", "none")
+    assert speaker.live[0].value == "云A12345"
 
 
 @pytest.mark.parametrize("seed", range(4))
