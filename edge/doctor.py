@@ -16,7 +16,7 @@ from pathlib import Path
 from edge.errors import InputError
 from edge.sources.taps import find_line
 from edge.tapping import held_lines, through_station
-from firmware_bridge.modbus import ModbusBuses, ModbusDevice, ModbusLost, ModbusRefused, load_map
+from firmware_bridge.modbus import ModbusBuses, ModbusDevice, ModbusLost, load_map
 from firmware_bridge.modbus_toml import own_maps
 from firmware_bridge.ports import Holder, SerialPort, holders, port_at, serial_ports
 from firmware_bridge.probing import SILENCE_S, BadLine, Finding, Outcome, probe
@@ -158,12 +158,14 @@ async def _with_maps(look: Look, speaker: Speaker) -> Look:
 
 
 async def _values(url: str, unit: int, name: str) -> tuple[Live, ...]:
-    """All values of a map; none if the device has not every register of it."""
-    device = ModbusDevice(ModbusBuses().bus(url), unit, load_map(name), _ASKED_S)
+    """All values of a map; none if the device has not every register of it.
+
+    A map that only others build upon, for it leaves something open, is passed over.
+    """
     try:
-        async with device:
+        async with ModbusDevice(ModbusBuses().bus(url), unit, load_map(name), _ASKED_S) as device:
             reading = await device.read()
-    except (ModbusLost, ModbusRefused, ValueError):
+    except (ModbusLost, ValueError):  # refusals and such maps are values that can't be
         return ()
     return tuple(Live(v.name, v.value, v.unit, "") for v in reading.values)
 

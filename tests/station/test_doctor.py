@@ -22,8 +22,9 @@ from firmware_bridge import probing
 from firmware_bridge.indicators.catalogue import FORMATS
 from firmware_bridge.modbus_toml import load_map
 from firmware_bridge.probing import crc16
-from simulator.cabinet import CabinetServer, cabinet_values
+from simulator.cabinet import cabinet_values, simulated
 from simulator.lines import PtyLine, TcpLine
+from simulator.modbus_slave import TcpSlave
 from tests.station.line_up import LineUp
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -38,9 +39,10 @@ SECTIONS = {
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer speeds, so that a silent port is given up in seconds."""
+    """Fewer speeds, and time for devices that share a busy computer."""
     monkeypatch.setattr(probing, "ASK_BAUDS", (9_600, 19_200))
-    monkeypatch.setattr(probing, "ANSWER_S", 0.1)
+    monkeypatch.setattr(probing, "ANSWER_S", 0.5)
+    monkeypatch.setattr(probing, "MODBUS_ANSWER_S", 0.5)
     monkeypatch.setattr(probing, "UNITS", (1, 2, 3, 5))
 
 
@@ -145,7 +147,7 @@ def test_the_piece_of_the_station_file_can_be_used(
 def test_a_modbus_server_is_told_with_the_map_that_fits() -> None:
     async def whole() -> Look:
         values = cabinet_values(0, 20.0)
-        async with CabinetServer(load_map("cabinet"), 1, 0, lambda: values) as cabinet:
+        async with TcpSlave({1: simulated(load_map("cabinet"), lambda: values)}) as cabinet:
             url = cabinet.url.replace("tcp://", "socket://")
             async with aclosing(examine([url], None, lambda *_: None)) as looks:
                 (look,) = [each async for each in looks]
