@@ -16,7 +16,7 @@ from simulator.faults.outcome import Outcome
 from simulator.faults.site import SAID_READY, Place, Plant, started
 from simulator.faults.wire import Wiretap
 
-_NAMED_S = 60.0
+_NAMED_S = 120.0
 _MACHINE = "simulator.faults.machine"
 
 

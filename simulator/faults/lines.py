@@ -62,7 +62,7 @@ def cut_inside_chunk(place: Place, outcome: Outcome) -> None:
         for _ in place.rounds(CHUNK_CUTS, 2):
             cuts = line.proxy.cuts
             line.proxy.cut_inside(lambda frame: b"/up/blob/" in frame[:80] and _is_large(frame))
-            until(lambda before=cuts: line.proxy.cuts > before, 60, "a chunk to cut")  # type: ignore[misc]
+            until(lambda before=cuts: line.proxy.cuts > before, 120, "a chunk to cut")  # type: ignore[misc]
             outcome.blows += 1
             line.plant.look(0.2)
 

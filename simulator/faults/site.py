@@ -24,7 +24,7 @@ from simulator.faults.child import Child, until
 
 SAID_READY = "station runs"
 _FILES = resources.files("simulator.faults")
-_DELIVERED_S = 120.0
+_DELIVERED_S = 240.0
 _TELL_EVERY = 10
 
 
@@ -133,7 +133,7 @@ class Plant:
             return 0 if newest is None else int(newest) + 1
         return 0
 
-    def until_grown(self, records: int, within_s: float = 60.0) -> None:
+    def until_grown(self, records: int, within_s: float = 120.0) -> None:
         """Wait until the store holds ``records`` more than now."""
         target = self.size() + records
         until(lambda: self.size() >= target, within_s, f"{records} more records")

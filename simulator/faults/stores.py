@@ -15,7 +15,7 @@ from edge.store.migrations import MIGRATIONS
 from edge.store.schema import APPLICATION_ID, DATABASE
 from simulator.big_store import build
 from simulator.faults.backlog import fill
-from simulator.faults.child import Child, Mosquitto, ending, until
+from simulator.faults.child import START_S, Child, Mosquitto, ending, until
 from simulator.faults.invariants import settle, verify
 from simulator.faults.kills import finish
 from simulator.faults.outcome import Outcome
@@ -48,11 +48,12 @@ def killed_in_migration(place: Place, outcome: Outcome) -> None:
         for _ in place.rounds(MIGRATION_KILLS, 2):
             shutil.rmtree(plant.data_dir)
             shutil.copytree(old, plant.data_dir)
-            daemon = plant.daemon().start()
             wal = plant.data_dir / f"{DATABASE}-wal"
-            until(lambda wal=wal: wal.exists(), 60, "a write-ahead log")  # type: ignore[misc]
-            time.sleep(chance.uniform(0.0, 0.4))
-            daemon.kill()
+            with plant.daemon() as daemon:
+                daemon.start()
+                until(wal.exists, START_S, "a write-ahead log")
+                time.sleep(chance.uniform(0.0, 0.4))
+                daemon.kill()
             outcome.blows += 1
             with plant.daemon() as again:
                 again.start().until_said(SAID_READY)
@@ -64,7 +65,7 @@ def killed_in_migration(place: Place, outcome: Outcome) -> None:
             verify(outcome, plant.data_dir)
         with ending([place.case_system(broker.url).start()]), plant.daemon() as last:
             last.start().until_said(SAID_READY)
-            plant.until_delivered(240)
+            plant.until_delivered()
         settle(outcome, plant, wire)
 
 
@@ -158,7 +159,7 @@ def pages_overwritten(place: Place, outcome: Outcome) -> None:
             with plant.daemon() as daemon:
                 daemon.start().until_said(SAID_READY)
                 plant.until_grown(6)
-                plant.until_delivered(120)
+                plant.until_delivered()
                 daemon.kill()
             spoil(plant.data_dir / DATABASE, chance)
             outcome.blows += 1
