@@ -125,7 +125,7 @@ class Chronicle:
             self._say_gap(gap)
 
     def _say_device(self, event: DeviceEvent) -> None:
-        self._say(
+        self.say(
             device_draft(
                 self._clock.utc_at(event.mono_ns),
                 event.part,
@@ -138,7 +138,7 @@ class Chronicle:
         )
 
     def _say_gap(self, gap: Gap) -> None:
-        self._say(
+        self.say(
             gap_draft(
                 self._clock.utc_at(gap.mono_ns),
                 gap.device,
@@ -161,7 +161,7 @@ class Chronicle:
             self._unsure_from = self._size_before  # made since somebody last looked
         self._health.count("clock.steps")
         offset_us = self._clock.offset_us()
-        self._say(clock_stepped_draft(self._clock.utc_ns(), step_ns // 1000, offset_us))
+        self.say(clock_stepped_draft(self._clock.utc_ns(), step_ns // 1000, offset_us))
         return True
 
     async def _ask(self, store: Store) -> None:
@@ -171,7 +171,7 @@ class Chronicle:
         if before.synchronised and not now.synchronised:
             if self._unsure_from is None:
                 self._unsure_from = self._size_before
-            self._say(clock_lost_draft(self._clock.utc_ns(), self._clock.offset_us()))
+            self.say(clock_lost_draft(self._clock.utc_ns(), self._clock.offset_us()))
         elif now.synchronised and self._unsure_from is not None:
             await self._synchronised(store)
         self._show_clock()
@@ -181,7 +181,7 @@ class Chronicle:
         await self._seal(store)  # those that wait belong to the range
         first, size = self._unsure_from, store.size
         self._unsure_from = None
-        self._say(
+        self.say(
             clock_synchronised_draft(
                 self._clock.utc_ns(),
                 self._clock.offset_us(),
@@ -200,7 +200,8 @@ class Chronicle:
 
     # ------------------------------------------------------------------------------ sealing
 
-    def _say(self, draft: Draft) -> None:
+    def say(self, draft: Draft) -> None:
+        """Seal a statement soon, with the clock of this moment."""
         if len(self._drafts) >= WAITING_DRAFTS:
             self._health.count("chronicle.statements_lost")
             return

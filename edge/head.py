@@ -24,7 +24,9 @@ from edge.config import (
     ScaleSection,
     StationConfig,
 )
+from edge.firmware_orders import Mailbox
 from edge.health import Health
+from edge.keeping import DeviceKeeper
 from edge.lanes import Lanes
 from edge.lessons import Lessons
 from edge.records import (
@@ -50,6 +52,7 @@ from edge.sources.scale import Companions, ScaleSource
 from edge.sources.second_opinion import SecondOpinion
 from edge.sources.taps import Taps
 from edge.supervise import end_tasks, supervise
+from edge.updating import Updating
 from firmware_bridge.tap_format import TapHeader
 from firmware_bridge.transports import Tap
 
@@ -93,9 +96,17 @@ class Head:
         self._buses = ModbusBuses(self._bus_tap)
         self._weights = Weights()
         self._recorder = Recorder(record_to, self._model) if record_to else None
+        self._keepers = self._keep_programs()
+        self.updating = Updating(
+            self._keepers, {name: Mailbox(config.data_dir, name) for name in self._keepers}
+        )
         self._digitisers = {
             section.id: DigitiserSource(
-                section, health, clock.steady_ns, self._tap("digitiser", section)
+                section,
+                health,
+                clock.steady_ns,
+                self._tap("digitiser", section),
+                self._keepers[section.id],
             )
             for section in self._model.digitiser
         }
@@ -104,6 +115,20 @@ class Head:
         self._opinion = SecondOpinion() if SecondOpinion.is_there() else None
         self._gains: dict[str, Gains] = {
             section.id: config.gains_of(section.id, 1.0) for section in self._model.digitiser
+        }
+
+    def _keep_programs(self) -> dict[str, DeviceKeeper]:
+        lanes = lanes_by_device(self._config)
+        return {
+            section.id: DeviceKeeper(
+                section,
+                lanes[section.id],
+                self._health,
+                self._chronicle.say,
+                self._clock.utc_ns,
+                self._clock.steady_ns,
+            )
+            for section in self._model.digitiser
         }
 
     def gains_of(self, device: str) -> Gains:
@@ -140,6 +165,7 @@ class Head:
                     self._supervised(group, f"scale.{section.id}", self._weighing(section))
                     for section in self._model.scale
                 ),
+                self._supervised(group, "updating", self.updating.run),
                 group.create_task(self._release(clerk), name="desk"),
                 group.create_task(self._sweep_pictures(), name="pictures"),
             ]
@@ -272,6 +298,8 @@ class Head:
         flags = vehicle.flags if host.synchronised else vehicle.flags | Flag.CLOCK_UNSURE
         if self._gains[vehicle.passage.device].premature(utc_ns):
             flags |= Flag.UNCALIBRATED
+        if self._keepers[vehicle.passage.device].bars(vehicle.time_ns):
+            flags |= Flag.SEAL_BROKEN
         return replace(vehicle, time_ns=utc_ns, host=host, flags=flags)
 
     async def _sweep_pictures(self) -> None:

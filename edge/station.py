@@ -34,6 +34,7 @@ from edge.health import Health, Level, State
 from edge.opening import open_log
 from edge.records import Record
 from edge.rules.pack import RulePack
+from edge.seals import newest_identities
 from edge.sources.port_watch import PortWatch
 from edge.sources.tap_door import TapDoor
 from edge.store.store import Store
@@ -43,6 +44,9 @@ from edge.web.app import create_app
 from edge.web.feed import Feed
 from edge.web.server import WebServer
 from edge.web.view import StationView
+
+_IDENTITIES = 1_000
+"""Statements in which the newest of every device is looked for."""
 
 
 class Station:
@@ -148,6 +152,8 @@ class Station:
         """Say how this run begins; from then on vehicles are sealed."""
         await open_log(self._config, store, self._pack, self._software, self._clock)
         await self._chronicle.begin(store)
+        told = await store.latest(kind="identity", limit=_IDENTITIES)
+        await self._head.updating.load(newest_identities(told))
         clerk.log_is_open = True
 
     async def _keep_log(self, store: Store, clerk: Clerk) -> None:

@@ -12,6 +12,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.update_messages import Firmware, UpdateWord
+
 MAX_CHANNELS = 32
 MAX_INPUTS = 32
 
@@ -126,4 +128,6 @@ class Time:
     utc_ns: int
 
 
-Message: TypeAlias = Hello | Samples | Inputs | Status | Start | Stop | Zero | Time
+Message: TypeAlias = (
+    Hello | Samples | Inputs | Status | Start | Stop | Zero | Time | Firmware | UpdateWord
+)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from firmware_bridge.device_clock import DeviceClock
@@ -33,12 +33,13 @@ from firmware_bridge.stream import (
     Zero,
     encode,
 )
+from firmware_bridge.update_messages import Firmware, UpdateWord
 
 OLD_FRAMES = 256
 """A frame so far behind the newest, or less, is a late copy; one further behind is a new count."""
 
 _SEQUENCES = 1 << 32
-_HOSTS_WORDS = Start | Stop | Zero | Time
+_HOSTS_WORDS = Start | Stop | Zero | Time | UpdateWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,14 @@ class StatusSeen:
     status: Status
 
 
-Event: TypeAlias = HelloSeen | BlockSeen | EdgesSeen | StatusSeen
+@dataclass(frozen=True, slots=True)
+class FirmwareSeen:
+    """The device said what it runs, and how far it is with an update."""
+
+    firmware: Firmware
+
+
+Event: TypeAlias = HelloSeen | BlockSeen | EdgesSeen | StatusSeen | FirmwareSeen
 
 
 class DigitiserSession:
@@ -135,6 +143,11 @@ class DigitiserSession:
         told = Time(self._device_id, sequence % _SEQUENCES, 0, self._now_ns())
         return encode(told) + encode(Start(self._device_id, (sequence + 1) % _SEQUENCES, 0))
 
+    def say(self, word: UpdateWord) -> bytes:
+        """A word about an update, as the next frame to this device."""
+        sequence, self._sent = self._sent, self._sent + 1
+        return encode(replace(word, device_id=self._device_id, sequence=sequence % _SEQUENCES))
+
     def receive(self, data: bytes, received_ns: int) -> list[Event]:
         """The events in these bytes, received at ``received_ns`` UTC. Never raises."""
         events: list[Event] = []
@@ -163,6 +176,8 @@ class DigitiserSession:
                 return self._status(message)
             case Hello():
                 return [HelloSeen(message, first=False)]
+            case Firmware():
+                return [FirmwareSeen(message)]
 
     def _drop(self, why: str, frames: int = 1) -> list[Event]:
         self._counted[why] += frames

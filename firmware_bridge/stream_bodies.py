@@ -27,6 +27,7 @@ from firmware_bridge.messages import (
     Time,
     Zero,
 )
+from firmware_bridge.update_bodies import UPDATE_KINDS
 
 __all__ = [
     "CRC",
@@ -228,6 +229,7 @@ KINDS: dict[type[Message], tuple[int, Callable[[Any], bytes], Reader]] = {
     Stop: (0x82, lambda message: b"", _plain(Stop)),
     Zero: (0x83, lambda message: _U32.pack(message.channel_mask), _read_zero),
     Time: (0x84, lambda message: _U64.pack(message.utc_ns), _read_time),
+    **UPDATE_KINDS,
 }
 
 READERS: dict[int, Reader] = {code: read for code, _, read in KINDS.values()}

@@ -36,6 +36,7 @@ BEYOND_CLIP = (
     | Flag.AMBIGUOUS
     | Flag.STRADDLING
     | Flag.CLOCK_UNSURE
+    | Flag.SEAL_BROKEN
 )
 """Doubts that the stream may know of and a clip can't show."""
 

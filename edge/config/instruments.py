@@ -38,6 +38,8 @@ class DigitiserSection(Section):
     url: str
     baud: int = Field(ge=9_600, le=12_000_000, default=921_600)
     channels: list[Name] = Field(min_length=1, max_length=32)
+    firmware_keys: list[str] = []
+    """C2SP verifier keys (``name+id+base64``) of those whose programs it may be given."""
 
 
 class CameraSection(Section):

@@ -23,7 +23,9 @@ __all__ = [
     "configuration_draft",
     "corrected_us",
     "device_draft",
+    "firmware_draft",
     "gap_draft",
+    "identity_draft",
     "operator_draft",
     "software_draft",
     "witness_draft",
@@ -105,6 +107,85 @@ def device_draft(
         "bad_us": bad_us,
     }
     return other_draft("device", time_ns=time_ns, fields=fields)
+
+
+def identity_draft(
+    time_ns: int,
+    device: str,
+    event: str,
+    *,
+    now: Mapping[str, str | None],
+    before: Mapping[str, str | None] | None,
+    by: str = "",
+    reason: str = "",
+) -> Draft:
+    """Which device it is: ``first`` seen, ``updated``, ``changed`` without an update (its weights
+    are no legal result from here on), ``accepted`` by a person.
+
+    Parameters
+    ----------
+    time_ns : int
+    device : str
+        Its name in the station file.
+    event : str
+    now, before : mapping
+        ``serial``, ``model``, ``firmware`` and ``image_sha256`` as the device gives them.
+    by, reason : str
+        Who answers for it, and why.
+    """
+    fields = {
+        "device": device,
+        "event": event,
+        "now": dict(now),
+        "before": dict(before) if before else None,
+        "by": by,
+        "reason": reason,
+    }
+    return other_draft("identity", time_ns=time_ns, fields=fields)
+
+
+def firmware_draft(
+    time_ns: int,
+    device: str,
+    event: str,
+    *,
+    image: Mapping[str, Any],
+    signer: str,
+    by: str,
+    block: int,
+    blocks: int,
+    reason: str = "",
+) -> Draft:
+    """A step of an update: ``ordered``, ``offered``, ``resumed``, ``received``, ``switching``,
+    ``trial``, ``damaged``; at its end ``confirmed``, ``refused``, ``rolled-back``,
+    ``unsupported``.
+
+    Parameters
+    ----------
+    time_ns : int
+    device, event : str
+    image : mapping
+        ``sha256``, ``version``, ``hardware``, ``rollback``.
+    signer : str
+        Name of the key that signed it.
+    by : str
+        Who ordered it.
+    block, blocks : int
+        How much of it the device has.
+    reason : str
+        Why it was refused.
+    """
+    fields = {
+        "device": device,
+        "event": event,
+        "image": dict(image),
+        "signer": signer,
+        "by": by,
+        "block": block,
+        "blocks": blocks,
+        "reason": reason,
+    }
+    return other_draft("firmware", time_ns=time_ns, fields=fields)
 
 
 def gap_draft(

@@ -41,6 +41,8 @@ class Flag(enum.IntFlag):
     """The vehicle crossed the rows against the lane's direction."""
     STOPPED = 1 << 14
     """The vehicle stood on the array, or crawled below the lowest speed that can be weighed."""
+    SEAL_BROKEN = 1 << 15
+    """The digitiser, or its program, is not the one that was accepted."""
 
 
 LEGAL_BARRIERS = (
@@ -57,6 +59,7 @@ LEGAL_BARRIERS = (
     | Flag.STRADDLING
     | Flag.REVERSED
     | Flag.STOPPED
+    | Flag.SEAL_BROKEN
 )
 """With any of these a verdict is ``indeterminate`` (OIML R 134-1: no legal result outside the
 rated conditions; facts graded from memory, so the pack states ``verified = false``)."""

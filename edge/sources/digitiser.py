@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ from edge.config import DigitiserSection
 from edge.errors import DeviceFault, LinkDown, SteelyardError, Text
 from edge.health import Health, Level
 from edge.records import ClockReading, InputEdge, SampleBlock
-from edge.sources.ports import DeviceHello, SourceItem, bad_line, link_down
+from edge.sources.ports import DeviceHello, ProgramKeeper, SourceItem, bad_line, link_down
 from firmware_bridge.session import (
     BlockSeen,
     DigitiserSession,
@@ -51,6 +51,8 @@ class DigitiserSource:
         UTC in nanoseconds; stamps what arrives.
     tap : callable
         Sees all that the line carries.
+    keeper : ProgramKeeper, optional
+        Hears what the device says, and may have words for it about its program.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class DigitiserSource:
         health: Health,
         now_ns: Callable[[], int],
         tap: Tap = no_tap,
+        keeper: ProgramKeeper | None = None,
     ) -> None:
+        self._keeper = keeper
         self._section = section
         self._health = health
         self._now_ns = now_ns
@@ -118,11 +122,20 @@ class DigitiserSource:
             except TimeoutError:
                 raise self._silence(heard_bytes, before) from None
             heard_bytes += len(chunk.data)
-            for event in self._session.receive(chunk.data, chunk.received_ns):
+            events = self._session.receive(chunk.data, chunk.received_ns)
+            if self._keep(events, port) or any(isinstance(event, BlockSeen) for event in events):
+                deadline_s = loop.time() + SILENCE_S
+            for event in events:
                 self._take(event, port, deliver)
-                if isinstance(event, BlockSeen):
-                    deadline_s = loop.time() + SILENCE_S
             self._count(len(chunk.data), port.overflows)
+
+    def _keep(self, events: Sequence[Event], port: PortReader) -> bool:
+        """Let the keeper hear them first, for a changed device must not weigh before he knows;
+        true if he had words, which a device without samples may be busy with."""
+        words = self._keeper.hear(events) if self._keeper else ()
+        for word in words:
+            port.write(self._session.say(word))
+        return bool(words)
 
     def _take(self, event: Event, port: PortReader, deliver: Deliver) -> None:
         match event:

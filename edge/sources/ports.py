@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from edge.errors import ConfigError, LinkDown, Text
 from edge.records import InputEdge, SampleBlock
+from firmware_bridge.session import Event
 from firmware_bridge.transports import BadLine, PortLost, Reason
+from firmware_bridge.update_messages import UpdateWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,13 @@ class DeviceHello:
     rate_hz: float
     newton_per_count: float
     channels: int
+
+
+class ProgramKeeper(Protocol):
+    """Who answers for a device's program."""
+
+    def hear(self, events: Sequence[Event]) -> Sequence[UpdateWord]:
+        """What the device said, in order; what it is to be told about an update."""
 
 
 SourceItem: TypeAlias = SampleBlock | InputEdge | DeviceHello

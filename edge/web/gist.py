@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.errors import Text
+from edge.firmware_words import IDENTITIES, REFUSALS, UPDATES
 from edge.records import Record
 from edge.web.present import plate_text
 from edge.web.terms import CASES, VERDICTS, part_name
@@ -159,6 +160,18 @@ def _clock(body: _Body, t: Speaker) -> str:
     return t("gist.unsynchronised")
 
 
+def _identity(body: _Body, t: Speaker) -> str:
+    now, hashed = body["now"], body["now"]["image_sha256"]
+    who = f"{body['device']}: {now['serial']}, {now['firmware']}, {(hashed or '–')[:12]}"
+    return _joined(_known(IDENTITIES, body["event"], t), who, body["by"])
+
+
+def _firmware(body: _Body, t: Speaker) -> str:
+    image = f"{body['device']}: {body['image']['version']}, {body['image']['sha256'][:12]}"
+    why = _known(REFUSALS, body["reason"], t)
+    return _joined(_known(UPDATES, body["event"], t), image, why, body["by"])
+
+
 def _operator(body: _Body, t: Speaker) -> str:
     if body["action"] == "message-read":
         return t("gist.read", index=body["about"]["index"])
@@ -201,6 +214,8 @@ _GISTS: dict[str, Callable[[_Body, Speaker], str]] = {
     "configuration": _configuration,
     "software": _software,
     "device": _device,
+    "identity": _identity,
+    "firmware": _firmware,
     "gap": _gap,
     "clock": _clock,
     "operator": _operator,

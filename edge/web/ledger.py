@@ -22,6 +22,8 @@ _OWN_KINDS = (
     "configuration",
     "software",
     "device",
+    "identity",
+    "firmware",
     "gap",
     "operator",
     "command",

@@ -23,6 +23,7 @@ FLAGS: dict[str, Text] = {
     "STRADDLING": Text("跨车道行驶", "drove across two lanes"),
     "REVERSED": Text("逆行或倒车", "drove against the direction, or reversed"),
     "STOPPED": Text("在秤上停车或太慢", "stopped on the scale, or crawled"),
+    "SEAL_BROKEN": Text("称重仪的封印破坏", "the seal of the digitiser is broken"),
 }
 
 JOIN_REASONS: dict[str, Text] = {
@@ -116,6 +117,8 @@ KINDS: dict[str, Text] = {
     "configuration": Text("配置", "settings"),
     "software": Text("软件", "software"),
     "device": Text("设备", "device"),
+    "identity": Text("设备身份", "identity of a device"),
+    "firmware": Text("设备固件", "firmware of a device"),
     "gap": Text("数据缺失", "lost samples"),
     "clock": Text("时钟", "clock"),
     "correction": Text("更正", "correction"),
@@ -129,6 +132,7 @@ KINDS: dict[str, Text] = {
 
 PARTS: dict[str, Text] = {
     "digitiser": Text("称重仪 {id}", "Digitiser {id}"),
+    "firmware": Text("称重仪 {id} 的固件封印", "Firmware seal of digitiser {id}"),
     "camera": Text("车牌相机 {id}", "Plate camera {id}"),
     "modbus": Text("机柜监测 {id}", "Cabinet sensors {id}"),
     "scale": Text("衡器 {id}", "Scale {id}"),
@@ -156,6 +160,11 @@ NEXT_STEPS: dict[str, Text] = {
         "看称重仪 {id} 的电源灯和数据线；5 分钟不恢复就打电话叫维护。这期间该车道不称重。",
         "Look at the power light and cable of digitiser {id}; if it is not back in 5 minutes, "
         "call maintenance. Its lanes do not weigh meanwhile.",
+    ),
+    "firmware": Text(
+        "不要用称重仪 {id} 的称重结果定案。马上打电话叫维护，报出这一行；查清以后由负责人接受。",
+        "Decide nothing with the weights of digitiser {id}. Call maintenance at once and read "
+        "them this line; when it is cleared up, the person in charge accepts the device.",
     ),
     "camera": Text(
         "看相机 {id} 的电源和镜头；称重照常，但没有车牌。10 分钟不恢复就打电话叫维护。",

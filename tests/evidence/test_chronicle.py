@@ -283,5 +283,5 @@ def test_more_statements_than_can_wait_are_counted(
     monkeypatch.setattr(module, "WAITING_DRAFTS", 3)
     life = Life(tmp_path, Hands(NOW_NS, 5_000))
     for _ in range(5):
-        life.diary._say(other_draft("gap", time_ns=NOW_NS, fields={}))
+        life.diary.say(other_draft("gap", time_ns=NOW_NS, fields={}))
     assert life.health.snapshot().counters["chronicle.statements_lost"] == 2

@@ -28,6 +28,8 @@ DRAFTS = (
     events.configuration_draft(0, {}, changed=(), previous=None, blobs=()),
     events.software_draft(0, {}, None),
     events.device_draft(0, "", "fault", level="", text=TOLD, outages=0, bad_us=0),
+    events.identity_draft(0, "", "first", now={}, before=None),
+    events.firmware_draft(0, "", "ordered", image={}, signer="", by="", block=0, blocks=0),
     events.gap_draft(0, "", (), first_sample=0, end_sample=0, lost=0, gaps=0, restarted=False),
     events.clock_boot_draft(0, None, None),
     events.clock_stepped_draft(0, 0, 0),

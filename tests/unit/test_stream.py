@@ -169,7 +169,7 @@ def test_the_largest_block_fits() -> None:
     ("frame", "counter"),
     [
         pytest.param(_frame(0x04, bytes(24), version=2), "unknown", id="version"),
-        pytest.param(_frame(0x05, b""), "unknown", id="type"),
+        pytest.param(_frame(0x06, b""), "unknown", id="type"),
         pytest.param(_frame(0x81, b"x"), "malformed", id="start with a body"),
         pytest.param(_frame(0x83, b"xxx"), "malformed", id="zero too short"),
         pytest.param(_frame(0x02, b""), "malformed", id="samples without a shape"),

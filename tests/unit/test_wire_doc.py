@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_bridge import stream
+from firmware_bridge import stream, update_messages
 from firmware_bridge.stream import Message, StreamDecoder, encode
 
 _EXAMPLE = re.compile(r"^Example: `(\w+)\((.*)\)`\n\n```hex\n([0-9A-F \n]+)```", re.MULTILINE)
@@ -19,7 +19,7 @@ _DOCUMENT = Path(__file__).parents[2] / "docs" / "wire.md"
 _EXAMPLES = [
     pytest.param(match[1], match[2], bytes.fromhex(match[3]), id=match[1])
     for match in _EXAMPLE.finditer(_DOCUMENT.read_text(encoding="utf-8"))
-    if hasattr(stream, match[1])
+    if hasattr(stream, match[1]) or hasattr(update_messages, match[1])
 ]
 
 
@@ -39,6 +39,7 @@ def test_every_message_has_an_example() -> None:
     assert {example.values[0] for example in _EXAMPLES} == {
         *("Hello", "Samples", "Inputs", "Status"),
         *("Start", "Stop", "Zero", "Time"),
+        *("Firmware", "Offer", "ImageBlock", "Switch", "Confirm"),
     }
 
 
@@ -56,4 +57,5 @@ def test_what_the_text_says_encodes_to_the_example(kind: str, arguments: str, wi
     told = _told(arguments)
     if "counts" in told:
         told["counts"] = np.array(told["counts"], np.int32)
-    assert encode(getattr(stream, kind)(**told)) == wire
+    room = stream if hasattr(stream, kind) else update_messages
+    assert encode(getattr(room, kind)(**told)) == wire
