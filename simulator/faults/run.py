@@ -110,7 +110,7 @@ TRIALS: tuple[Trial, ...] = (
         Text(
             "迟到、重复、串扰、损坏的 Modbus 应答", "late, doubled, crossed, damaged Modbus replies"
         ),
-        23,
+        26,
         quick=True,
     ),
     Trial(
