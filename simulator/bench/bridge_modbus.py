@@ -34,6 +34,8 @@ _RTU_LINES, _TCP_LINES = 9, 3
 _TRIED, _QUICK = 2_000, 200
 _BARE_SHARE = 4
 _LATEST = 3.0
+_CLEAR = 6.0
+"""Timeouts after which nothing bad is under way: a busy machine sends the latest later still."""
 
 
 def bad_replies(*, quick: bool) -> dict[str, float]:
@@ -185,7 +187,7 @@ class _Spoiler:
         if not self.armed or self.chance.random() > (0.5 if self.storm else 0.25):
             return [(0.0, frame)]
         self.armed = self.storm
-        self.clear_ns = time.monotonic_ns() + round(_LATEST * TIMEOUT_S * 1e9)
+        self.clear_ns = time.monotonic_ns() + round(_CLEAR * TIMEOUT_S * 1e9)
         kind = self.chance.choice(("late", "doubled", "crossed", "damaged", "lost"))
         self.tried += 1
         self.count.bad(kind)
