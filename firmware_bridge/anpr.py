@@ -18,6 +18,8 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass
 
+from firmware_bridge.marked_frames import MarkedFrames
+
 COLOURS = ("blue", "yellow", "green", "yellow-green", "white", "black", "unknown")
 """Ground colours of plates; ``green`` is the small, ``yellow-green`` the large new-energy plate."""
 
@@ -28,7 +30,6 @@ MAX_LANE, MAX_PLATE, MAX_DIRECTION, MAX_PICTURE_REF = 32, 24, 16, 128
 """Longest texts, in characters."""
 
 _VERSION = "SYP1"
-_STX, _ETX = 0x02, 0x03
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -117,8 +118,6 @@ def _is_whole(text: str, largest: int) -> bool:
 class PlateDecoder:
     """Finds readings in a stream of bytes cut anywhere; never raises.
 
-    A damaged frame costs itself alone: a new STX always begins a new frame.
-
     Attributes
     ----------
     counters : Counter[str]
@@ -129,31 +128,12 @@ class PlateDecoder:
 
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
-        self._frame: bytearray | None = None
+        self._frames = MarkedFrames(MAX_FRAME_BYTES, self.counters)
 
     def feed(self, data: bytes) -> list[PlateFrame]:
         """Readings that ``data`` completes, in the order of the line."""
-        found = []
-        for byte in data:
-            if byte == _STX:
-                self.counters["damaged"] += self._frame is not None
-                self._frame = bytearray()
-            elif self._frame is None:
-                self.counters["noise_bytes"] += byte not in b"\r\n"
-            elif byte == _ETX:
-                frame, self._frame = self._decode(bytes(self._frame)), None
-                if frame is not None:
-                    found.append(frame)
-            else:
-                self._collect(byte)
-        return found
-
-    def _collect(self, byte: int) -> None:
-        assert self._frame is not None
-        self._frame.append(byte)
-        if len(self._frame) > MAX_FRAME_BYTES - 2:
-            self.counters["oversize"] += 1
-            self._frame = None
+        decoded = map(self._decode, self._frames.feed(data))
+        return [frame for frame in decoded if frame is not None]
 
     def _decode(self, body: bytes) -> PlateFrame | None:
         """A frame without STX and ETX; None, and counted, if it is not as agreed."""

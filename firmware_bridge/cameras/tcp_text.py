@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 
 from firmware_bridge.anpr import MAX_PLATE
 from firmware_bridge.cameras.event import CameraEvent
+from firmware_bridge.marked_frames import MarkedFrames
 from firmware_bridge.plate_grammar import normalised
 
 MAX_FRAME_BYTES = 128
-_STX, _ETX = 0x02, 0x03
 _FRAME = re.compile(r"([0-9]{14}) ?([0-9]{2}) ?(.*)", re.ASCII)
 
 
@@ -41,31 +41,12 @@ class TcpTextDecoder:
     def __init__(self, utc_offset_s: int = 0) -> None:
         self.counters: Counter[str] = Counter()
         self._offset_s = utc_offset_s
-        self._frame: bytearray | None = None
+        self._frames = MarkedFrames(MAX_FRAME_BYTES, self.counters)
 
     def feed(self, data: bytes) -> list[CameraEvent]:
         """Readings that ``data`` completes, in the order of the line."""
-        found = []
-        for byte in data:
-            if byte == _STX:
-                self.counters["damaged"] += self._frame is not None
-                self._frame = bytearray()
-            elif self._frame is None:
-                self.counters["noise_bytes"] += byte not in b"\r\n"
-            elif byte == _ETX:
-                event, self._frame = self._decode(bytes(self._frame)), None
-                if event is not None:
-                    found.append(event)
-            else:
-                self._collect(byte)
-        return found
-
-    def _collect(self, byte: int) -> None:
-        assert self._frame is not None
-        self._frame.append(byte)
-        if len(self._frame) > MAX_FRAME_BYTES - 2:
-            self.counters["oversize"] += 1
-            self._frame = None
+        decoded = map(self._decode, self._frames.feed(data))
+        return [event for event in decoded if event is not None]
 
     def _decode(self, body: bytes) -> CameraEvent | None:
         try:

@@ -27,7 +27,7 @@ def plain_text(data: bytes) -> None:
     events = whole.feed(data[1:])
     assert [e for piece in pieces(data) for e in cut.feed(piece)] == events
     assert whole.counters == cut.counters
-    assert len(whole._frame or b"") <= MAX_FRAME_BYTES
+    assert whole._frames.held_bytes <= MAX_FRAME_BYTES
 
 
 def stream(dialect: str, data: bytes) -> None:

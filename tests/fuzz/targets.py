@@ -45,7 +45,7 @@ def plates(data: bytes) -> None:
     frames = whole.feed(data[1:])
     assert [f for piece in pieces(data) for f in cut.feed(piece)] == frames
     assert whole.counters == cut.counters
-    assert len(whole._frame or b"") <= MAX_FRAME_BYTES
+    assert whole._frames.held_bytes <= MAX_FRAME_BYTES
 
 
 def stream(data: bytes) -> None:

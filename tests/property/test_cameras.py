@@ -153,4 +153,4 @@ def test_plain_text_finds_every_frame_in_noise(noise: list[bytes], seed: int) ->
     decoder = TcpTextDecoder()
     found = [e for piece in cut(wire or b"x", chance, 20) for e in decoder.feed(piece)]
     assert [event.plate for event in found] == [PLATES[n % 4] for n in range(len(frames))]
-    assert len(decoder._frame or b"") <= MAX_FRAME_BYTES
+    assert decoder._frames.held_bytes <= MAX_FRAME_BYTES

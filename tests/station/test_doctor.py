@@ -161,15 +161,18 @@ def test_a_modbus_server_is_told_with_the_map_that_fits() -> None:
 
 def test_a_port_of_another_program_is_named_and_left_alone() -> None:
     holder = (
-        "import serial, sys, time; p = serial.Serial(sys.argv[1], exclusive=True);"
-        "print('held', flush=True); time.sleep(60)"
+        "import serial, sys; p = serial.Serial(sys.argv[1], exclusive=True);"
+        "print('held', flush=True); sys.stdin.read()"  # until it is killed
     )
 
     async def held(devices: LineUp) -> list[str]:
         line = PtyLine()
         url = devices.indicator(line, "yaohua", {}, load_kg=1_000)
         process = subprocess.Popen(
-            [sys.executable, "-c", holder, url], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", holder, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         processes.append(process)
         assert process.stdout is not None

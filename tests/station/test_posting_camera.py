@@ -14,22 +14,12 @@ from edge.sources.camera_http import HttpCameraSource, HttpDoors
 from simulator.posting_camera import PostingCamera
 from simulator.scenario import Scenario
 from simulator.world import World
+from tests.station.strip_lane import STRIP_LANE
 
-STATION = """
-[station]
-id = "SIM"
-[[digitiser]]
-id = "D1"
-url = "run/d1"
-channels = ["a", "b", "c", "d"]
-[[lane]]
-id = "1"
-digitiser = "D1"
+STATION = (
+    STRIP_LANE
+    + """\
 direction = "toward"
-row = [
-    { position_m = 0.0, width_m = 0.07, kind = "strip", left = "a", right = "b" },
-    { position_m = 2.1, width_m = 0.07, kind = "strip", left = "c", right = "d" },
-]
 [[camera]]
 id = "C1"
 format = "FORMAT"
@@ -39,6 +29,7 @@ lanes = ["1"]
 lane_names = { "1" = "1" }
 picture_dir = "pictures"
 """
+)
 
 
 def free_port() -> int:

@@ -15,22 +15,12 @@ from edge.station import Station
 from simulator.devices import DeviceBench
 from simulator.scenario import Scenario
 from simulator.world import World
+from tests.station.strip_lane import STRIP_LANE
 from tests.unit.test_cli import steelyard
 
-STATION = """
-[station]
-id = "SIM"
-[[digitiser]]
-id = "D1"
-url = "run/d1"
-channels = ["a", "b", "c", "d"]
-[[lane]]
-id = "1"
-digitiser = "D1"
-row = [
-    { position_m = 0.0, width_m = 0.07, kind = "strip", left = "a", right = "b" },
-    { position_m = 2.1, width_m = 0.07, kind = "strip", left = "c", right = "d" },
-]
+STATION = (
+    STRIP_LANE
+    + """\
 [[scale]]
 id = "F1"
 url = "run/f1"
@@ -54,6 +44,7 @@ port = 0
 [uplink]
 broker = "mqtt://127.0.0.1:9"
 """
+)
 ONE_LORRY = {
     "seed": 3,
     "lead_in_s": 0.1,
