@@ -163,7 +163,7 @@ class StorageSection(Section):
 class WebSection(Section):
     """The operators' page."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(min_length=1, default="127.0.0.1")
     port: int = Field(ge=0, le=65_535, default=8_080)
 
 

@@ -20,7 +20,6 @@ router = APIRouter()
 Index = Annotated[int, Path(ge=0, le=2**53)]
 """Number of a record, in the range that its canonical form can say."""
 
-_FOR_EVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 _SIGNAL_ROLE = "signal"
 
 
@@ -109,7 +108,7 @@ async def canonical(request: Request, index: Index) -> Response:
     return Response(
         record.canonical,
         media_type="application/json",
-        headers=_FOR_EVER | {"Content-Disposition": f'attachment; filename="{name}"'},
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
@@ -127,7 +126,6 @@ async def blob(request: Request, index: Index, sha256: str) -> FileResponse:
         media_type=found.media_type,
         filename=f"{station_of(request).station_id}-{index}-{sha256[:8]}{_suffix(found.media_type)}",
         content_disposition_type="inline" if picture else "attachment",
-        headers=_FOR_EVER,
     )
 
 

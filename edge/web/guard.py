@@ -23,6 +23,8 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # A browser must not keep plates and pictures longer than the station may.
+    "Cache-Control": "no-store",
 }
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -42,7 +42,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         other="zh" if t.lang == "en" else "en",
         **values,
     )
-    response = HTMLResponse(html, status_code=status, headers={"Cache-Control": "no-store"})
+    response = HTMLResponse(html, status_code=status)
     if "lang" in request.query_params:
         response.set_cookie("lang", t.lang, max_age=_YEAR_S, httponly=True, samesite="strict")
     return response
@@ -62,7 +62,7 @@ async def events(request: Request) -> StreamingResponse:
     return StreamingResponse(
         board.stream(speaker_of(request)),
         media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        headers={"X-Accel-Buffering": "no"},
     )
 
 

@@ -1,4 +1,7 @@
-"""The web server inside the station's event loop: no signal handlers, no access log, quick end."""
+"""The web server inside the station's event loop: no signal handlers, no access log, quick end.
+
+It shares its descriptors with ports and store, so idle or countless connections may not eat them.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,13 @@ from collections.abc import Iterator
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge.errors import ConfigError, LinkDown
+
+MOST_CONNECTIONS = 64
+SILENT_S = 10.0
+"""How long a connection may be open before its first request is there."""
 
 
 class _Embedded(uvicorn.Server):
@@ -23,6 +31,21 @@ class _Embedded(uvicorn.Server):
         yield
 
 
+class _Bounded(H11Protocol):
+    """Hangs up on connections beyond the bound, and on those that ask nothing."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        else:
+            self.loop.call_later(SILENT_S, self._hang_up_on_silence)
+
+    def _hang_up_on_silence(self) -> None:
+        if not self.cycle:
+            self.transport.abort()
+
+
 class WebServer:
     """Serves an application on one address; binds at once, so that ``url`` is true."""
 
@@ -31,6 +54,7 @@ class WebServer:
         self._socket = _bind(host, port)
         config = uvicorn.Config(
             app,
+            http=_Bounded,
             log_config=None,
             log_level="warning",
             access_log=False,

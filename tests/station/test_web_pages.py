@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import time
@@ -17,6 +18,7 @@ from edge.errors import ConfigError, LinkDown, StoreError
 from edge.evidence.merkle import leaf_hash
 from edge.health import Level
 from edge.records import Draft
+from edge.web import server
 from edge.web.app import create_app
 from edge.web.server import WebServer
 from tests.browser.sample_station import (
@@ -33,10 +35,10 @@ Visit = Callable[[SampleStation, httpx.AsyncClient], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(sample: SampleStation) -> AsyncIterator[httpx.AsyncClient]:
-    server = WebServer(create_app(sample.view), "127.0.0.1", 0)
-    running = asyncio.create_task(server.run())
+    web = WebServer(create_app(sample.view), "127.0.0.1", 0)
+    running = asyncio.create_task(web.run())
     try:
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=web.url, trust_env=False) as client:
             yield client
     finally:
         running.cancel()
@@ -200,6 +202,7 @@ def test_only_blobs_of_the_record_are_served(tmp_path: Path) -> None:
         for blob in first.blobs:
             mine = await client.get(f"/records/{first.index}/blobs/{blob.sha256}")
             assert mine.content == sample.store.blob_path(blob.sha256).read_bytes()
+            assert mine.headers["cache-control"] == "no-store", "erased means erased everywhere"
             other = await client.get(f"/records/{second.index}/blobs/{blob.sha256}")
             assert other.status_code == 404
         assert (await client.get(f"/records/{first.index}/blobs/..%2f..%2fkey")).status_code == 404
@@ -293,10 +296,10 @@ def test_stream_begins_with_everything_then_sends_what_changed(tmp_path: Path) -
 def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
     async def scenario() -> float:
         async with open_station(tmp_path) as sample:
-            server = WebServer(create_app(sample.view), "127.0.0.1", 0)
-            running = asyncio.create_task(server.run())
+            web = WebServer(create_app(sample.view), "127.0.0.1", 0)
+            running = asyncio.create_task(web.run())
             async with (
-                httpx.AsyncClient(base_url=server.url, trust_env=False) as client,
+                httpx.AsyncClient(base_url=web.url, trust_env=False) as client,
                 client.stream("GET", "/events") as stream,
             ):
                 await anext(stream.aiter_lines())
@@ -306,6 +309,45 @@ def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
                 return time.monotonic() - began
 
     assert asyncio.run(scenario()) < 1.0
+
+
+def test_connections_that_ask_nothing_take_no_descriptors_from_the_station(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SILENT_S", 0.3)
+
+    async def look(_: SampleStation, client: httpx.AsyncClient) -> None:
+        address = client.base_url.host, client.base_url.port
+        async with client.stream("GET", "/events") as stream:
+            lines = stream.aiter_lines()
+            await anext(lines)
+            idle = [await asyncio.open_connection(*address) for _ in range(80)]
+            async with asyncio.timeout(5):
+                for reader, writer in idle:
+                    with contextlib.suppress(ConnectionError):
+                        assert await reader.read() == b""
+                    writer.close()
+            assert (await client.get("/healthz")).status_code == 200
+            assert await anext(lines) is not None, "who asked is still served"
+
+    visit(tmp_path, look)
+
+
+def test_connections_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
+
+    async def look(_: SampleStation, client: httpx.AsyncClient) -> None:
+        address = client.base_url.host, client.base_url.port
+        held = [await asyncio.open_connection(*address) for _ in range(3)]
+        with pytest.raises(httpx.TransportError):
+            await client.get("/healthz")
+        for _, writer in held:
+            writer.close()
+            await writer.wait_closed()
+        await asyncio.sleep(0.1)
+        assert (await client.get("/healthz")).status_code == 200
+
+    visit(tmp_path, look)
 
 
 def test_a_store_that_refuses_is_said_on_the_page(

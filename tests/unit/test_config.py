@@ -73,6 +73,7 @@ def test_layout_counts_channels_and_turns_units(tmp_path: Path) -> None:
         ('lanes = ["1"]', 'lanes = ["7"]', "'7' is not in the file"),
         ('"bL", "bR"]', '"bL", "bL"]', "bL stands twice"),
         ('kind = "strip"', 'kind = "quartz"', "lane[1].row[1].kind"),
+        ("[station]", '[web]\nhost = ""\n[station]', "web.host"),
         ("[station]", "[station", "not valid TOML"),
     ],
 )
