@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from importlib.resources import files
 from pathlib import Path
 
+from firmware_bridge.indicators.reading import UNITS_KG
 from firmware_bridge.modbus_checks import Checks, MapError, Tree
 from firmware_bridge.modbus_map import (
     BIT_KINDS,
@@ -20,7 +21,7 @@ from firmware_bridge.modbus_map import (
     Register,
     RegisterMap,
 )
-from firmware_bridge.modbus_weight import Codes, WeightRule
+from firmware_bridge.modbus_weight import MOST_DECIMALS, Codes, WeightRule
 
 __all__ = ["MapError", "load_map", "own_maps"]
 
@@ -54,7 +55,11 @@ def load_map(name_or_path: str | Path) -> RegisterMap:
     MapError
         There is no such map, or it is not as agreed.
     """
-    return _Reader(f"register map {name_or_path}").map(_tree(str(name_or_path)))
+    where = f"register map {name_or_path}"
+    try:
+        return _Reader(where).map(_tree(str(name_or_path)))
+    except (TypeError, AttributeError) as error:  # a number where a table or a list belongs
+        raise MapError(f"{where}: a value is of another kind than agreed: {error}") from error
 
 
 def _tree(name: str, depth: int = 0) -> Tree:
@@ -149,7 +154,6 @@ class _Reader(Checks):
     def _weight(self, row: object) -> WeightRule:
         at = ", [weight]"
         tree = self.table(row, _WEIGHT, at)
-        decimals = tree.get("decimals")
         register, net = self._named(tree, "register"), None
         self.need(register is not None, at, "register names no register")
         if "net" in tree:
@@ -160,12 +164,14 @@ class _Reader(Checks):
         assert register is not None
         unit, division = self._told(tree.get("unit", "kg"), at), tree.get("division")
         assert unit is not None
+        for name in unit.table.values() if isinstance(unit, Codes) else (unit,):
+            self.need(name in UNITS_KG, at, f"unit {name} is none of {', '.join(UNITS_KG)}")
         rule = WeightRule(
             register=register,
             net=net,
             unit=unit,
             division=self._registers.get(str(division)) or self._division(division, at),
-            decimals=decimals if isinstance(decimals, int) else self._named(tree, "decimals"),
+            decimals=self._decimals(tree, at),
             stable=self._flag(tree, "stable"),
             moving=self._flag(tree, "moving"),
             zero=self._flag(tree, "zero"),
@@ -180,12 +186,19 @@ class _Reader(Checks):
         )
         return rule
 
+    def _decimals(self, tree: Tree, at: str) -> int | Register | None:
+        if not isinstance(tree.get("decimals", 0), str):
+            return self.whole(tree, "decimals", 0, 0, MOST_DECIMALS) if "decimals" in tree else None
+        found = self._named(tree, "decimals")
+        self.need(found is not None, at, "decimals names no register")
+        return found
+
     def _division(self, told: object, at: str) -> str | Codes | None:
         found = self._told(told, at)
-        steps = found.table.values() if isinstance(found, Codes) else (found or "1",)
-        for step in steps:
+        table = found.table if isinstance(found, Codes) else {} if found is None else {0: found}
+        for step in table.values():
             try:
-                above_zero = Decimal(step) > 0
+                above_zero = 0 < Decimal(step) < math.inf
             except InvalidOperation:
                 above_zero = False
             self.need(above_zero, at, f"division {step} is no number above 0, as text")

@@ -105,7 +105,8 @@ class WeightRule:
 
     def _division(self, words: Words) -> Decimal | None:
         if isinstance(self.division, Register):
-            return _decimal(self.division, words)
+            step = _decimal(self.division, words)
+            return step if step is not None and step > 0 else None
         told = self.division.of(words) if isinstance(self.division, Codes) else self.division
         return None if told is None else Decimal(told)
 
@@ -120,11 +121,12 @@ class WeightRule:
 
     def _places(self, words: Words, division: Decimal | None) -> int | None:
         if isinstance(self.decimals, Register):
-            told = int(self.decimals.number(words))
-            return told if 0 <= told <= MOST_DECIMALS else None
+            told = _decimal(self.decimals, words)
+            return int(told) if told is not None and 0 <= told <= MOST_DECIMALS else None
         if self.decimals is not None or division is None:
             return self.decimals
-        return max(0, -int(division.normalize().as_tuple().exponent))
+        places = max(0, -int(division.normalize().as_tuple().exponent))
+        return places if places <= MOST_DECIMALS else None
 
     def _stable(self, words: Words) -> bool | None:
         if self.moving is not None:

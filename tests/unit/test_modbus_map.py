@@ -173,6 +173,16 @@ TWO_WORDS = '[[command]]\nname = "z"\nregister = 1\nwrite = [1, 2]\n'
         (WEIGHT + 'unit = {of = "a", codes = {x = "kg"}}\n', "codes are not whole numbers"),
         (WEIGHT + 'unit = {of = "a"}\n', "codes are missing"),
         (WEIGHT + 'units = "kg"\n', "unknown key units"),
+        (WEIGHT + 'unit = "KG"\n', "unit KG is none of kg, g, t"),
+        (WEIGHT + 'unit = {of = "a", codes = {0 = "pcs"}}\n', "unit pcs"),
+        (WEIGHT.replace("decimals = 0", 'decimals = "b"\ndivision = "0.5"'), "decimals names no"),
+        (WEIGHT.replace("decimals = 0", "decimals = 7"), "decimals is outside 0..6"),
+        (WEIGHT.replace("decimals = 0", "decimals = true"), "decimals is outside 0..6"),
+        (ENTRY + '[weight]\nregister = "a"\ndivision = "Infinity"\n', "division Infinity"),
+        (ENTRY + '[weight]\nregister = "a"\ndivision = ""\n', "division "),
+        (WEIGHT + "over = 3\n", "of another kind than agreed"),
+        ("command = 3\n" + ENTRY, "of another kind than agreed"),
+        ('counter = ["a"]\n' + ENTRY, "of another kind than agreed"),
         (
             ENTRY.replace("= 0", "= 9").replace('"a"', '"s"') + WEIGHT + 'stable = ["s", 1]\n',
             "not read in one request",
@@ -208,6 +218,31 @@ def test_a_sign_bit_makes_a_magnitude_negative() -> None:
     weighed = register(address=1, type="u32", sign=BitOf("input0", 7))
     assert weighed.value({"input0": [0x80], "input1": [1, 34_464]}) == -100_000
     assert weighed.value({"input0": [0x7F], "input1": [1, 34_464]}) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("told", "type_", "words", "weight_kg"),
+    [
+        ("decimals", "f32", (0x4000, 0), 12.34),
+        ("decimals", "f32", (0x7FC0, 0), None),
+        ("decimals", "u16", (7,), None),
+        ("division", "f32", (0x3F00, 0), 123.4),
+        ("division", "f32", (0x7F80, 0), None),
+        ("division", "f32", (0x0D00, 0), None),
+        ("division", "u16", (0,), None),
+    ],
+)
+def test_a_register_that_tells_no_point_makes_no_weight(
+    tmp_path: Path, told: str, type_: str, words: tuple[int, ...], weight_kg: float | None
+) -> None:
+    path = tmp_path / "map.toml"
+    second = ENTRY.replace('"a"', '"b"').replace("= 0", "= 1").replace("u16", type_)
+    path.write_text(f'{ENTRY}{second}[weight]\nregister = "a"\n{told} = "b"\n')
+    rule = load_map(path).weight
+    assert rule is not None
+    reading = rule.reading({"a": [1234], "b": words})
+    assert reading.weight_kg == weight_kg
+    assert (reading.out_of_range is None) == (weight_kg is not None)
 
 
 def test_a_map_may_be_like_another_and_change_it(tmp_path: Path) -> None:
