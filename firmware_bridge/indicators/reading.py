@@ -70,8 +70,11 @@ def kilograms(number: str, unit: str) -> float | None:
 
 
 def scaled_kilograms(digits: str, exponent: int, unit: str) -> float | None:
-    """Whole ``digits`` times ten to the power ``exponent``, in kilograms; None as `kilograms`."""
-    if not digits.strip().isdigit() or not digits.isascii() or unit not in UNITS_KG:
+    """Whole ``digits`` times ten to the power ``exponent``, in kilograms; None as `kilograms`.
+
+    Only leading zeros may be blanks: a blank behind the digits would leave their place open.
+    """
+    if not digits.lstrip(" ").isdigit() or not digits.isascii() or unit not in UNITS_KG:
         return None
     return float(Decimal(int(digits)).scaleb(exponent) * UNITS_KG[unit])
 

@@ -6,7 +6,8 @@
     02 | SWA SWB SWC | six digits weight | CR | CHK              (short)
 
 CHK, where it is switched on, makes the sum of the low seven bits of the whole frame zero. Digits
-are without point and sign, leading zeros may be blanks. Often seven bits with even parity.
+are without point and sign, leading zeros may be blanks; a tare of blanks only is none told. Often
+seven bits with even parity.
 
 ====  ======  ==================================================================================
 word  bits    meaning
@@ -51,7 +52,7 @@ def toledo(*, checksum: bool = True, short: bool = False, bits: Bits = "8n") -> 
 
 
 def _reading(found: re.Match[bytes]) -> Outcome:
-    (a, b, c), weight, tare = found[1], found[2].decode(), found[3].decode()
+    (a, b, c), weight, tare = found[1], found[2].decode(), found[3].lstrip().decode()
     unit = _UNITS.get(c & 7, "" if c & 7 else "kg" if b & 16 else "lb")
     if not unit or c & 16:
         return "malformed"

@@ -127,6 +127,15 @@ def test_toledo_is_no_weight_where_makers_differ(words: dict[str, int]) -> None:
     assert refused("toledo", toledo_frame(**words))["malformed"] == 1
 
 
+def test_toledo_blanks_stand_for_leading_zeros_only() -> None:
+    """A weight whose last places are blank may be a tenth of what stands on the platform."""
+    for weight in (b"1234  ", b"12 345", b"      "):
+        assert refused("toledo", toledo_frame(weight))["malformed"] == 1
+    assert refused("toledo", toledo_frame(tare=b"120   "))["malformed"] == 1
+    reading = read_one("toledo", toledo_frame(tare=b"      "))
+    assert (reading.weight_kg, reading.tare_kg) == (1234.0, None)
+
+
 def test_toledo_with_parity_loses_a_frame_of_wrong_parity() -> None:
     def even(data: bytes) -> bytes:
         return bytes(byte | (byte.bit_count() % 2) << 7 for byte in data)
