@@ -138,7 +138,8 @@ def _lockers(root: Path, status: os.stat_result) -> Iterator[int]:
 
 def _name_of(root: Path, pid: int) -> str:
     try:
-        return (root / "proc" / str(pid) / "comm").read_text().strip()
+        # The kernel cuts names at 15 bytes, also in the middle of a character.
+        return (root / "proc" / str(pid) / "comm").read_text("utf-8", "replace").strip()
     except OSError:
         return "?"
 

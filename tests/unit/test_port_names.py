@@ -105,6 +105,18 @@ def test_holders_are_found_by_descriptor_and_by_lock(root: Path) -> None:
     assert list(holders(root / "dev" / "gone", root)) == []
 
 
+def test_a_holder_whose_name_is_cut_inside_a_character_is_told(root: Path) -> None:
+    """The kernel keeps 15 bytes of a name; a Chinese character has three."""
+    port = root / "dev" / "ttyS0"
+    status = port.stat()
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    write(root / "proc" / "locks", f"1: FLOCK  ADVISORY  WRITE 77 {place} 0 EOF")
+    (root / "proc" / "77").mkdir()
+    (root / "proc" / "77" / "comm").write_bytes("A9称重调试仪".encode()[:15] + b"\n")
+    (holder,) = holders(port, root)
+    assert holder.name.startswith("A9称重调试")
+
+
 def station(url: str) -> StationFile:
     row = [
         {"position_m": p, "width_m": 0.1, "kind": "strip", "left": "a", "right": "b"}
