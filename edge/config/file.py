@@ -30,6 +30,9 @@ __all__ = [
     "WebSection",
 ]
 
+WEIGHT_EVERY_S = 1.0
+"""A load whose weights are further apart is never known to be at rest."""
+
 
 class StationSection(Section):
     """Who the station is."""
@@ -212,9 +215,17 @@ class StationFile(Section):
             others = {s.id for s in self.scale} - {scale.id}
             if scale.lane is not None and scale.lane not in lanes:
                 raise ValueError(f"scale {scale.id}: lane {scale.lane!r} is not in the file")
-            device = scale.url.removeprefix("modbus:")
-            if scale.over_modbus and device not in {m.id for m in self.modbus}:
+            device, polls_s = (
+                scale.url.removeprefix("modbus:"),
+                {m.id: m.poll_s for m in self.modbus},
+            )
+            if scale.over_modbus and device not in polls_s:
                 raise ValueError(f"scale {scale.id}: modbus {device!r} is not in the file")
+            if scale.over_modbus and polls_s[device] > WEIGHT_EVERY_S:
+                raise ValueError(
+                    f"scale {scale.id}: modbus {device!r} needs poll_s <= {WEIGHT_EVERY_S:g}, "
+                    "or no load is ever known to be at rest"
+                )
             if scale.check_with is not None and scale.check_with not in others:
                 raise ValueError(f"scale {scale.id}: check_with must name another scale")
         return self

@@ -86,6 +86,27 @@ def test_every_mistake_is_named(tmp_path: Path, old: str, new: str, named: str) 
     assert str(path) in caught.value.what.zh
 
 
+MODBUS_SCALE = """
+[[modbus]]
+id = "W1"
+url = "tcp://127.0.0.1:502"
+map = "generic-scale"
+poll_s = {poll_s}
+[[scale]]
+id = "F1"
+url = "modbus:W1"
+format = "modbus"
+max_kg = 60000
+division_kg = 20
+"""
+
+
+def test_a_modbus_device_that_is_a_scale_is_asked_often_enough(tmp_path: Path) -> None:
+    assert load_station(write(tmp_path, GOOD + MODBUS_SCALE.format(poll_s=1))).model.scale
+    with pytest.raises(ConfigError, match="poll_s <= 1"):
+        load_station(write(tmp_path, GOOD + MODBUS_SCALE.format(poll_s=2.5)))
+
+
 def test_allowed_range_is_told(tmp_path: Path) -> None:
     text = GOOD.replace('url = "/dev/ttyS1"', 'url = "/dev/ttyS1"\nwait_s = 99')
     with pytest.raises(ConfigError, match="不大于 30"):
