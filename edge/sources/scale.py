@@ -25,6 +25,32 @@ ANSWER_S = 1.0
 """An indicator that is asked, and does not answer, is asked again after this."""
 
 
+_INSTEAD = {
+    "declined": (
+        Text("仪表有应答，但拒绝给出重量", "the indicator answers, but declines to give a weight"),
+        Text(
+            "看仪表显示：退出菜单或设定状态，排除故障提示",
+            "look at the indicator: leave its menu, clear what it complains of",
+        ),
+    ),
+    "foreign": (
+        Text("应答的是另一个地址的仪表", "an indicator of another address answers"),
+        Text(
+            "核对 settings 中的 address 与仪表设置", "check address in settings and in the device"
+        ),
+    ),
+}
+"""What an indicator says that is understood and is no reading, and what to do then."""
+
+_OTHER_FORMAT = (
+    Text("收到的数据不是所设的格式", "what arrives is not of the format"),
+    Text(
+        "核对 format、baud、data_bits 和 parity，或运行 steelyard doctor",
+        "check format, baud, data_bits and parity, or run steelyard doctor",
+    ),
+)
+
+
 class _Question:
     """The one question that may be open: what comes without one answers an older one.
 
@@ -148,38 +174,42 @@ class ScaleSource:
     ) -> None:
         section, loop = self._section, asyncio.get_running_loop()
         decoder = self._format.make(section.settings, section.data_bits, section.parity)
-        counted: Counter[str] = Counter()
-        deadline_s, babble = loop.time() + SILENCE_S, False
+        counted, heard = Counter[str](), Counter[str]()
+        deadline_s = loop.time() + SILENCE_S
         while True:
             try:
                 async with asyncio.timeout_at(deadline_s):
                     chunk = await port.read()
             except TimeoutError:
-                raise self._away(babble) from None
+                raise self._away(heard) from None
             found = decoder.feed(chunk.data)
             readings = asked.take(found) if self._format.ask else found
             self._weigher.count("unasked", len(found) - len(readings))
-            for name, number in (decoder.counters - counted).items():
+            for name, number in (new := decoder.counters - counted).items():
                 self._weigher.count(name, number)
-            counted, babble = decoder.counters.copy(), not readings
+            counted = decoder.counters.copy()
+            heard += new + Counter(bytes=len(chunk.data))
             if readings:
-                deadline_s = loop.time() + SILENCE_S
+                deadline_s, heard = loop.time() + SILENCE_S, Counter()
             for reading in readings:
                 deliver(self._weigher.take(reading, chunk.received_ns))
 
-    def _away(self, babble: bool) -> SteelyardError:
-        if not babble:
+    def _away(self, heard: Counter[str]) -> SteelyardError:
+        """Why there is no reading, by what came in its place."""
+        if not heard:
             return LinkDown(
                 f"{self._name.zh}：{SILENCE_S:.0f} 秒没有数据",
                 f"{self._name.en}: nothing for {SILENCE_S:.0f} s",
                 next_zh="检查仪表电源、串口线和仪表的输出方式",
                 next_en="check the indicator's power, the cable and its output mode",
             )
+        told = (words for name, words in _INSTEAD.items() if heard[name])
+        what, step = next(told, _OTHER_FORMAT)
         return DeviceFault(
-            f"{self._name.zh}：收到的数据不是 {self._section.format} 格式",
-            f"{self._name.en}: what arrives is not of the format {self._section.format}",
-            next_zh="核对 format、baud、data_bits 和 parity，或运行 steelyard doctor",
-            next_en="check format, baud, data_bits and parity, or run steelyard doctor",
+            f"{self._name.zh}：{what.zh}（{self._section.format}）",
+            f"{self._name.en}: {what.en} ({self._section.format})",
+            next_zh=step.zh,
+            next_en=step.en,
         )
 
 

@@ -202,6 +202,38 @@ def test_silence_and_babble_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> N
     run(babbling)
 
 
+@pytest.mark.parametrize(
+    ("name", "answer", "told"),
+    [
+        ("sics", b"S I\r\n", "declines to give a weight"),
+        ("sics", b"ES\r\n", "declines to give a weight"),
+        ("yaohua-command", b"\x02BB+01234001F\x03", "another address"),
+        ("sics", b"US,GS,+0011.120kg\r\n", "not of the format (sics)"),
+    ],
+)
+def test_a_device_that_answers_without_a_weight_is_told_for_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, name: str, answer: bytes, told: str
+) -> None:
+    monkeypatch.setattr(scale_source, "SILENCE_S", 0.3)
+    monkeypatch.setattr(scale_source, "ANSWER_S", 0.05)
+
+    async def answering() -> None:
+        line = PtyLine()
+        section = ScaleSection(id="S1", url=line.url, format=name, max_kg=60_000, division_kg=20)
+        source = ScaleSource(section, Health(time.monotonic_ns), time.monotonic_ns, Companions())
+        reading = asyncio.create_task(source.run(lambda _: None))
+        while not reading.done():
+            if line.read():
+                line.send(answer)
+            await asyncio.sleep(0.005)
+        line.unplug()
+        with pytest.raises(DeviceFault) as fault:
+            await reading
+        assert told in fault.value.what.en
+
+    asyncio.run(answering())
+
+
 def test_a_seven_bit_line_is_asked_with_parity_and_protected_by_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
