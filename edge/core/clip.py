@@ -99,7 +99,8 @@ class Signals:
         place += np.arange(0, width * len(place), width)
         found = np.empty((2, len(place)), np.int32)
         flat.take(place, out=found[0], mode="clip")
-        place += np.repeat(right - left, length)
+        across = right - left
+        place += across[:1] if (across == across[:1]).all() else across.repeat(length)
         flat.take(place, out=found[1], mode="clip")
         self._turn(found, row, length)
         return found
@@ -108,7 +109,7 @@ class Signals:
         """Counts of stretches (n,) of a block's length: left and right, (n, block) each."""
         (n, width), (step, next_channel) = self.counts.shape, self.counts.strides
         shape, strides = (n - self.block + 1, width, self.block), (step, next_channel, step)
-        each = np.lib.stride_tricks.as_strided(self.counts, shape, strides, writeable=False)
+        each = np.ndarray(shape, np.int32, self.counts, 0, strides)
         sample = self.begin[clip] + start
         found = [each[sample, channel[row]] for channel in self.channels.T]
         self._turn(found, row, 1)

@@ -32,12 +32,17 @@ class Pulses:
     sums: Indices
 
     def between(self, begin: Indices, end: Indices) -> Indices:
-        """Sums of counts ``begin <= place < end`` of one touch, with left and right appended."""
-        return np.stack([side[end] - side[begin] for side in self.sums], axis=-1)
+        """Sums of counts ``begin <= place < end`` of one touch, left and right: (2, ...).
+
+        ``end`` may have more axes in front than ``begin``.
+        """
+        more = [1] * (end.ndim - begin.ndim)
+        before = self.sums.take(begin, axis=1).reshape(2, *more, *begin.shape)
+        return np.asarray(self.sums.take(end, axis=1) - before)
 
     def at(self, place: Indices) -> Int32s:
-        """Counts, with left and right appended."""
-        return np.stack([side[place] for side in self.counts], axis=-1)
+        """Counts, left and right: (2, ...)."""
+        return self.counts.take(place, axis=1)
 
     def saturated(self, begin: Indices, end: Indices) -> Bools:
         """Whether a converter stood at its end in ``begin <= place < end``, on either side."""
@@ -70,7 +75,7 @@ class Contacts:
     pulses: Pulses
 
     def sums(self) -> Indices:
-        """Sums of the counts from start to end, left and right: (n_touches, 2)."""
+        """Sums of the counts from start to end, left and right: (2, n_touches)."""
         return self.pulses.between(self.place + self.start, self.place + self.end)
 
     def only(self, chosen: Bools) -> Contacts:
@@ -93,23 +98,20 @@ def find_contacts(signals: Signals) -> Contacts:
     """Touches of each row: the left or the right channel is over its threshold."""
     ground = signals.ground
     of_clip = signals.clip_of_block
-    release = ground.release[of_clip]
-    # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
-    low = np.floor(ground.base + release).astype(np.int32)
-    high = np.floor(ground.base + HYSTERESIS * release).astype(np.int32)
-    pressed = signals.highest > low
-    block, row = np.nonzero(pressed[:, :, 0] | pressed[:, :, 1])
+    pressed = signals.highest > ground.base + ground.release[of_clip]
+    block, row = (pressed[:, :, 0] | pressed[:, :, 1]).nonzero()
     clip = of_clip[block]
-    order = np.argsort(clip * low.shape[1] + row, kind="stable")
-    block, row, clip = block[order], row[order], clip[order]
+    line = clip * pressed.shape[1] + row
+    order = line.argsort(kind="stable")
+    block, row, clip, line = block[order], row[order], clip[order], line[order]
     first = (block - signals.first_block[clip]) * signals.block
     left, right = signals.blocks(clip, row, first)
-    over, surely = (
-        (left > bound[:, :1]) | (right > bound[:, 1:])
-        for bound in (low[block, row], high[block, row])
-    )
+    base, release = ground.base[block, row], ground.release[clip, row]
+    # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
+    low, high = (np.floor(base + k * release).astype(np.int32) for k in (1.0, HYSTERESIS))
+    over, surely = ((left > side[:, :1]) | (right > side[:, 1:]) for side in (low, high))
     joined = np.zeros(len(block), np.bool_)
-    joined[1:] = (block[1:] - block[:-1] == 1) & (row[1:] == row[:-1]) & (clip[1:] == clip[:-1])
+    joined[1:] = (block[1:] - block[:-1] == 1) & (line[1:] == line[:-1])
     found = runs(over, surely, joined)
     sure = found.sure >= 0
     start, last = found.start[sure], found.end[sure] - 1
@@ -151,12 +153,12 @@ def _crossings(
     beyond = np.maximum(inside + _OUTWARD, 0)
     outside = np.minimum(beyond, signals.n_samples[clip] - 1)
     block = signals.first_block[clip] + inside // signals.block
-    bound = signals.ground.base[block, row] + signals.release(clip, row)
-    above = pulses.at(place + inside) - bound
-    below = np.minimum(pulses.at(place + outside) - bound, 0.0)
-    side = above[..., 1] > above[..., 0]
-    top = np.where(side, above[..., 1], above[..., 0])
-    rise = top - np.where(side, below[..., 1], below[..., 0])
+    bound = (signals.ground.base[block, row] + signals.release(clip, row)).transpose(2, 0, 1)
+    left, right = pulses.at(place + inside) - bound
+    outer_left, outer_right = np.minimum(pulses.at(place + outside) - bound, 0.0)
+    stronger = right > left
+    top = np.where(stronger, right, left)
+    rise = top - np.where(stronger, outer_right, outer_left)
     return np.asarray(inside + _OUTWARD * top / np.maximum(rise, 1e-9))
 
 
@@ -186,28 +188,27 @@ def centres(signals: Signals, contacts: Contacts, plate: Bools) -> Floats:
     plate : bool array (n_rows,)
     """
     middle = (contacts.enter + contacts.leave) / 2
-    strips = contacts.only(~plate[contacts.row])
+    strip = ~plate[contacts.row]
+    strips = contacts.only(strip)
     if not len(strips.row):
         return middle
     a, length = strips.start, strips.end - strips.start
-    level = signals.level_at(strips.clip, strips.row, (strips.start + strips.end) / 2).sum(axis=1)
-    area = strips.sums().sum(axis=1) - level * length
+    level = signals.level_at(strips.clip, strips.row, (a + strips.end) / 2).sum(axis=1)
+    left, right = strips.sums()
+    area = left + right - level * length
     moment = _moments(strips) - level * (length * (length - 1) / 2)
     sound = area > 0
     balance = a + moment / np.where(sound, area, 1.0)
-    middle[~plate[contacts.row]] = np.where(
-        sound,
-        np.clip(balance, strips.enter, strips.leave),
-        (strips.enter + strips.leave) / 2,
-    )
+    balance = np.minimum(np.maximum(balance, strips.enter), strips.leave)
+    middle[strip] = np.where(sound, balance, middle[strip])
     return middle
 
 
 def _moments(contacts: Contacts) -> Indices:
     """Sums of both sides' counts times the samples since each touch's start."""
     begin, end = contacts.place + contacts.start, contacts.place + contacts.end
-    counts = contacts.pulses.counts[:, begin[0] : end[-1]].sum(axis=0, dtype=np.int32)
-    into = np.arange(len(counts)) - np.repeat(begin - begin[0], np.diff(begin, append=end[-1]))
+    left, right = contacts.pulses.counts[:, begin[0] : end[-1]]
     # From each start to its end, and from there to the next start, which nobody asks for.
-    bounds = np.stack([begin, end], axis=1).ravel()[:-1] - begin[0]
-    return np.asarray(np.add.reduceat(counts * into, bounds)[::2])
+    bounds = np.array([begin, end]).T.ravel() - begin[0]
+    into = np.arange(bounds[-1]) - bounds[::2].repeat(np.diff(bounds[::2], append=bounds[-1]))
+    return np.asarray(np.add.reduceat((left + right) * into, bounds[:-1])[::2])

@@ -16,6 +16,7 @@ _TERMS = 3
 _BEYOND = np.iinfo(np.int32).max
 _LOWEST = 8
 _LEAST_BLOCKS = 4
+_ROUNDS = 2
 _PULLS = 1e-3 * np.diag([0.0, 1.0, 1.0])
 """A faint pull of the bends towards zero keeps clips with few quiet blocks solvable."""
 
@@ -67,55 +68,69 @@ def find_ground(
     first : int64 array (n_clips,)
         First block of each clip.
     """
-    n_blocks = np.diff(first, append=len(total))
-    clip = np.repeat(np.arange(len(first)), n_blocks)
+    laid = _Laid.of(first, whole)
     # Channel after channel: a block's own numbers then lie beside those of the next.
-    total, highest, lowest = (np.ascontiguousarray(x.T) for x in (total, highest, lowest))
-    into = np.arange(len(clip)) - np.repeat(first, n_blocks)
-    odd = (2 * into + 1 - np.repeat(n_blocks, n_blocks)).astype(np.float64)
-    means, spread = total / block, highest - lowest
+    sums, tops, bottoms = (x.T.astype(np.float64) for x in (total, highest, lowest))
+    means, spread = sums / block, tops - bottoms
     usable = np.add.reduceat(whole, first, dtype=np.int64)
-    laid = _Laid(whole, clip * int(n_blocks.max()) + into, (len(first), int(n_blocks.max())))
-    lowest_total = laid.ranked(total, np.minimum(_LOWEST, usable // 10))
+    lowest_total = laid.ranked(sums, np.minimum(_LOWEST, usable // 10))
     typical = laid.ranked(spread, usable // 4)
-    parabola = _Parabola(total - np.repeat(lowest_total, n_blocks, axis=1), odd, first, n_blocks)
+    parabola = _Parabola(sums - laid.over(lowest_total), laid)
     per_sigma = range_per_sigma(block)
-    release = np.maximum(floor[:, None], NOISE_FACTOR * typical / per_sigma)
-    noise, level = release, np.zeros((_TERMS, *typical.shape))
+    least = floor[:, None]
+    before: Bools | None = None
+    release = noise = np.maximum(least, NOISE_FACTOR * typical / per_sigma)
+    level = np.zeros((_TERMS, *typical.shape))
     level[0] = start = lowest_total / block
-    base = np.repeat(start, n_blocks, axis=1)
-    for _ in range(2):
-        bound = np.repeat(release, n_blocks, axis=1)
-        quiet = (highest - base <= bound) & (base - lowest <= 2 * bound) & whole
+    base = laid.over(start)
+    for _ in range(_ROUNDS):
+        bound = laid.over(release)
+        quiet = (tops - base <= bound) & (base - bottoms <= 2 * bound) & whole
+        if before is not None and (before == quiet).all():
+            break  # The same blocks give the same parabola.
+        before = quiet
         bends, seen = parabola.through(quiet, block)
         bends[0] += start
         level = np.where(seen >= _LEAST_BLOCKS, bends, level)
         base = parabola.at_blocks(level)
-        left = np.where(quiet, means - base, 0.0)
+        left = (means - base) * quiet
         seen = np.maximum(seen, 1)
-        sigma = np.add.reduceat(spread * quiet, first, axis=1, dtype=np.float64) / seen / per_sigma
+        sigma = np.add.reduceat(spread * quiet, first, axis=1) / seen / per_sigma
         scatter = np.add.reduceat(left * left, first, axis=1) / seen
         noise = np.maximum(sigma, np.sqrt(scatter * block))
-        release = np.maximum(floor[:, None], NOISE_FACTOR * sigma)
-    level = np.ascontiguousarray(level.transpose(2, 0, 1))
-    return Ground(level, *(np.ascontiguousarray(x.T) for x in (release, noise, base)))
+        release = np.maximum(least, NOISE_FACTOR * sigma)
+    return Ground(level.transpose(2, 0, 1).copy(), release.T.copy(), noise.T.copy(), base.T.copy())
 
 
 class _Laid(NamedTuple):
-    """Where blocks come to lie when each clip has a line of its own."""
+    """Where the blocks of clips lie: end to end, or each clip's in a line of its own."""
 
+    first: Indices
+    n_blocks: Indices
     whole: Bools
-    place: Indices
-    shape: tuple[int, int]
+    clip: Indices
+    into: Indices
 
-    def ranked(self, values: Int32s, rank: Indices) -> Int32s:
+    @classmethod
+    def of(cls, first: Indices, whole: Bools) -> _Laid:
+        """Of clips that begin at such blocks."""
+        n_blocks = np.diff(first, append=len(whole))
+        clip = np.arange(len(first)).repeat(n_blocks)
+        return cls(first, n_blocks, whole, clip, np.arange(len(clip)) - first[clip])
+
+    def over(self, values: Floats | Indices | Int32s) -> Floats:
+        """Values of each clip (..., n_clips), to be met with those of its blocks."""
+        return np.asarray(values if len(self.first) == 1 else values.take(self.clip, axis=-1))
+
+    def ranked(self, values: Floats, rank: Indices) -> Int32s:
         """The value of a rank among each clip's whole blocks: (n_channels, n_clips)."""
-        n_clips, width = self.shape
+        n_clips, width = len(self.first), int(self.n_blocks.max())
         laid = np.full((len(values), n_clips * width), _BEYOND, np.int32)
+        place = self.clip * width + self.into
         if self.whole.all():
-            laid[:, self.place] = values
+            laid[:, place] = values
         else:
-            laid[:, self.place[self.whole]] = values[:, self.whole]
+            laid[:, place[self.whole]] = values[:, self.whole]
         lines = laid.reshape(len(values), n_clips, width)
         lines.sort(axis=2)
         return lines[:, np.arange(n_clips), rank]
@@ -130,22 +145,23 @@ class _Parabola:
 
     Parameters
     ----------
-    counts : int32 array (n_channels, n_blocks)
+    counts : float array (n_channels, n_blocks)
         Sums of blocks, above one of the lowest of the clip.
-    odd : float array (n_blocks,)
-        Half steps from the clip's middle.
-    first, n_blocks : int64 arrays (n_clips,)
+    laid : _Laid
     """
 
-    def __init__(self, counts: Int32s, odd: Floats, first: Indices, n_blocks: Indices) -> None:
-        self._counts = counts
-        self._n_blocks = n_blocks
+    def __init__(self, counts: Floats, laid: _Laid) -> None:
+        self._counts, self._laid = counts, laid
+        n_blocks = laid.n_blocks
+        over_n = laid.over(n_blocks)
+        # Half steps from the clip's middle.
+        odd = (2 * laid.into + 1 - over_n).astype(np.float64)
         squares = odd * odd
         powers = [np.ones_like(odd), odd, squares, squares * odd, squares * squares]
         self._powers = np.array(powers).T.copy()
-        bounds = [*first.tolist(), len(odd)]
+        bounds = [*laid.first.tolist(), len(odd)]
         self._slices = [slice(a, b) for a, b in pairwise(bounds)]
-        self._u = odd / np.repeat(n_blocks, n_blocks)
+        self._u = odd / over_n
         step = 1.0 / n_blocks[:, None, None].astype(np.float64)
         square = step * step
         scales = [np.ones_like(step), step, square, square * step, square * square]
@@ -161,7 +177,9 @@ class _Parabola:
         seen : float array (n_channels, n_clips)
         """
         n_channels = len(quiet)
-        both = np.concatenate([quiet.astype(np.float64), np.where(quiet, self._counts, 0.0)])
+        both = np.empty((2 * n_channels, quiet.shape[1]))
+        both[:n_channels] = quiet
+        np.multiply(self._counts, quiet, out=both[n_channels:])
         sums = np.empty((len(self._slices), len(both), self._powers.shape[1]))
         for own, out in zip(self._slices, sums, strict=True):
             np.matmul(both[:, own], self._powers[own], out=out)
@@ -172,11 +190,9 @@ class _Parabola:
         if not enough.all():
             normal[~enough] = np.eye(_TERMS)
         solved = np.linalg.solve(normal, right[..., None])[..., 0]
-        return np.ascontiguousarray(solved.transpose(2, 1, 0)), np.ascontiguousarray(
-            left[:, :, 0].T
-        )
+        return np.array(solved.transpose(2, 1, 0), order="C"), left[:, :, 0].T.copy()
 
     def at_blocks(self, level: Floats) -> Floats:
         """Baseline at the blocks' middles: (n_channels, n_blocks)."""
-        flat, slope, bend = np.repeat(level, self._n_blocks, axis=2)
+        flat, slope, bend = self._laid.over(level)
         return np.asarray(flat + self._u * (slope + self._u * bend))

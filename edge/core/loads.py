@@ -145,10 +145,11 @@ class RowLoads:
         sight = self.sight
         whole = np.minimum(np.floor(sample), sight.end - 1)
         whole = np.maximum(whole, 0.0, out=whole).astype(np.int64)
-        part = np.minimum(np.maximum(sample - whole, 0.0), 1.0)[..., None]
+        part = np.minimum(np.maximum(sample - whole, 0.0), 1.0)
         at = sight.place + whole
         before = sight.pulses.between(sight.place + sight.start, at)
-        return np.asarray(before + part * sight.pulses.at(at))
+        sums = before + part * sight.pulses.at(at)
+        return np.asarray(sums.transpose(*range(1, sums.ndim), 0))
 
     def wheels_and_readings(self, contact_m: Floats, area_s: Floats) -> tuple[Floats, Observations]:
         """Wheel loads of each row, and the readings that are to be fused.

@@ -73,5 +73,5 @@ def _one_sided(signals: Signals, touches: Contacts) -> Bools:
     """Which touches pressed on one side only."""
     where, a, b = (touches.clip, touches.row), touches.start, touches.end
     level = signals.level_at(*where, (a + b) / 2)
-    area = touches.sums() - level * (b - a)[:, None]
+    area = touches.sums().T - level * (b - a)[:, None]
     return np.asarray(area.min(axis=1) < _ONE_SIDED * area.max(axis=1))

@@ -123,7 +123,7 @@ def test_pulse_area_is_that_of_a_plain_sum() -> None:
     assert touches.row.tolist() == [0, 1, 2, 3]
     where, a, b = (touches.clip, touches.row), touches.start, touches.end
     level = signals.level_at(*where, (a + b) / 2)
-    area = touches.sums() - level * (b - a)[:, None]
+    area = touches.sums().T - level * (b - a)[:, None]
     slow = [[sum(counts[:, 2 * r + side].tolist()) for side in (0, 1)] for r in range(4)]
     assert area == pytest.approx(np.array(slow), rel=2e-4)
 
