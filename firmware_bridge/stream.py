@@ -41,10 +41,9 @@ from firmware_bridge.stream_bodies import (
     LEAST_FRAME_BYTES,
     MAX_FRAME_BYTES,
     READERS,
-    SAMPLES,
     VERSION,
 )
-from firmware_bridge.stream_runs import WORTH, opened_together
+from firmware_bridge.stream_runs import opened_together, sorted_out
 
 __all__ = [
     "MAX_CHANNELS",
@@ -69,9 +68,6 @@ __all__ = [
 _MAX_WIRE_BYTES = MAX_FRAME_BYTES + MAX_FRAME_BYTES // 254 + 1
 # CRC-32 of any bytes followed by their own little-endian CRC-32: one call checks a whole frame.
 _CRC_RESIDUE = 0x2144DF1C
-
-# Version and type are no zeros, so COBS leaves them where they stand, after its own first byte.
-_BLOCK = bytes((VERSION, SAMPLES))
 
 
 def encode(message: Message) -> bytes:
@@ -135,46 +131,29 @@ class StreamDecoder:
             The messages that these bytes complete, in order. Blocks of samples that follow one
             another without a gap may come joined: `Samples.frames` tells.
         """
-        pieces = self._pieces(data)
-        messages: list[Message] = []
-        if len(pieces) < WORTH or not self._open_together(pieces, messages):
-            for piece in pieces:
-                self._open(piece, messages)
-        return messages
-
-    def _pieces(self, data: bytes) -> list[bytes]:
-        """What stands between zero bytes; the rest waits. (bytes.split looks at every byte.)"""
-        find = data.find
-        end = find(b"\0")
+        end = data.rfind(b"\0")
         if end < 0:
             # One byte beyond the largest frame is kept: enough to know that it was too long.
             self._pending = (self._pending + data)[: _MAX_WIRE_BYTES + 1]
             return []
-        first = self._pending + data[:end]
-        pieces, begin = [first] if first else [], end + 1
-        while (end := find(b"\0", begin + 1)) >= 0:
-            begin += not data[begin]
-            if begin < end:
-                pieces.append(data[begin:end])
-            begin = end + 1
-        self._pending = data[begin:].lstrip(b"\0")[: _MAX_WIRE_BYTES + 1]
-        return pieces
+        end -= data[end - 1 : end] == b"\0"  # one zero ends a frame, one begins the next
+        begin = not self._pending and data[:1] == b"\0"
+        line = b"".join((b"\0", self._pending, memoryview(data)[begin : end + 1]))
+        self._pending = data[end + 1 :].lstrip(b"\0")[: _MAX_WIRE_BYTES + 1]
+        messages: list[Message] = []
+        if not self._open_together(line, messages):
+            self._open_each(line, messages)
+        return messages
 
-    def _open_together(self, pieces: list[bytes], messages: list[Message]) -> bool:
+    def _open_together(self, line: bytes, messages: list[Message]) -> bool:
         """Open all blocks of samples at once, and what stands between them in its place."""
-        blocks: list[bytes] = []
-        others: list[tuple[int, bytes]] = []
-        for piece in pieces:
-            if piece[1:3] == _BLOCK:
-                blocks.append(piece)
-            else:
-                others.append((len(blocks), piece))
-        joined = opened_together(blocks) if len(blocks) >= WORTH else None
-        if joined is None:
+        found = sorted_out(line)
+        joined = opened_together(found.blocks, found.codes) if found else None
+        if found is None or joined is None:
             return False
-        self.counters["frames"] += len(blocks)
+        self.counters["frames"] += found.blocks
         told = 0
-        for before, piece in others:
+        for before, piece in found.others:
             # Any frame has a sequence number of its own, so no run goes on beyond it.
             while told < before:
                 told += joined[0].frames
@@ -182,6 +161,11 @@ class StreamDecoder:
             self._open(piece, messages)
         messages += joined
         return True
+
+    def _open_each(self, line: bytes, messages: list[Message]) -> None:
+        for piece in line.split(b"\0"):
+            if piece:
+                self._open(piece, messages)
 
     def _open(self, piece: bytes, messages: list[Message]) -> None:
         outcome = _opened(piece)

@@ -3,21 +3,24 @@
 At a line's pace a read brings one block; from a socket, a file or after a stall it brings many, and
 COBS, CRC and counts of all of them cost little more than those of one.
 
-Where a frame ends, COBS itself puts a zero between it and the next, so that codes in a row are one
-code. The CRC register after a good frame does not depend on what the frame held; so one CRC over
-all of them has one right value, and a fault in any of them shows as it would in its own.
+Frames stand between two zero bytes each, which tells them apart in a few searches; where a line has
+a zero more or less, they are opened one by one. Where a frame ends, COBS itself puts a zero between
+it and the next, so that codes in a row are one code. The CRC register after a good frame does not
+depend on what the frame held; so one CRC over all of them has one right value, and a fault in any
+of them shows as it would in its own.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from cobs import cobs
+from numpy.typing import NDArray
 
 from firmware_bridge import int24
 from firmware_bridge.messages import Samples
@@ -31,7 +34,7 @@ from firmware_bridge.stream_bodies import (
     samples_fit,
 )
 
-__all__ = ["WORTH", "opened_together"]
+__all__ = ["Sorted", "opened_together", "sorted_out"]
 
 WORTH = 4
 """Fewer frames than that are opened faster one by one."""
@@ -40,17 +43,76 @@ _HEAD = struct.Struct("<HHIQBBH")
 """Version and type, device id, sequence, sample, channels, reserved, n."""
 
 _KIND = SAMPLES << 8 | VERSION
-_NEXT_FRAME = 1 << 32
-_LONG, _SHAPE = np.dtype("<u8"), np.dtype("<u4")
+_TYPE_AT = 2  # in the code of a frame: the first code, version, type, none of which is zero
+_NO_BLOCK = bytes(kind != SAMPLES for kind in range(256))
+_WORD = np.dtype("<u4")
+_HEAD_WORDS = _HEAD.size // _WORD.itemsize
 
 
-def opened_together(codes: Sequence[bytes]) -> list[Samples] | None:
-    """The blocks in frames of one shape; those without a gap between them joined.
+class Sorted(NamedTuple):
+    """Pieces between zero bytes: those that look like blocks in a row, and all else.
+
+    Each of ``others`` stands with the number of blocks before it.
+    """
+
+    blocks: int
+    codes: bytes
+    others: list[tuple[int, bytes]]
+
+
+def sorted_out(line: bytes) -> Sorted | None:
+    """Blocks, and what stands between them.
 
     Parameters
     ----------
-    codes : sequence of bytes
-        What stood between zero bytes, in order; not empty.
+    line : bytes
+        Begins and ends with a zero byte.
+
+    Returns
+    -------
+    Sorted or None
+        None: some frames are not as `encode` makes them, or there are so few that it is no use.
+    """
+    places = _places_of_type(line)
+    if len(places) < WORTH:
+        return None
+    codes: list[bytes] = []
+    others: list[tuple[int, bytes]] = []
+    at, number = 0, -1
+    strange = bytes(map(line.__getitem__, places)).translate(_NO_BLOCK)
+    while (number := strange.find(True, number + 1)) >= 0:
+        begin = places[number] - _TYPE_AT
+        end = line.index(b"\0", begin)
+        codes.append(line[at:begin])
+        others.append((number - len(others), line[begin:end]))
+        at = end
+    codes.append(line[at:])
+    with_zeros = b"".join(codes)
+    bare = with_zeros.replace(b"\0", b"")
+    if len(with_zeros) - len(bare) != 2 * len(places):
+        return None
+    return Sorted(len(places) - len(others), bare, others)
+
+
+def _places_of_type(line: bytes) -> list[int]:
+    """Where the type of each frame stands, if two zero bytes stand between frames."""
+    find, at = line.find, 1 + _TYPE_AT
+    places: list[int] = []
+    while (end := find(b"\0", at)) >= 0:
+        places.append(at)
+        at = end + 2 + _TYPE_AT
+    return places
+
+
+def opened_together(blocks: int, codes: bytes) -> list[Samples] | None:
+    """Blocks in frames of one shape; those without a gap between them joined.
+
+    Parameters
+    ----------
+    blocks : int
+        How many; at least one.
+    codes : bytes
+        What stood between zero bytes, in a row.
 
     Returns
     -------
@@ -58,15 +120,15 @@ def opened_together(codes: Sequence[bytes]) -> list[Samples] | None:
         None: some are damaged, of other shapes or no blocks; open them one by one.
     """
     try:
-        raw = cobs.decode(b"".join(codes))
+        raw = cobs.decode(codes)
     except cobs.DecodeError:
         return None
-    rows, size = len(codes), _size(raw)
-    if len(raw) != rows * (size + 1) - 1 or zlib.crc32(raw) != _right_crc(rows, size):
+    size = _size(raw)
+    if len(raw) != blocks * (size + 1) - 1 or zlib.crc32(raw) != _right_crc(blocks, size):
         return None
-    runs = pairwise([0, *_breaks(raw, rows, size + 1), rows])
-    blocks = [_joined(raw, first, end, size) for first, end in runs]
-    return None if None in blocks else [block for block in blocks if block is not None]
+    runs = pairwise([0, *_breaks(raw, blocks, size + 1), blocks])
+    found = [_joined(raw, first, end, size) for first, end in runs]
+    return None if None in found else [block for block in found if block is not None]
 
 
 def _size(raw: bytes) -> int:
@@ -85,15 +147,21 @@ def _right_crc(rows: int, size: int) -> int:
 
 
 def _breaks(raw: bytes, rows: int, apart: int) -> list[int]:
-    """Where a frame does not go on as the first would: in number, sample, shape or device."""
-    number = np.ndarray(rows, _LONG, raw, 0, (apart,))  # version, type, device id; sequence above
-    sample = np.ndarray(rows, _LONG, raw, 8, (apart,))
-    shape = np.ndarray(rows, _SHAPE, raw, 16, (apart,))
-    breaks = number[1:] - number[:-1] != _NEXT_FRAME
-    breaks |= sample[1:] - sample[:-1] != shape[0] >> 16
-    breaks |= shape[1:] != shape[0]
-    found: list[int] = (np.flatnonzero(breaks) + 1).tolist()
-    return found
+    """Where a frame does not go on as the first would: in number, sample, shape or device.
+
+    (Or where the lower half of the sample overflows; a run may end anywhere.)
+    """
+    heads = np.ndarray((rows, _HEAD_WORDS), _WORD, raw, 0, (apart, _WORD.itemsize)).copy()
+    steps = heads[1:] - heads[:-1]
+    steps -= _right_steps(int(heads[0, -1]) >> 16)
+    strange: list[int] = steps.ravel().nonzero()[0].tolist()
+    return sorted({1 + at // _HEAD_WORDS for at in strange})
+
+
+@lru_cache(maxsize=64)
+def _right_steps(n: int) -> NDArray[np.uint32]:
+    """Of version, type and device id; sequence; both halves of sample; shape."""
+    return np.array((0, 1, n, 0, 0), _WORD)
 
 
 def _joined(raw: bytes, first: int, end: int, size: int) -> Samples | None:
