@@ -172,18 +172,21 @@ class Journal:
         return sum(entry.stat().st_size for entry in os.scandir(self.directory))
 
     def _write(self, path: Path, data: bytes) -> None:
-        is_new = not path.exists()
-        with path.open("ab", buffering=0) as file:
-            before = file.tell()
+        """Add to the end of a file: all of it, or nothing."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            before = os.lseek(descriptor, 0, os.SEEK_END)
             try:
-                if file.write(data) != len(data):
+                if os.write(descriptor, data) != len(data):
                     raise OSError("the disk took a part of the line only")
             except OSError:
                 with contextlib.suppress(OSError):
-                    file.truncate(before)
+                    os.ftruncate(descriptor, before)
                 raise
+        finally:
+            os.close(descriptor)
         self._unsynced.add(path)
-        if is_new:
+        if before == 0:
             self._unsynced.add(self.directory)
 
     def _path(self, index: int, suffix: str) -> Path:

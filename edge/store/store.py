@@ -25,6 +25,7 @@ from edge.errors import ConfigError, IntegrityError, StoreError
 from edge.evidence.note import NoteSigner
 from edge.health import Health, Level
 from edge.store.blobs import BlobDirectory, disk_refused
+from edge.store.callers import Callers
 from edge.store.copying import JournalCopy
 from edge.store.growth import Growth
 from edge.store.housekeeping import Housekeeping, Running
@@ -79,6 +80,7 @@ class Store(Reading, Writing):
         self._journal = Journal(directory / "journal", health)
         self.waiting = WaitingRoom(directory / "waiting", health)
         self._running_now: Running | None = None
+        self._callers = Callers(lambda: self._running().writer)
         self._opening = Opening(
             directory, self._journal, station, signer, now_ns, self._stamped, self._progress
         )
@@ -243,6 +245,7 @@ class Store(Reading, Writing):
     async def close(self) -> None:
         """Finish what is queued and give the directory free; the second call does nothing."""
         self._growth.close()
+        self._callers.hand_over(asyncio.get_running_loop())
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

@@ -6,17 +6,20 @@ never more than there are callers.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from edge.errors import StoreError
+from edge.evidence.merkle import Frontier
 from edge.health import Health, Level
 from edge.store.blobs import disk_refused
 from edge.store.log import StationLog
@@ -24,14 +27,44 @@ from edge.store.schema import is_damage
 
 T = TypeVar("T")
 
-_LARGEST_GROUP = 256
-"""Pieces of work in one transaction; a bound on how long the first of them waits."""
+_ENOUGH = 256
+"""Pieces of work after which no more are taken into one transaction; the first of them waits."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A piece of work, and what came of it once that is on the disk."""
+
+    work: Callable[[StationLog], Any]
+    value: Any = None
+    error: Exception | None = None
+
+    def attempt(self, log: StationLog) -> None:
+        """Do the work inside a transaction; again, if that was rolled back."""
+        try:
+            self.value = self.work(log)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            self.error = error
+            raise _AtFault from error
+
+    def settle(self, future: Future[Any] | asyncio.Future[Any]) -> None:
+        """Tell the one who waits."""
+        if self.error is not None:
+            future.set_exception(self.error)
+        else:
+            future.set_result(self.value)
+
+
+class _AtFault(Exception):
+    """A piece of work can't be done, though the store is well."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    work: Callable[[StationLog], Any]
-    future: Future[Any]
+class _Bundle:
+    jobs: Sequence[Job]
+    tell: Callable[[], None]
 
 
 class Writer:
@@ -50,7 +83,7 @@ class Writer:
         self._health = health
         self._on_grown = on_grown
         self._on_damage = on_damage
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._bundles: queue.SimpleQueue[_Bundle | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
         # A daemon, so that a crash of the main thread ends the process: commits need no farewell.
@@ -69,11 +102,22 @@ class Writer:
             The store is closed.
         """
         future: Future[T] = Future()
+        job = Job(work)
+        self.hand([job], partial(job.settle, future))
+        return future
+
+    def hand(self, jobs: Sequence[Job], tell: Callable[[], None]) -> None:
+        """Queue jobs for one transaction; ``tell`` is called in this thread when all have ended.
+
+        Raises
+        ------
+        StoreError
+            The store is closed.
+        """
         with self._gate:
             if self._closed:
                 raise StoreError("证据库已关闭", "the store is closed")
-            self._jobs.put(_Job(work, future))
-        return future
+            self._bundles.put(_Bundle(jobs, tell))
 
     def close(self) -> bool:
         """Finish what is queued, fold the write-ahead log into the database, end the thread.
@@ -84,7 +128,7 @@ class Writer:
             if self._closed:
                 return False
             self._closed = True
-            self._jobs.put(None)
+            self._bundles.put(None)
         self._thread.join()
         return True
 
@@ -92,8 +136,9 @@ class Writer:
         is_open = True
         while is_open:
             group, is_open = self._next_group()
-            if running := [job for job in group if job.future.set_running_or_notify_cancel()]:
-                self._commit(running)
+            self._commit([job for bundle in group for job in bundle.jobs])
+            for bundle in group:
+                bundle.tell()
         try:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
@@ -101,52 +146,47 @@ class Writer:
         finally:
             self._connection.close()
 
-    def _next_group(self) -> tuple[list[_Job], bool]:
+    def _next_group(self) -> tuple[list[_Bundle], bool]:
         """All work that waits, and whether more may come."""
-        group: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            group.append(job)
-            if len(group) == _LARGEST_GROUP or self._jobs.empty():
+        group: list[_Bundle] = []
+        bundle, jobs = self._bundles.get(), 0
+        while bundle is not None:
+            group.append(bundle)
+            jobs += len(bundle.jobs)
+            if jobs >= _ENOUGH or self._bundles.empty():
                 return group, True
-            job = self._jobs.get()
+            bundle = self._bundles.get()
         return group, False
 
-    def _commit(self, group: list[_Job]) -> None:
-        """One transaction for the group: all of it is on the disk, or none."""
-        before = self._log.frontier
-        began_ns = time.monotonic_ns()
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._attempt(job) for job in group]
-            if self._log.frontier.size > before.size:
-                self._log.checkpoint()
-            self._connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - the callers get it; the writer must live on
-            self._roll_back()
-            self._log.frontier = before
-            self._fail(group, error)
-            return
-        self._succeed(began_ns, self._log.frontier.size - before.size)
-        for job, outcome in zip(group, outcomes, strict=True):
-            outcome.hand_to(job.future)
+    def _commit(self, jobs: Sequence[Job]) -> None:
+        """One transaction for all jobs: all of it is on the disk, or none.
 
-    def _attempt(self, job: _Job) -> _Outcome:
-        """Run one piece of work; if it is at fault itself, the rest of the group goes on."""
-        before = self._log.frontier
-        self._connection.execute("SAVEPOINT job")
-        try:
-            outcome = _Outcome(job.work(self._log))
-        except sqlite3.Error:
-            raise
-        except Exception as error:  # noqa: BLE001 - a fault of the caller's, handed back to it
-            self._connection.execute("ROLLBACK TO job")
-            self._log.frontier = before
-            outcome = _Outcome(error=error)
-        self._connection.execute("RELEASE job")
-        return outcome
+        One that is at fault itself is left out, and the rest done again: that is rare, and a
+        savepoint under each job would cost every commit as much as a third of its work.
+        """
+        while jobs := [job for job in jobs if job.error is None]:
+            before, began_ns = self._log.frontier, time.monotonic_ns()
+            try:
+                self._transact(jobs, before)
+            except _AtFault:
+                self._roll_back(before)
+            except Exception as error:  # noqa: BLE001 - the callers get it; the writer must live on
+                self._roll_back(before)
+                self._fail(jobs, error)
+            else:
+                self._succeed(began_ns, self._log.frontier.size - before.size)
+                return
 
-    def _roll_back(self) -> None:
+    def _transact(self, jobs: Sequence[Job], before: Frontier) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            job.attempt(self._log)
+        if self._log.frontier.size > before.size:
+            self._log.checkpoint()
+        self._connection.execute("COMMIT")
+
+    def _roll_back(self, before: Frontier) -> None:
+        self._log.frontier = before
         # SQLite has rolled back by itself after some errors, a full disk among them.
         if self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
@@ -160,29 +200,15 @@ class Writer:
             self._health.count("store.records", appended)
             self._on_grown(self._log.frontier.size)
 
-    def _fail(self, group: list[_Job], error: Exception) -> None:
+    def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         if isinstance(error, sqlite3.Error) and is_damage(error):
             self._on_damage(str(error))
         refused = disk_refused(error)
         refused.__cause__ = error
         self._report(refused)
-        for job in group:
-            job.future.set_exception(refused)
+        for job in jobs:
+            job.error = refused
 
     def _report(self, refused: StoreError) -> None:
         self._health.count("store.failures")
         self._health.state("store", Level.DOWN, *refused.what, next_step=refused.next_step)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What a piece of work gave, kept back until it is on the disk."""
-
-    value: Any = None
-    error: Exception | None = None
-
-    def hand_to(self, future: Future[Any]) -> None:
-        if self.error is not None:
-            future.set_exception(self.error)
-        else:
-            future.set_result(self.value)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from edge.errors import StoreError
 from edge.evidence.receipt import Receipt
 from edge.health import Health
 from edge.records import Blob, Draft, Record
 from edge.store.blobs import BlobDirectory
-from edge.store.housekeeping import Running
+from edge.store.callers import Callers
 from edge.store.journal import Journal
-from edge.store.log import StationLog
 from edge.store.readers import Readers
 from edge.store.waiting import WaitingRoom
-
-T = TypeVar("T")
 
 Provenance: TypeAlias = Callable[[int], dict[str, Any]]
 """Fields of a statement that say where its ``time_us`` comes from."""
@@ -30,15 +26,12 @@ class Writing:
 
     waiting: WaitingRoom
     _blobs: BlobDirectory
+    _callers: Callers
     _closed: bool
     _health: Health
     _journal: Journal
     _provenance: Provenance | None
     _readers: Readers
-
-    @abstractmethod
-    def _running(self) -> Running:
-        """What writes at present; refused with a ``StoreError`` while nothing does."""
 
     async def put_blob(self, data: bytes, role: str, media_type: str, deliver: bool = True) -> Blob:
         """Keep bytes beside the records; on the disk for good when this returns.
@@ -65,7 +58,7 @@ class Writing:
             The draft can't be a statement.
         """
         stamped = self._stamped(draft)
-        return await self._write(lambda log: log.append(stamped))
+        return await self._callers.write(lambda log: log.append(stamped))
 
     async def append_many(self, drafts: Sequence[Draft]) -> list[Record]:
         """Seal drafts in their order and in one commit: all of them, or none.
@@ -78,7 +71,7 @@ class Writing:
             One of the drafts can't be a statement.
         """
         stamped = [self._stamped(draft) for draft in drafts]
-        return await self._write(lambda log: log.append_many(stamped))
+        return await self._callers.write(lambda log: log.append_many(stamped))
 
     async def set_aside(self, draft: Draft) -> None:
         """Keep a draft on the disk until the database takes it; durable on return.
@@ -101,7 +94,7 @@ class Writing:
         draft = await asyncio.to_thread(self.waiting.oldest)
         if draft is None:
             return None
-        record = await self._write(lambda log: log.append_once(draft))
+        record = await self._callers.write(lambda log: log.append_once(draft))
         await asyncio.to_thread(self.waiting.remove_oldest)
         return record
 
@@ -122,7 +115,9 @@ class Writing:
     async def acknowledge_many(self, receipts: Sequence[Receipt]) -> list[int]:
         """Take receipts in one commit; numbers of the records whose outbox entry they ended."""
         stored = [receipt for receipt in receipts if receipt.status == "stored"]
-        ended = await self._write(lambda log: log.acknowledge_many(stored)) if stored else []
+        ended = (
+            await self._callers.write(lambda log: log.acknowledge_many(stored)) if stored else []
+        )
         self._health.count("store.receipts", len(ended))
         self._health.count("store.receipts_without_entry", len(receipts) - len(ended))
         return ended
@@ -133,36 +128,33 @@ class Writing:
 
     async def note_attempts(self, indices: Sequence[int]) -> None:
         """Count one more try to deliver each of some records."""
-        await self._write(lambda log: log.note_attempts(indices))
+        await self._callers.write(lambda log: log.note_attempts(indices))
 
     async def poison(self, index: int, reason: str) -> None:
         """Set a record aside that the centre will never take; it stays in the store."""
-        await self._write(lambda log: log.poison(index, reason))
+        await self._callers.write(lambda log: log.poison(index, reason))
         self._health.count("store.poisoned")
 
     async def retry_poisoned(self) -> int:
         """Let what was set aside go again; how many there were."""
-        return await self._write(lambda log: log.retry_poisoned())
+        return await self._callers.write(lambda log: log.retry_poisoned())
 
     async def resend(self, first: int, last: int) -> int:
         """Queue records from ``first`` to ``last`` once more; how many."""
-        return await self._write(lambda log: log.resend(first, last))
+        return await self._callers.write(lambda log: log.resend(first, last))
 
     async def keep_cosignature(self, size: int, time_s: int, line: str) -> bool:
         """Keep the witness's line of a checkpoint.
 
         False if there is one of that size already, or this log has no such checkpoint.
         """
-        return await self._write(lambda log: log.keep_cosignature(size, time_s, line))
+        return await self._callers.write(lambda log: log.keep_cosignature(size, time_s, line))
 
     async def take_command(self, number: int, outcome: str) -> bool:
         """Note a command as taken, for ever; false if its number was taken or passed before."""
-        return await self._write(lambda log: log.take_command(number, outcome))
+        return await self._callers.write(lambda log: log.take_command(number, outcome))
 
     async def erase_private(self, indices: Sequence[int]) -> int:
         """Erase the private parts of records; how many there were. The log stays verifiable."""
         await self._readers.run(lambda: self._journal.forget(indices))
-        return await self._write(lambda log: log.erase_private(indices))
-
-    async def _write(self, work: Callable[[StationLog], T]) -> T:
-        return await asyncio.wrap_future(self._running().writer.submit(work))
+        return await self._callers.write(lambda log: log.erase_private(indices))

@@ -61,7 +61,7 @@ def test_appends_at_once_share_commits_and_keep_their_order(tmp_path: Path) -> N
             records = await asyncio.gather(*(store.append(start(n)) for n in range(100)))
             assert [r.body["number"] for r in records] == [r.index for r in records]
             head = await store.head()
-        assert health.snapshot().counters["store.commits"] < 50
+        assert health.snapshot().counters["store.commits"] <= 2  # one of them the housekeeper's
         assert head is not None
         frontier = Frontier()
         for record in records:

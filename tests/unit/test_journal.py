@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import time
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from edge.health import Health
 from edge.store.journal import RECORDS_A_FILE, Journal, JournalRow
@@ -76,43 +74,19 @@ def test_erased_private_parts_leave_the_file(tmp_path: Path) -> None:
     assert kept.head() == "head"
 
 
-def test_a_disk_that_refuses_is_counted_and_leaves_whole_lines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_refuses_is_counted_and_leaves_whole_lines(tmp_path: Path) -> None:
     health = Health(time.monotonic_ns)
     kept = Journal(tmp_path / "journal", health)
     kept.prepare()
     kept.append([row(0)])
-    real = Path.open
-
-    class Full:
-        """A file on a disk with room for three bytes."""
-
-        def __init__(self, file: Any) -> None:
-            self._file = file
-
-        def __enter__(self) -> Full:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self._file.close()
-
-        def tell(self) -> int:
-            return int(self._file.tell())
-
-        def write(self, data: bytes) -> int:
-            return int(self._file.write(data[:3]))
-
-        def truncate(self, size: int) -> None:
-            self._file.truncate(size)
-
-    def full(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
-        file = real(path, mode, *rest, **more)
-        return Full(file) if mode == "ab" else file
-
-    monkeypatch.setattr(Path, "open", full)
-    assert not kept.append([row(1)])
-    monkeypatch.undo()
+    [path] = kept.directory.glob("*.jsonl")
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:  # room for three bytes
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 3, unlimited[1]))
+        assert not kept.append([row(1)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert path.read_bytes() == row(0)[1] + b"\n"
     assert health.snapshot().counters["store.journal_failures"] == 1
     assert kept.append([row(1), row(2)])
     assert [index for index, _ in kept.records()] == [0, 1, 2]
