@@ -16,11 +16,11 @@ from pathlib import Path
 from edge.errors import InputError
 from edge.sources.taps import find_line
 from edge.tapping import held_lines, through_station
-from firmware_bridge.modbus import ModbusBuses, ModbusDevice, ModbusLost, load_map
+from firmware_bridge.modbus import ModbusBuses, ModbusDevice, ModbusLost, Reading, load_map
 from firmware_bridge.modbus_toml import own_maps
 from firmware_bridge.ports import Holder, SerialPort, holders, port_at, serial_ports
 from firmware_bridge.probing import SILENCE_S, BadLine, Finding, Outcome, probe
-from firmware_bridge.recognising import Live, Speaker, recognise
+from firmware_bridge.recognising import Live, Speaker, recognise, weight_live
 from firmware_bridge.tap_format import Piece, TapHeader
 
 HELD_LISTEN_S = 4.0
@@ -164,10 +164,15 @@ async def _values(url: str, unit: int, name: str) -> tuple[Live, ...]:
     """
     try:
         async with ModbusDevice(ModbusBuses().bus(url), unit, load_map(name), _ASKED_S) as device:
-            reading = await device.read()
+            return values_of(await device.read())
     except (ModbusLost, ValueError):  # refusals and such maps are values that can't be
         return ()
-    return tuple(Live(v.name, v.value, v.unit, "") for v in reading.values)
+
+
+def values_of(reading: Reading) -> tuple[Live, ...]:
+    """What a Modbus device said: its weight first, as a scale of the station would show it."""
+    values = tuple(Live(v.name, v.value, v.unit, "") for v in reading.values)
+    return (weight_live(reading.weight, "checksum"), *values) if reading.weight else values
 
 
 def modbus_url(look: Look) -> str:

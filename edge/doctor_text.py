@@ -115,6 +115,11 @@ def _live(value: Live) -> str:
     return f"{value.name}: {number} {value.unit}  {_QUALITY[value.quality]}"
 
 
+def live_line(values: Sequence[Live]) -> str:
+    """Live values in one line."""
+    return "   ".join(map(_live, values))
+
+
 def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 

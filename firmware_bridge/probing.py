@@ -133,10 +133,10 @@ async def _probe_tcp(url: str, tell: Callable[[str], None], silence_s: float) ->
 
 async def _listen(port: PortReader, silence_s: float) -> tuple[bytes, list[Speaker]]:
     """What is heard, and who it is: as soon as somebody is known, or after the last time."""
-    heard = await _collect(port, silence_s, 1)
+    heard = await collect(port, silence_s, 1)
     passed_s = 0.0
     for until_s in LISTEN_S if heard else ():
-        heard += await _collect(port, until_s - passed_s, MOST_BYTES - len(heard))
+        heard += await collect(port, until_s - passed_s, MOST_BYTES - len(heard))
         passed_s = until_s
         if speakers := recognise(heard):
             return heard, speakers
@@ -145,7 +145,8 @@ async def _listen(port: PortReader, silence_s: float) -> tuple[bytes, list[Speak
     return heard, []
 
 
-async def _collect(port: PortReader, seconds: float, most: int) -> bytes:
+async def collect(port: PortReader, seconds: float, most: int) -> bytes:
+    """What a port brings in so long, until there is so much of it."""
     data = b""
     try:
         async with asyncio.timeout(seconds):
@@ -178,7 +179,7 @@ async def _ask_formats(port: PortReader) -> list[Speaker]:
             heard = b""
             for _ in range(_TIMES_ASKED):
                 port.write(request)
-                answer = await _collect(port, ANSWER_S, MOST_BYTES)
+                answer = await collect(port, ANSWER_S, MOST_BYTES)
                 heard += answer
                 if not answer or recognise(heard):
                     break
@@ -194,7 +195,7 @@ async def _ask_modbus_rtu(port: PortReader, parity: Parity) -> list[Speaker]:
     for unit in UNITS:
         body = struct.pack(">BBHH", unit, 3, 0, 1)
         port.write(body + struct.pack("<H", crc16(body)))
-        heard = await _collect(port, MODBUS_ANSWER_S, 256)
+        heard = await collect(port, MODBUS_ANSWER_S, 256)
         if pdu := rtu_reply(heard, unit):
             return [_modbus(unit, pdu, "checksum", parity)]
     return []
@@ -205,7 +206,7 @@ async def _ask_modbus_tcp(url: str) -> list[Speaker]:
         for number, unit in enumerate(TCP_UNITS, 1):
             port.write(struct.pack(">HHHBBHH", number, 0, 6, unit, 3, 0, 1))
             try:
-                heard = await _collect(port, 2 * MODBUS_ANSWER_S, 256)
+                heard = await collect(port, 2 * MODBUS_ANSWER_S, 256)
             except PortLost:  # hung up on: no Modbus server
                 return []
             head = struct.pack(">HH", number, 0)
@@ -246,4 +247,14 @@ def _modbus(unit: int, pdu: bytes, protection: str, parity: Parity) -> Speaker:
     return Speaker("modbus", "Modbus", {}, 8, parity, protection, 1, 1.0, live, ("map",), unit)
 
 
-__all__ = ["BAUDS", "SILENCE_S", "BadLine", "Finding", "Outcome", "crc16", "probe", "rtu_reply"]
+__all__ = [
+    "BAUDS",
+    "SILENCE_S",
+    "BadLine",
+    "Finding",
+    "Outcome",
+    "collect",
+    "crc16",
+    "probe",
+    "rtu_reply",
+]

@@ -7,7 +7,7 @@ mirrored can't be known from a load that stands still. Sans-I/O: bytes in, findi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal, TypeAlias
@@ -18,7 +18,7 @@ from firmware_bridge.indicators.catalogue import CATALOGUE, Format, Setting, Val
 from firmware_bridge.indicators.equals import looks_mirrored
 from firmware_bridge.indicators.reading import IndicatorReading
 from firmware_bridge.lines import Parity
-from firmware_bridge.messages import Hello, Status
+from firmware_bridge.messages import Hello, Message, Status
 from firmware_bridge.stream import StreamDecoder
 
 _CharacterBits: TypeAlias = tuple[Literal[7, 8], Parity]
@@ -121,7 +121,6 @@ def _digitisers(data: bytes) -> Iterator[Speaker]:
     hellos = {m.device_id: m for m in messages if isinstance(m, Hello)}
     for device_id, hello in hellos.items():
         own = [m for m in messages if m.device_id == device_id]
-        statuses = [m for m in own if isinstance(m, Status)]
         yield Speaker(
             "digitiser",
             f"{hello.model} {hello.firmware} ({hello.serial})",
@@ -131,14 +130,18 @@ def _digitisers(data: bytes) -> Iterator[Speaker]:
             "crc",
             len(own),
             1.0,
-            (Live("rate", hello.rate_hz, "Hz", ""), *_status(statuses)),
+            tuple(device_live(own)),
             unit=device_id,
             channels=hello.channels,
         )
 
 
-def _status(statuses: list[Status]) -> Iterator[Live]:
-    for status in statuses[-1:]:
+def device_live(messages: Sequence[Message]) -> Iterator[Live]:
+    """What a digitiser last said of itself."""
+    newest = {type(message): message for message in messages}
+    if isinstance(hello := newest.get(Hello), Hello):
+        yield Live("rate", hello.rate_hz, "Hz", "")
+    if isinstance(status := newest.get(Status), Status):
         yield Live("temperature", round(status.temperature_c, 1), "°C", "")
         yield Live("supply", round(status.supply_v, 2), "V", "")
 
@@ -151,8 +154,13 @@ def _cameras(data: bytes) -> Iterator[Speaker]:
 
 
 def _camera(form: str, protection: str, frames: int, plate: str, lane: str) -> Speaker:
-    live = (Live("plate", plate or "-", "", "" if plate else "error"), Live("lane", lane, "", ""))
+    live = plate_live(plate, lane)
     return Speaker("camera", form, {}, 8, "none", protection, frames, 1.0, live)
+
+
+def plate_live(plate: str, lane: str) -> tuple[Live, ...]:
+    """What a camera read."""
+    return Live("plate", plate or "-", "", "" if plate else "error"), Live("lane", lane, "", "")
 
 
 def _indicators(data: bytes) -> Iterator[Speaker]:
@@ -177,13 +185,14 @@ class _Try:
         protection = row.protection_on(*bits)
         enough = len(self.readings) >= _LEAST_FRAMES[protection]
         self.holds = enough and share >= _LEAST_SHARE
-        live = tuple(_weight(reading, protection) for reading in self.readings[-1:])
+        live = tuple(weight_live(reading, protection) for reading in self.readings[-1:])
         self.speaker = Speaker(
             "scale", row.name, settings, *bits, protection, len(self.readings), share, live
         )
 
 
-def _weight(reading: IndicatorReading, protection: str) -> Live:
+def weight_live(reading: IndicatorReading, protection: str) -> Live:
+    """A reading with what it is worth on a line of this protection."""
     unproved = "unproved" if protection == "none" else ""
     quality = reading.out_of_range or ("moving" if reading.stable is False else unproved)
     value = "-" if reading.weight_kg is None else reading.weight_kg

@@ -22,6 +22,7 @@ class LineUp:
     def __init__(self) -> None:
         self._ticks: list[Tick] = []
         self._lines: list[Line] = []
+        self.platforms: dict[str, SimPlatform] = {}
         self.commands: list[Message] = []
         """What digitisers were told."""
 
@@ -59,8 +60,8 @@ class LineUp:
         request: bytes = b"",
         parity: str = "none",
     ) -> str:
-        """An indicator with a load at rest."""
-        platform = SimPlatform(load_kg=load_kg)
+        """An indicator with a load at rest; `platforms` tells where to put another one."""
+        platform = self.platforms[line.url] = SimPlatform(load_kg=load_kg)
         platform._start_kg = load_kg
         device = IndicatorDevice(
             form, settings, platform, line, request=request, parity=parity, rate_hz=20

@@ -6,8 +6,9 @@ import asyncio
 import struct
 import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -17,11 +18,14 @@ from click.testing import CliRunner
 from edge.cli import main
 from edge.config import CameraSection, DigitiserSection, ModbusSection, ScaleSection
 from edge.doctor import Look, examine
-from edge.doctor_text import describe, station_piece
+from edge.doctor_text import describe, live_line, station_piece
+from edge.doctor_watch import watch
+from edge.errors import Text
 from firmware_bridge import probing
 from firmware_bridge.indicators.catalogue import FORMATS
 from firmware_bridge.modbus_toml import load_map
 from firmware_bridge.probing import crc16
+from firmware_bridge.recognising import Live
 from simulator.cabinet import cabinet_values, simulated
 from simulator.lines import PtyLine, TcpLine
 from simulator.modbus_slave import TcpSlave
@@ -204,6 +208,100 @@ def test_bytes_that_nobody_knows_are_shown() -> None:
     assert looks[url].finding is not None
     assert looks[url].finding.outcome == "noise"
     assert "00 11 68 65" in told(looks[url])
+
+
+class Board:
+    """What was told of each line."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[str]] = {}
+
+    def tell(self, url: str, told: Sequence[Live] | Text) -> None:
+        text = str(told) if isinstance(told, Text) else live_line(told)
+        self.told.setdefault(url, []).append(text)
+
+    async def until(self, url: str, text: str) -> None:
+        async with asyncio.timeout(15):
+            while not any(text in told for told in self.told.get(url, ())):
+                await asyncio.sleep(0.02)
+
+
+def test_live_values_go_on_as_the_load_changes_and_tell_a_line_that_is_lost() -> None:
+    async def whole() -> None:
+        async with LineUp() as devices:
+            yaohua, sics = PtyLine(baud=9_600), PtyLine(baud=9_600)
+            urls = [
+                devices.indicator(yaohua, "yaohua", {}, load_kg=1_000),
+                devices.indicator(
+                    sics, "sics", {}, load_kg=5_000, request=FORMATS["sics"].request({})
+                ),
+                devices.digitiser(PtyLine(baud=921_600)),
+                devices.camera(PtyLine(baud=115_200)),
+                devices.silent(),
+            ]
+            async with aclosing(examine(urls, None, lambda url, step: None)) as looks:
+                found = [look async for look in looks]
+            board = Board()
+            watching = asyncio.create_task(watch(found, None, board.tell))
+            for url, text in zip(
+                urls, ("1,000 kg", "5,000 kg", "4,000 Hz", "云A12345"), strict=False
+            ):
+                await board.until(url, text)
+            for url in urls[:2]:
+                devices.platforms[url].put(20_000, time.monotonic())
+            await board.until(urls[0], "20,000 kg  正常 / good")
+            await board.until(urls[1], "kg  变化中 / moving")
+            await board.until(urls[1], "20,000 kg  无校验 / nothing proves it")
+            yaohua.unplug()
+            await board.until(urls[0], "连接中断 / lost")
+            assert urls[4] not in board.told
+            assert devices.commands == []
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    asyncio.run(whole())
+
+
+def test_a_modbus_scale_is_watched_in_kilograms_with_its_quality() -> None:
+    async def whole() -> None:
+        shown = {"status": 0b1, "gross": 12_340, "net": 12_340, "decimals": 1}
+        scale = simulated(load_map("generic-scale"), lambda: shown)
+        async with TcpSlave({1: scale}) as slave:
+            url = slave.url.replace("tcp://", "socket://")
+            async with aclosing(examine([url], None, lambda *_: None)) as looks:
+                found = [each async for each in looks]
+            assert found[0].maps[0] == "generic-scale"
+            board = Board()
+            watching = asyncio.create_task(watch(found, None, board.tell))
+            await board.until(url, "gross: 1,234 kg  正常 / good")
+            shown["status"] = 0
+            await board.until(url, "gross: 1,234 kg  变化中 / moving")
+            shown["status"] = 0b100
+            await board.until(url, "gross: - kg  超出量程 / over its range")
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    asyncio.run(whole())
+
+
+def test_the_command_shows_live_values_for_as_long_as_it_is_told() -> None:
+    async def whole() -> str:
+        async with LineUp() as devices:
+            url = devices.indicator(PtyLine(baud=9_600), "yaohua", {}, load_kg=1_000)
+            command = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "edge.cli", "doctor", url, "--watch", "6"),
+                stdout=subprocess.PIPE,
+            )
+            assert command.stdout is not None
+            shown = ""
+            while f"{url}  weight: 1,000 kg" not in shown:
+                shown += (await command.stdout.readline()).decode()
+            devices.platforms[url].put(2_500, time.monotonic())
+            shown += (await command.stdout.read()).decode()
+            assert await command.wait() == 0
+            return shown
+
+    assert "weight: 2,500 kg  正常 / good" in asyncio.run(whole())
 
 
 def test_the_command_says_what_is_there_and_writes_a_new_file_only(tmp_path: Path) -> None:
