@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edge.commands.tools import ANY_PATH, run_until_signal
-from edge.config import ModbusSection, ScaleSection, StationConfig, load_station
+from edge.config import LOOPBACK, ModbusSection, ScaleSection, StationConfig, load_station
 
 
 @click.command()
@@ -28,12 +28,13 @@ def run(*, station_file: Path, record_to: Path | None) -> None:
 @click.command()
 @click.argument("station_file", type=ANY_PATH)
 def check(*, station_file: Path) -> None:
-    """Check a station file: keys, ranges, names, certificate, rule pack."""
+    """Check a station file, and the files that it names, as a start would."""
     from edge.frozen import known_dynamics
     from edge.rules.pack import RulePack
     from edge.sources.camera_http import check_camera
 
     config = load_station(station_file)
+    config.zone()
     pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
     known = known_dynamics(config)
     for lane in config.model.lane:
@@ -57,7 +58,38 @@ def check(*, station_file: Path) -> None:
     for camera in config.model.camera:
         check_camera(config.with_files(camera))
         click.echo(f"车牌相机 / plate camera {camera.id}: {camera.format}, {camera.url}")
+    _tell_centre(config)
+    _tell_page(config)
     click.echo(f"站点文件正确 / the station file is right: {station_file}")
+
+
+def _tell_centre(config: StationConfig) -> None:
+    """How the centre is reached; keys and certificates are read as the uplink reads them."""
+    from edge.uplink.access import read_access
+    from edge.uplink.uplink import centre_verifier
+
+    section = config.model.uplink
+    access = read_access(section, config.resolve)
+    how = "TLS" if access.tls else "没有加密 / not encrypted"
+    proof = (
+        "回执验签 / receipts are proven"
+        if centre_verifier(section.centre_key)
+        else "没有 centre_key，回执不验签 / no centre_key: receipts are believed, not proven"
+    )
+    click.echo(f"中心 / centre {access}: {how}, {proof}")
+
+
+def _tell_page(config: StationConfig) -> None:
+    """Where the page is, and whom it is open to: it asks for no password."""
+    web = config.model.web
+    alone = web.host in LOOPBACK
+    open_to = (
+        "只在本机 / on this machine only"
+        if alone
+        else "注意：没有口令，能连到这里的人都能看车牌、按按钮 / "
+        "careful: no password, whoever reaches it sees plates and presses buttons"
+    )
+    click.echo(f"网页 / page {web.host}:{web.port}: {open_to}")
 
 
 def _tell_modbus(section: ModbusSection) -> None:

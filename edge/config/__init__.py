@@ -7,6 +7,7 @@ error names the file, the key and the allowed range, in Chinese and English.
 from __future__ import annotations
 
 from edge.config.file import (
+    LOOPBACK,
     CalibrationSection,
     LaneSection,
     RowSection,
@@ -23,6 +24,7 @@ from edge.config.loading import load_station, parse_station
 from edge.config.site import StationConfig
 
 __all__ = [
+    "LOOPBACK",
     "CalibrationSection",
     "CameraSection",
     "DigitiserSection",

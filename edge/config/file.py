@@ -18,6 +18,7 @@ from edge.config.instruments import (
 )
 
 __all__ = [
+    "LOOPBACK",
     "CalibrationSection",
     "LaneSection",
     "RowSection",
@@ -161,6 +162,10 @@ class StorageSection(Section):
     min_free_gb: float = Field(ge=0, le=1e6, default=5)
     """Free space below which lawful vehicles' files go, then are no longer written: room for
     some days of records and cases."""
+
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Hosts of a page that this machine alone can open."""
 
 
 class WebSection(Section):

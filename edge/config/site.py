@@ -6,6 +6,7 @@ import hashlib
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from edge.config.file import CalibrationSection, LaneSection, StationFile
 from edge.config.instruments import CameraSection, ModbusSection
@@ -65,6 +66,25 @@ class StationConfig:
                 f"cannot read the rule pack {name}: {error.strerror}",
                 next_zh="检查 [rules] pack：内置包的名称（如 cn-national）或 .toml 文件路径",
                 next_en="check [rules] pack: a shipped pack (cn-national) or the path of a .toml",
+            ) from error
+
+    def zone(self) -> ZoneInfo:
+        """The station's time zone.
+
+        Raises
+        ------
+        ConfigError
+            The machine does not know it.
+        """
+        name = self.model.station.time_zone
+        try:
+            return ZoneInfo(name)
+        except (OSError, ValueError, ZoneInfoNotFoundError) as error:
+            raise ConfigError(
+                f"本机不认识时区 {name}",
+                f"this machine does not know the time zone {name}",
+                next_zh="改正 [station] time_zone，或安装 tzdata",
+                next_en="mend [station] time_zone, or install tzdata",
             ) from error
 
     def picture_dir(self, camera: CameraSection) -> Path:

@@ -77,7 +77,7 @@ class Uplink:
         self._backoff = Backoff()
         self._sizes = Sizes(MOST_CHUNK_BYTES)
         self._porter: Porter | None = None
-        centre, centre_time = _centre_verifier(section.centre_key), CentreTime()
+        centre, centre_time = centre_verifier(section.centre_key), CentreTime()
         self._witness = Witness(
             store,
             topics,
@@ -251,7 +251,14 @@ class Uplink:
         self._on_receipt(receipt)
 
 
-def _centre_verifier(key: str | None) -> NoteVerifier | None:
+def centre_verifier(key: str | None) -> NoteVerifier | None:
+    """The key that proves receipts and cosignatures; None where the station file gives none.
+
+    Raises
+    ------
+    ConfigError
+        It is no verifier key.
+    """
     try:
         return NoteVerifier(key) if key else None
     except ValueError as error:

@@ -57,7 +57,7 @@ def create_app(station: StationView) -> FastAPI:
 
 
 def _templates(station: StationView) -> Environment:
-    station.zone()
+    station.config.zone()
     environment = Environment(
         loader=PackageLoader("edge.web"),
         autoescape=True,

@@ -14,6 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edge.config import LOOPBACK
+
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -27,15 +29,13 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
 
 class Guard:
     """ASGI middleware: checks Host and Origin, adds the security headers."""
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         self._app = app
-        self._names = _LOOPBACK | {host.lower()}
+        self._names = LOOPBACK | {host.lower()}
         # A rebinding attack always comes under a name; a bare address is the machine itself.
         self._any_address = host in {"0.0.0.0", "::"}
 

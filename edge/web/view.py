@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from edge.config import LaneSection, StationConfig
-from edge.errors import ConfigError
 from edge.frozen import Known, known_dynamics
 from edge.health import Health
 from edge.rules.pack import RulePack
@@ -55,23 +53,4 @@ class StationView:
 
     def local(self, time_us: int) -> datetime:
         """A time of a record on the station's wall clock, exact to the microsecond."""
-        return (_EPOCH + timedelta(microseconds=time_us)).astimezone(self.zone())
-
-    def zone(self) -> ZoneInfo:
-        """The station's time zone.
-
-        Raises
-        ------
-        ConfigError
-            The machine does not know it.
-        """
-        name = self.config.model.station.time_zone
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ConfigError(
-                f"本机不认识时区 {name}",
-                f"this machine does not know the time zone {name}",
-                next_zh="改正 [station] time_zone，或安装 tzdata",
-                next_en="mend [station] time_zone, or install tzdata",
-            ) from error
+        return (_EPOCH + timedelta(microseconds=time_us)).astimezone(self.config.zone())

@@ -35,6 +35,9 @@ def test_a_right_station_file_is_told_as_right(station: str) -> None:
         ('[rules]\npack = "nowhere"\n', "nowhere"),
         ('[calibration]\nfile = "none.json"\n', "none.json"),
         ('[uplink]\nbroker = "http://x"\n', "mqtt://host:port"),
+        ('[uplink]\nbroker = "mqtts://x"\nca_file = "none.pem"\n', "ca_file"),
+        ('[uplink]\npassword_file = "none"\n', "password_file"),
+        ('[uplink]\ncentre_key = "rubbish"\n', "centre_key"),
     ],
 )
 def test_check_explains_configuration(station: str, change: str, named: str) -> None:
@@ -43,6 +46,19 @@ def test_check_explains_configuration(station: str, change: str, named: str) -> 
     assert result.exit_code == 3
     assert named in result.output
     assert "Traceback" not in result.output
+
+
+def test_check_knows_no_other_time_zones_than_the_machine(station: str) -> None:
+    Path(station).write_text(GOOD.replace("[station]", '[station]\ntime_zone = "Mars/X"'))
+    result = steelyard("check", station)
+    assert (result.exit_code, "Mars/X" in result.output) == (3, True)
+
+
+@pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_check_warns_of_a_page_that_others_can_open(station: str, host: str, warns: bool) -> None:
+    Path(station).write_text(GOOD + f'[web]\nhost = "{host}"\n')
+    result = steelyard("check", station)
+    assert (result.exit_code, "没有口令" in result.output) == (0, warns)
 
 
 @pytest.mark.parametrize(
