@@ -104,14 +104,14 @@ class Board:
         }
 
     def _cases(self, t: Speaker) -> dict[str, Any]:
-        waiting = self._desk.floor.waiting()
+        waiting = self._desk.floor.waiting()[::-1]
         mono_ns = self._station.mono_ns()
         shown = [
             (case, t.pick(SELECTIONS[case.selection]), (mono_ns - case.opened_ns) // 60_000_000_000)
-            for case in waiting[-_SHOWN_CASES:][::-1]
+            for case in waiting[:_SHOWN_CASES]
         ]
         messages = self._desk.messages.unread[:_SHOWN_MESSAGES]
-        return {"cases": shown, "more": len(waiting) - len(shown), "messages": messages}
+        return {"cases": shown, "more": waiting[_SHOWN_CASES:], "messages": messages}
 
     async def _log(self, t: Speaker) -> str:
         return self._render(

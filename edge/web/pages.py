@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from edge.evidence.events import corrected_us
+from edge.inspection.floor import CaseState
 from edge.records import Record
 from edge.web.api import Index, record_of, station_of
 from edge.web.board import Board
@@ -76,6 +77,7 @@ async def vehicle(request: Request, index: Index) -> HTMLResponse:
         request,
         "vehicle.html",
         v=vehicle_view(record.body, record.record_id, station, case, t),
+        waits=case is not None and case.state is CaseState.WAITING,
         record=record,
         delivery=await station.store.delivery(index),
         head=await station.store.head(),

@@ -155,9 +155,8 @@ def verdict_sentence(verdict: Mapping[str, Any]) -> Text:
             f"Gross {measured:,} kg does not pass the limit of {limit:,} kg.",
         )
     return Text(
-        f"测得 {measured:,} kg，但不能据此判定是否超限；请到精检秤称重。",
-        f"Measured {measured:,} kg, which does not tell whether it is over the limit; "
-        "weigh it on the precise scale.",
+        f"测得 {measured:,} kg，但不能据此判定是否超限。",
+        f"Measured {measured:,} kg, which does not tell whether it is over the limit.",
     )
 
 

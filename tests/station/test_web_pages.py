@@ -108,6 +108,24 @@ def test_guiding_is_sealed_once(tmp_path: Path) -> None:
     visit(tmp_path, look)
 
 
+def test_every_vehicle_that_waits_can_be_told_as_guided(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        sealed = [await sample.seal(OVER_SEMI) for _ in range(5)]
+        waiting = [one.index for one in sealed]
+        while (await client.get("/api/state.json")).json()["waiting_cases"] != waiting:
+            await asyncio.sleep(0.02)
+        todo = (await client.get("/")).text.split('data-part="todo"')[1].split("</section>")[0]
+        for record in sealed:
+            assert f'href="/vehicles/{record.index}"' in todo
+            button = f'action="/cases/{record.index}/guided"'
+            page = f"/vehicles/{record.index}"
+            assert button in (await client.get(page)).text
+            await client.post(f"/cases/{record.index}/guided", headers=own(client))
+            assert button not in (await client.get(page)).text
+
+    visit(tmp_path, look)
+
+
 def test_the_page_tells_on_which_lanes_a_vehicle_drove(tmp_path: Path) -> None:
     half = dataclasses.replace(STRADDLER, astride=(), perhaps_with="2")
 
