@@ -32,6 +32,7 @@ from edge.evidence.note import NoteSigner
 from edge.replay import replay_passages
 from edge.rules.pack import RulePack
 from edge.station import Station
+from edge.web.terms import VERDICTS
 from simulator.broker import DemoBroker, free_port
 from simulator.case_store import CaseStore
 from simulator.case_system import CENTRE_KEY_FILE, CENTRE_NAME
@@ -194,6 +195,7 @@ async def _first_of(waiting: Any, running: asyncio.Task[None]) -> None:
 
 async def _tell(station: Station, run: Run) -> None:
     """A line for each vehicle; the moment of each receipt."""
+    explained = False
     with station.feed.subscribe() as news:
         async for event, data in news:
             if event == "receipt":
@@ -201,21 +203,28 @@ async def _tell(station: Station, run: Run) -> None:
             elif event == "vehicle":
                 run.vehicles.add(data["index"])
                 _say(_vehicle_line(data))
+                if not explained and not data["clock_host"]["synchronised"]:
+                    explained = True
+                    _say(CLOCK_NOTE)
 
 
-_WORDS = {"over": "超限 OVER", "within": "合格 within", "indeterminate": "待定 indeterminate"}
+CLOCK_NOTE = (
+    "  CLOCK_UNSURE: 本机时钟没有对时服务，记录如实注明；重量不受影响，装上 chrony 即消失 / "
+    "nothing keeps this computer's clock right, and its records say so; weights are unaffected, "
+    "chrony cures it"
+)
 
 
 def _vehicle_line(body: dict[str, Any]) -> str:
     verdict = body["verdict"]
-    excess = f" +{verdict['excess_kg']} kg" if verdict["kind"] == "over" else ""
+    excess = f" +{verdict['excess_kg']:,} kg" if verdict["kind"] == "over" else ""
     flags = " ".join(body["flags"])
     gross = "  -----" if body["gross_kg"] is None else f"{body['gross_kg']:7,d}"
     u_gross = 0 if body["u_gross_kg"] is None else 2 * body["u_gross_kg"]
     return (
         f"  #{body['index']:<4d} 车道 {body['lane']}  {body['plate']['text'] or '------':9s}"
         f" {body['configuration']:9s} {gross} ± {u_gross:5,d} kg"
-        f"  {_WORDS[verdict['kind']]}{excess} {flags}"
+        f"  {VERDICTS[verdict['kind']]}{excess} {flags}"
     )
 
 
