@@ -24,7 +24,13 @@ from edge.commands import (
     tap,
     tiles,
 )
-from edge.errors import SteelyardError
+from edge.errors import InputError, SteelyardError
+
+_MISUSES: dict[type[click.UsageError], str] = {
+    click.MissingParameter: "缺少参数",
+    click.BadParameter: "参数的值不对",
+    click.NoSuchOption: "没有这个选项",
+}
 
 
 class _Commands(click.Group):
@@ -33,6 +39,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            _fail(_misused(error))
         except SteelyardError as error:
             _fail(error)
         except BaseExceptionGroup as group:
@@ -49,6 +59,15 @@ def _first_known(group: BaseExceptionGroup[BaseException]) -> SteelyardError | N
         if isinstance(error, BaseExceptionGroup) and (inner := _first_known(error)):
             return inner
     return None
+
+
+def _misused(error: click.UsageError) -> InputError:
+    """A wrong call of a command, as every other error is told."""
+    zh = next((zh for kind, zh in _MISUSES.items() if isinstance(error, kind)), "用法不对")
+    command = error.ctx.command_path if error.ctx else "steelyard"
+    return InputError(
+        zh, error.format_message(), next_zh=f"见 {command} --help", next_en=f"see {command} --help"
+    )
 
 
 def _fail(error: SteelyardError) -> None:

@@ -141,8 +141,12 @@ def recompute(*, path: Path, record: str | None) -> None:
     from edge.bundle.recompute import recompute as weigh_again
 
     with _dossier(path, record) as dossier:
+        if dossier.main.record.kind != "vehicle":
+            raise InputError(
+                f"第 {dossier.main.index} 号记录不是车辆，没有重量可以重算",
+                f"record {dossier.main.index} is no vehicle: there is no weight to compute",
+            )
         outcome = weigh_again(dossier)
-        sealed_kg = dossier.body.get("gross_kg")
     for note in outcome.notes:
         click.echo(f"注意 / note: {note}")
     for difference in outcome.differences:
@@ -158,9 +162,14 @@ def recompute(*, path: Path, record: str | None) -> None:
             next_en="if the program differs, install the version that the record states; if it "
             "does not, call the maintainer",
         )
+    gross = "–" if outcome.gross_kg is None else f"{outcome.gross_kg:,} kg"
     click.echo(
-        f"✓ 第 {outcome.index} 号记录：重算与封存的每个数字相同，{sealed_kg:,} kg / "
-        f"record {outcome.index}: every sealed number comes out again, {sealed_kg:,} kg"
+        f"✓ 第 {outcome.index} 号记录：重算与封存的每个数字相同，{gross} / "
+        f"record {outcome.index}: every sealed number comes out again, {gross}"
+    )
+    click.echo(
+        "记录是否原样、是谁的，由 steelyard verify 核对 / "
+        "whether the record is unaltered, and whose it is, steelyard verify says"
     )
 
 

@@ -146,6 +146,20 @@ def test_the_command_says_what_differs(sealed: Sealed, dossier: Dossier, tmp_pat
     assert "gross_kg" in said.output
     store = runner.invoke(main, ["recompute", str(sealed.config.data_dir), str(sealed.case.index)])
     assert store.exit_code == 0, store.output
+    assert "steelyard verify" in store.output, "equal numbers prove no signature"
+    other = runner.invoke(main, ["recompute", str(sealed.config.data_dir), "0"])
+    assert (other.exit_code, "不是车辆" in other.output) == (2, True)
+
+
+def test_a_vehicle_without_a_weight_is_recomputed_too(
+    dossier: Dossier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "b.zip"
+    path.write_bytes(export(dossier))
+    equal = Recomputed(dossier.main.index, None)
+    monkeypatch.setattr("edge.bundle.recompute.recompute", lambda _dossier: equal)
+    said = CliRunner().invoke(main, ["recompute", str(path)])
+    assert (said.exit_code, "None" in said.output) == (0, False)
 
 
 # ------------------------------------------------------------------------------------- astride

@@ -77,6 +77,26 @@ def test_a_wrong_argument_is_its_writers_matter(station: str, arguments: tuple[s
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("demo", "--home", "x"), "没有这个选项 / No such option '--home'"),
+        (("check",), "缺少参数 / Missing argument"),
+        (("verify", "nowhere"), "参数的值不对 / Invalid value for 'PATH'"),
+        (("case-system",), "用法不对 / --broker and --store are needed"),
+    ],
+)
+def test_a_wrong_call_is_told_in_chinese_first(arguments: tuple[str, ...], said: str) -> None:
+    result = steelyard(*arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert f"{arguments[0]} --help" in result.output.split("→")[1]
+
+
+def test_a_group_without_a_command_shows_its_help() -> None:
+    assert "Commands:" in steelyard("bench").output
+
+
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "simulator.demo", None)
     result = steelyard("demo", "--seconds", "1")
