@@ -60,6 +60,7 @@ class CameraIntake:
         self._opinion = opinion
         self._seen: deque[tuple[str, str, str]] = deque(maxlen=REMEMBERED)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._begun_ns = 0
 
     @property
     def in_hand(self) -> int:
@@ -70,7 +71,9 @@ class CameraIntake:
         self, event: CameraEvent, received_ns: int, deliver: Callable[[PlateRead], None]
     ) -> None:
         """Bring an event to its end, and deliver its reading, beside what else goes on."""
-        finishing = self._finish(event, received_ns, deliver)
+        # Events of one message arrive at one moment, and files are named by it.
+        self._begun_ns = max(received_ns, self._begun_ns + 1)
+        finishing = self._finish(event, self._begun_ns, deliver)
         task = asyncio.create_task(finishing, name=f"{self._report.part}.event")
         self._tasks.add(task)
         task.add_done_callback(self._ended)

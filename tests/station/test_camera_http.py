@@ -158,6 +158,24 @@ def test_what_every_maker_posts_becomes_a_reading_with_its_files(
     on_bench(tmp_path, scenario, maker)
 
 
+def test_vehicles_of_one_message_keep_their_own_pictures(tmp_path: Path) -> None:
+    """Names of ours come from the moment of arrival, which such readings share."""
+
+    async def scenario(side: Bench) -> None:
+        first = shown(pictures=(SCENE,))
+        second = shown("冀A00002", number=2, pictures=(CLOSE,))
+        content_type, body = dahua(first)
+        assert (await side.post((content_type, body + dahua(second)[1]))).status_code == 200
+        reads = sorted(await side.got(2), key=lambda read: read.received_ns)
+        assert [read.text for read in reads] == ["冀B12345", "冀A00002"]
+        for read, data in zip(reads, (SCENE, CLOSE), strict=True):
+            assert read.picture is not None
+            assert Path(read.picture.path).read_bytes() == data
+            assert read.text.encode() in Path(read.files[-1].path).read_bytes()
+
+    on_bench(tmp_path, scenario, "dahua")
+
+
 def test_a_name_in_the_message_is_never_a_name_on_the_disk(tmp_path: Path) -> None:
     async def scenario(side: Bench) -> None:
         content_type, body = SPEAKERS["hikvision"](shown())
