@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.core.conditioning import TYPICAL_CONTACT_M
 from edge.core.pulses import Touch
-from edge.records import Floats, Indices, Row
+from edge.records import Bools, Floats, Indices, Row
 
 __all__ = ["CAUTION", "MAX_SPACING_M", "Course", "Pace", "as_touch"]
 
@@ -31,19 +31,17 @@ _SPEEDS = 5
 
 
 class Course(NamedTuple):
-    """Lines of touches in order, and what is known before each of them and after the last.
+    """Touches in order, and what is known before each of them and after the last.
 
-    ``speed_mps`` is the present speed, ``slowest_mps`` the least of the latest touches; at
-    ``clear_sample`` every axle of a vehicle that was on the array has passed. ``late`` tells of
-    each touch whether it is a wheel that came only after that.
+    ``touches`` are int64 lines (n, 4) of :class:`~edge.core.pulses.Touch`. ``known`` (n + 1, 3) are
+    the present speed in m/s, the least of the latest touches', and the sample at which every axle
+    of a vehicle that was on the array has passed. ``late`` (n,) tells of each touch whether it is a
+    wheel that came only after that.
     """
 
-    lines: list[tuple[int, ...]]
-    sample: list[int]
-    speed_mps: list[float]
-    slowest_mps: list[float]
-    clear_sample: list[float]
-    late: list[bool]
+    touches: Indices
+    known: Floats
+    late: Bools
 
 
 class Pace:
@@ -71,15 +69,14 @@ class Pace:
     def follow(self, touches: Indices) -> Course:
         """Take the touches that come next, int64 (n, 4) lines of :class:`Touch`."""
         sample, row, enter, leave = touches.T
+        if not len(sample):
+            return Course(touches, self._last, np.zeros(0, np.bool_))
         gone = leave >= 0
         known = np.concatenate([self._last, self._known(row[gone], enter[gone], leave[gone])])
         np.maximum.accumulate(known[:, 2], out=known[:, 2])
         self._last = known[-1:]
-        speed_mps, slowest_mps, clear = known[np.append(0, np.cumsum(gone))].T
-        late = (~gone & (sample > clear[:-1])).tolist()
-        columns = touches.T.tolist()
-        told = (columns[0], speed_mps.tolist(), slowest_mps.tolist(), clear.tolist())
-        return Course(list(zip(*columns, strict=True)), *told, late)
+        known = known[np.append(0, np.cumsum(gone))]
+        return Course(touches, known, ~gone & (sample > known[:-1, 2]))
 
     def _known(self, row: Indices, enter: Indices, leave: Indices) -> Floats:
         """Median and least of the latest speeds, and the clear sample: (n, 3)."""

@@ -70,6 +70,10 @@ class Beam:
             if last is not None and is_open:
                 last.end_sample = edge.sample
 
+    def passed(self) -> None:
+        """An interval came and went with its vehicle."""
+        self._unheard = 0
+
     def distrust(self) -> None:
         """It contradicts the axles: believe the axles until it was free once."""
         self.trusted = False

@@ -6,7 +6,6 @@ a vehicle. Each decision falls at a sample that the data alone fix, never at the
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import chain, pairwise
 from operator import attrgetter, itemgetter
@@ -18,6 +17,7 @@ from edge.core.claim import BUMPER_M, claim
 from edge.core.course import CAUTION, MAX_SPACING_M, Course, Pace, as_touch
 from edge.core.lineup import Axle, line_up, step_m
 from edge.core.parting import backwards, by_distance, by_speed, doubts
+from edge.core.plain import LEAVE_M, MOST_AXLES, PlainFinder
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam, Interval
@@ -31,8 +31,6 @@ _STANDING_WAIT_S = 120.0
 _LONGEST_WAIT_S = 300.0
 """A queue without an end, or a separator that is gone: no wheel waits longer for its vehicle, for
 its samples are held that long."""
-_MOST_AXLES = 48
-"""More axles than one vehicle has: the longest modular trailers have some forty."""
 _BRAKE_MPS2 = 4.0
 
 
@@ -43,6 +41,14 @@ class Window(NamedTuple):
     end_sample: int
     closed_sample: int
     flags: Flag
+
+
+class _Walk(NamedTuple):
+    """What comes in one call; ``ahead`` tells how many touches come before each edge."""
+
+    course: Course
+    edges: Sequence[InputEdge]
+    ahead: Sequence[int]
 
 
 class LaneTracker:
@@ -76,6 +82,7 @@ class LaneTracker:
         self._clear_sample = 0.0
         self._pauses = 0
         self._beam = Beam(lane.separator, rate_hz) if lane.separator else None
+        self._plain = PlainFinder(lane, self._beam, rate_hz) if self._beam else None
         self.stray = 0
 
     @property
@@ -91,17 +98,21 @@ class LaneTracker:
 
         ``touches`` are int64 lines (n, 4) of :class:`~edge.core.pulses.Touch`, in order of time.
         """
-        windows: list[Window] = []
-        done, course = 0, self._pace.follow(touches)
-        for edge in sorted(edges, key=attrgetter("sample")):
-            # Of one sample the edge comes first.
-            ahead = bisect_left(course.sample, edge.sample, done)
-            windows += self._roll(course, done, ahead)
-            windows += self._due(edge.sample)
-            self._edge(edge)
-            done = ahead
-        windows += self._roll(course, done, len(course.sample))
-        return windows + self._due(until_sample)
+        course, edges = self._pace.follow(touches), sorted(edges, key=attrgetter("sample"))
+        # Of one sample the edge comes first.
+        ahead = np.searchsorted(touches[:, 0], [edge.sample for edge in edges])
+        walk = _Walk(course, edges, ahead.tolist())
+        windows, line, edge = list[Window](), 0, 0
+        for one in self._plain.find(course, edges, ahead, until_sample) if self._plain else ():
+            if (line, edge) != (one.begin, one.edge) or not self._at_rest:
+                windows += self._follow(walk, (line, edge), (one.begin, one.edge), one.since_sample)
+                line, edge = one.begin, one.edge
+            if self._at_rest:
+                windows.append(Window(*one[-3:], Flag.NONE))
+                self._pass_by()
+                line, edge = one.end, one.edge + 2
+        end = len(touches), len(edges)
+        return windows + self._follow(walk, (line, edge), end, until_sample)
 
     def close(self, at_sample: int) -> list[Window]:
         """The data end here: everything pending closes as incomplete."""
@@ -113,22 +124,51 @@ class LaneTracker:
     # ------------------------------------------------------------------------------------------
     # events
 
+    @property
+    def _at_rest(self) -> bool:
+        """Whether nothing is under way, neither on the rows nor before the beam."""
+        beam = self._beam
+        unseen = beam is None or (beam.trusted and not beam.intervals)
+        return unseen and not self._touches and not self._on
+
+    def _pass_by(self) -> None:
+        """A vehicle came and went, and leaves nothing behind."""
+        if self._beam is not None:
+            self._beam.passed()
+        self._quiet_until = -np.inf
+
     def _edge(self, edge: InputEdge) -> None:
         if self._beam is not None:
             self._beam.change(edge)
             self._renew_trust()
             self._quiet_until = -np.inf
 
+    def _follow(
+        self, walk: _Walk, begin: tuple[int, int], end: tuple[int, int], until_sample: int
+    ) -> list[Window]:
+        """Touch by touch and edge by edge, from so many lines and edges to so many."""
+        windows: list[Window] = []
+        line = begin[0]
+        for number in range(begin[1], end[1]):
+            edge, ahead = walk.edges[number], walk.ahead[number]
+            windows += self._roll(walk.course, line, ahead)
+            windows += self._due(edge.sample)
+            self._edge(edge)
+            line = ahead
+        windows += self._roll(walk.course, line, end[0])
+        return windows + self._due(until_sample)
+
     def _roll(self, course: Course, begin: int, end: int) -> list[Window]:
         """Touches between two edges: all work that is done for each of them."""
         windows: list[Window] = []
-        on, late = self._on, course.late
-        for number, line in enumerate(course.lines[begin:end], begin):
+        on, known = self._on, course.known[begin : end + 1].tolist()
+        lines, late = course.touches[begin:end].tolist(), course.late[begin:end].tolist()
+        for line, late_one, now in zip(lines, late, known, strict=False):
             sample, row, enter_sample, leave_sample = line
-            if sample > self._quiet_until or late[number]:
-                self._heed(course, number)
+            if sample > self._quiet_until or late_one:
+                self._heed(now)
                 windows += self._due(sample)
-                if late[number] and self._touches and not on:
+                if late_one and self._touches and not on:
                     windows += self._pause(sample)
             if leave_sample < 0:
                 on[row] = enter_sample
@@ -136,16 +176,14 @@ class LaneTracker:
                 on.pop(row, None)
                 self._touches.append(as_touch(line))
                 self._count[row] += 1
-                if self._count[row] > _MOST_AXLES:
+                if self._count[row] > MOST_AXLES:
                     windows += self._cut_off(sample)
-        self._heed(course, end)
+        self._heed(known[-1])
         return windows
 
-    def _heed(self, course: Course, number: int) -> None:
+    def _heed(self, known: Sequence[float]) -> None:
         """Take over what was known when so many touches had passed."""
-        self._speed_mps = course.speed_mps[number]
-        self._slowest_mps = course.slowest_mps[number]
-        self._clear_sample = course.clear_sample[number]
+        self._speed_mps, self._slowest_mps, self._clear_sample = known
 
     def _pause(self, sample: int) -> list[Window]:
         """A wheel comes after a gap too long for one vehicle, yet the beam never was free.
@@ -232,7 +270,7 @@ class LaneTracker:
         left = self._count[0] == self._count[-1] > 0
         if left and not self._on:
             return max(settled, self._last())
-        way_m = max(0.0, self._position_m[-1] - beam.position_m + 1.0)
+        way_m = max(0.0, self._position_m[-1] - beam.position_m + LEAVE_M)
         return round(settled + self._samples(way_m) + self._crawl_wait())
 
     def _crawl_wait(self) -> float:
