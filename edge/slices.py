@@ -27,6 +27,7 @@ import numpy as np
 from edge.config import StationConfig
 from edge.core.conditioning import renewal_samples
 from edge.core.pipeline import Pipeline
+from edge.core.weigh import Cut
 from edge.lanes import pipeline_of
 from edge.records import Gains, InputEdge, Passage, SampleBlock
 from edge.sources.ports import DeviceHello
@@ -94,16 +95,27 @@ class Weighed:
         self._parts = list(parts)
         self._now: dict[int, list[Passage]] = {}
         self._flushed: list[Passage] = []
+        self._found: list[Passage] = []
 
-    def step(self, block: SampleBlock, edges: Sequence[InputEdge] = ()) -> list[Passage]:
-        """The passages that were complete with this block."""
-        late: list[Passage] = []
+    @property
+    def closed(self) -> Sequence[Cut]:
+        """Nothing is left to be weighed."""
+        return ()
+
+    def follow(self, block: SampleBlock, edges: Sequence[InputEdge] = ()) -> None:
+        """Find the passages that were complete with this block."""
         if not self._now or block.restarted:
             late, answers = self.flush(), self._parts.pop(0)
+            self._found += late
             self._now = {end: found for a in answers for end, found in a.passages.items()}
             self._now.setdefault(-1, [])
             self._flushed = answers[-1].flushed
-        return late + self._now.get(block.end_sample, [])
+        self._found += self._now.get(block.end_sample, [])
+
+    def passages(self, weighed: Sequence[Passage | None]) -> list[Passage]:
+        """The passages of the blocks since the last call."""
+        found, self._found = self._found, []
+        return found
 
     def flush(self) -> list[Passage]:
         """What was under way when the part ended."""

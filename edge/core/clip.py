@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from edge.core.extremes import side_by_side
 from edge.core.ground import Ground, find_ground
-from edge.records import Bools, Floats, Gains, Indices, Int32s, RawClip, Row
+from edge.core.scales import Scales
+from edge.records import Bools, Floats, Indices, Int32s, RawClip
 
 __all__ = ["ROOM_AFTER_S", "ROOM_BEFORE_S", "Signals", "condition"]
 
@@ -52,8 +53,8 @@ class Signals:
         All clips in one, as they came.
     begin : int64 array (n_clips,)
         Where each begins in it.
-    channels : int64 array (n_rows, 2)
-    falling : bool array (n_rows, 2)
+    channels : int64 array (n_clips, n_rows, 2)
+    falling : bool array (n_clips, n_rows, 2)
         Which channels press downwards.
     highest, lowest : int32 arrays (n_blocks, n_rows, 2)
     ground : Ground
@@ -94,7 +95,7 @@ class Signals:
         """Counts of stretches (n,) of samples, end to end: left and right, (2, n_counts)."""
         width, ahead = self.counts.shape[1], np.cumsum(length) - length
         flat, sample = self.counts.reshape(-1), self.begin[clip] + start - ahead
-        left, right = self.channels[row].T
+        left, right = self.channels[clip, row].T
         place = np.repeat(sample * width + left, length)
         place += np.arange(0, width * len(place), width)
         found = np.empty((2, len(place)), np.int32)
@@ -102,7 +103,7 @@ class Signals:
         across = right - left
         place += across[:1] if (across == across[:1]).all() else across.repeat(length)
         flat.take(place, out=found[1], mode="clip")
-        self._turn(found, row, length)
+        self._turn(found, clip, row, length)
         return found
 
     def blocks(self, clip: Indices, row: Indices, start: Indices) -> list[Int32s]:
@@ -111,32 +112,31 @@ class Signals:
         shape, strides = (n - self.block + 1, width, self.block), (step, next_channel, step)
         each = np.ndarray(shape, np.int32, self.counts, 0, strides)
         sample = self.begin[clip] + start
-        found = [each[sample, channel[row]] for channel in self.channels.T]
-        self._turn(found, row, 1)
+        found = [each[sample, channel] for channel in self.channels[clip, row].T]
+        self._turn(found, clip, row, 1)
         return found
 
-    def _turn(self, found: Iterable[Int32s], row: Indices, times: Indices | int) -> None:
+    def _turn(
+        self, found: Iterable[Int32s], clip: Indices, row: Indices, times: Indices | int
+    ) -> None:
         """Turn the channels that press downwards."""
-        for side, falling in zip(found, self.falling.T, strict=True):
-            if falling.any():
-                sign = np.repeat(np.where(falling, np.int32(-1), np.int32(1))[row], times)
-                side *= sign.reshape(-1, *[1] * (side.ndim - 1))
+        if not self.falling.any():
+            return
+        for side, falling in zip(found, self.falling[clip, row].T, strict=True):
+            sign = np.repeat(np.where(falling, np.int32(-1), np.int32(1)), times)
+            side *= sign.reshape(-1, *[1] * (side.ndim - 1))
 
 
-def condition(
-    clips: Sequence[RawClip], rows: Sequence[Row], gains: Gains, floor: Floats
-) -> Signals:
-    """Find extremes and baselines of the clips of a lane's rows.
+def condition(clips: Sequence[RawClip], scales: Scales) -> Signals:
+    """Find extremes and baselines of the rows' channels in clips.
 
     Parameters
     ----------
     clips : sequence of RawClip
         All of one rate, each at least a block long.
-    rows : sequence of Row
-    gains : Gains
-        Only their signs are used: a channel of negative gain presses downwards.
-    floor : float array (n_channels,)
-        Least threshold in counts, from :func:`edge.core.conditioning.floor_counts`.
+    scales : Scales
+        One a clip. Of the gains only the signs are used: a channel of negative gain presses
+        downwards.
 
     Raises
     ------
@@ -144,17 +144,23 @@ def condition(
         A clip is shorter than a block.
     """
     rate_hz = clips[0].rate_hz
-    channels = np.array([(row.left, row.right) for row in rows])
-    falling = gains.newton_per_count[channels] < 0
+    falling = scales.of_each(lambda scale: scale.falling)
+    floor = scales.of_each(lambda scale: scale.floor)
     block = _STEP * min(max(round(_BLOCK_S * rate_hz / _STEP), 1), _MOST_STEPS)
     blocks = np.array([len(clip.counts) // block for clip in clips])
     if blocks.min() < 1:
         raise ValueError(f"a clip of less than {block} samples")
     first = np.cumsum(blocks) - blocks
     counts, begin = _in_one(clips)
-    highest, lowest, total = _summaries(clips, blocks, block, channels.ravel(), falling.ravel())
+    channels = scales.channels.reshape(len(clips), -1)
+    highest, lowest, total = _summaries(clips, blocks, block, channels)
+    if falling.any():
+        turned = np.repeat(falling.reshape(len(clips), -1), blocks, axis=0)
+        highest, lowest = np.where(turned, (-lowest, -highest), (highest, lowest))
+        np.negative(total, out=total, where=turned)
     whole = _whole(clips, first, blocks, block)
-    ground = find_ground(total, highest, lowest, block, floor[channels.ravel()], whole, first)
+    floor = floor.reshape(len(clips), -1)
+    ground = find_ground(total, highest, lowest, block, floor, whole, first)
     return Signals(
         rate_hz,
         block,
@@ -162,7 +168,7 @@ def condition(
         first,
         counts,
         begin,
-        channels,
+        scales.channels,
         falling,
         highest.reshape(len(highest), -1, 2),
         lowest.reshape(len(lowest), -1, 2),
@@ -190,20 +196,17 @@ def _is_part(counts: Int32s, base: NDArray[Any]) -> bool:
 
 
 def _summaries(
-    clips: Sequence[RawClip], blocks: Indices, block: int, channels: Indices, falling: Bools
+    clips: Sequence[RawClip], blocks: Indices, block: int, channels: Indices
 ) -> tuple[Int32s, Int32s, Int32s]:
-    """Highest, lowest and sum of all clips' blocks, (n_blocks, n_channels), wheels upwards."""
-    highest, lowest, total = np.empty((3, int(blocks.sum()), len(channels)), np.int32)
+    """Highest, lowest and sum of all clips' blocks in their channels, (n_blocks, n_channels)."""
+    highest, lowest, total = np.empty((3, int(blocks.sum()), channels.shape[1]), np.int32)
     lengths = (blocks * block).tolist()
-    own = (_chosen(clip.counts[:n], channels) for clip, n in zip(clips, lengths, strict=True))
+    each = zip(clips, lengths, channels, strict=True)
+    own = (_chosen(clip.counts[:n], chosen) for clip, n, chosen in each)
     for at, laid in side_by_side(own, block):
         np.maximum.reduce(laid, axis=0, out=highest[at].reshape(-1))
         np.minimum.reduce(laid, axis=0, out=lowest[at].reshape(-1))
         np.add.reduce(laid, axis=0, dtype=np.int32, out=total[at].reshape(-1))
-    if falling.any():
-        flipped = -lowest[:, falling], -highest[:, falling]
-        highest[:, falling], lowest[:, falling] = flipped
-        total[:, falling] *= -1
     return highest, lowest, total
 
 

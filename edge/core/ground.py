@@ -61,7 +61,7 @@ def find_ground(
         Sums and extremes of blocks of all clips.
     block : int
         Samples in a block.
-    floor : float array (n_channels,)
+    floor : float array (n_clips, n_channels)
         Least threshold.
     whole : bool array (n_blocks,)
         Blocks to be used.
@@ -77,7 +77,7 @@ def find_ground(
     typical = laid.ranked(spread, usable // 4)
     parabola = _Parabola(sums - laid.over(lowest_total), laid)
     per_sigma = range_per_sigma(block)
-    least = floor[:, None]
+    least = floor.T
     before: Bools | None = None
     release = noise = np.maximum(least, NOISE_FACTOR * typical / per_sigma)
     level = np.zeros((_TERMS, *typical.shape))

@@ -11,8 +11,9 @@ from edge.core.clip import Signals
 from edge.core.kernel import Observations
 from edge.core.motion import Motion
 from edge.core.quality import contact_m
+from edge.core.scales import Scales
 from edge.core.sight import Sight
-from edge.records import Bools, Floats, Gains, Indices, LaneLayout
+from edge.records import Bools, Floats, Indices, LaneLayout
 
 __all__ = ["LEAST_SPEED_MPS", "RowLoads"]
 
@@ -30,7 +31,7 @@ _LEAST_PATCH_M, _LONGEST_PATCH_M = 0.08, 0.5
 
 @dataclass(frozen=True, eq=False)
 class RowLoads:
-    """Readings of the rows of a lane for the axles of many vehicles.
+    """Readings of the rows for the axles of many vehicles.
 
     Parameters
     ----------
@@ -39,15 +40,19 @@ class RowLoads:
     sight : Sight
         Where their axles are in them.
     motion : Motion
-    lane : LaneLayout
-    gains : Gains
+    scales : Scales
+        One a vehicle.
     """
 
     signals: Signals
     sight: Sight
     motion: Motion
-    lane: LaneLayout
-    gains: Gains
+    scales: Scales
+
+    @property
+    def lane(self) -> LaneLayout:
+        """The rows of all vehicles, but for their channels."""
+        return self.scales.lane
 
     @property
     def rate_hz(self) -> float:
@@ -71,9 +76,8 @@ class RowLoads:
 
     @cached_property
     def kg_per_count(self) -> Floats:
-        """Worth of a count, (n_rows, 2); the sign was taken with the baseline."""
-        channels = np.array([(row.left, row.right) for row in self.lane.rows])
-        return np.asarray(np.abs(self.gains.newton_per_count[channels]) / self.gains.gravity_mps2)
+        """Worth of a count, (n_axles, n_rows, 2); the sign was taken with the baseline."""
+        return self.scales.kg_per_count[self.sight.vehicle]
 
     @cached_property
     def speed_mps(self) -> Floats:

@@ -16,7 +16,6 @@ from edge.records import (
     FlagBits,
     Floats,
     Indices,
-    LaneLayout,
     Passage,
     read_only,
 )
@@ -61,7 +60,7 @@ class Weighed:
     flags: FlagBits
 
 
-def passages(weighed: Weighed, cuts: Sequence[Cut], lane: LaneLayout) -> Iterator[Passage]:
+def passages(weighed: Weighed, cuts: Sequence[Cut]) -> Iterator[Passage]:
     """The record of each vehicle.
 
     Parameters
@@ -69,7 +68,6 @@ def passages(weighed: Weighed, cuts: Sequence[Cut], lane: LaneLayout) -> Iterato
     weighed : Weighed
     cuts : sequence of Cut
         One a vehicle.
-    lane : LaneLayout
     """
     bounds = [*weighed.first.tolist(), len(weighed.load_kg)]
     axles = _axles(weighed)
@@ -90,7 +88,7 @@ def passages(weighed: Weighed, cuts: Sequence[Cut], lane: LaneLayout) -> Iterato
         own = groups[i]
         yield Passage(
             device=cut.clip.device,
-            lane=lane.lane,
+            lane=cut.scale.lane.lane,
             first_wheel_sample=first_wheel,
             last_wheel_sample=last_wheel,
             closed_sample=cut.closed_sample,

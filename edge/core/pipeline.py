@@ -1,7 +1,9 @@
 """The core's stream: sample blocks and input edges in, weighed vehicles out.
 
-Chunks are counted from the stream's first sample and every decision falls at a sample fixed by
-the data, so the same samples give the same passages however they were cut into blocks.
+A pipeline follows its digitiser block by block and keeps what has closed; its owner weighs that,
+of all digitisers in one batch, and hands the answers back to be joined and put in order. Chunks are
+counted from the stream's first sample and every decision falls at a sample fixed by the data, so
+the same samples give the same passages however they were cut into blocks.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from edge.core.extremes import CHUNK, extremes
 from edge.core.joining import Joiner
 from edge.core.modes import PRIOR, Dynamics
 from edge.core.pulses import TouchFinder
+from edge.core.scales import Scale
 from edge.core.tape import Tape
 from edge.core.vehicles import LaneTracker, Window
 from edge.core.weigh import Cut, weigh_all
@@ -37,9 +40,6 @@ _LONGEST_GAP_S = 2.0
 
 _LONG_BLOCK = 1 << 13
 """Samples that are sooner searched in two pieces than copied."""
-
-_BATCH_COUNTS = 1 << 23
-"""Counts of the clips that are weighed together."""
 
 
 class Pipeline:
@@ -81,7 +81,16 @@ class Pipeline:
             raise ValueError(f"a row of {device} names a channel beyond its {channels}")
         self.device, self.rate_hz, self.channels = device, rate_hz, channels
         self.lanes, self.gains = lanes, gains
-        self._dynamics = {lane.lane: (dynamics or {}).get(lane.lane, PRIOR) for lane in lanes}
+        known = dynamics or {}
+        self._scales = [
+            Scale(
+                lane,
+                gains,
+                tuple(other for other in lanes if other.lane in lane.beside),
+                known.get(lane.lane, PRIOR),
+            )
+            for lane in lanes
+        ]
         self._polarity = np.where(gains.newton_per_count < 0, -1.0, 1.0)
         self._falling = np.flatnonzero(self._polarity < 0)
         self._floor = floor_counts(lanes, gains)
@@ -90,6 +99,7 @@ class Pipeline:
             self._partner[[row.left, row.right]] = row.right, row.left
         self._after = round(ROOM_AFTER_S * rate_hz)
         self._stray = 0
+        self._finished: list[Passage] = []
         self._begin(0)
 
     @property
@@ -109,7 +119,9 @@ class Pipeline:
         self._trackers = [LaneTracker(lane, self.rate_hz, first_sample) for lane in self.lanes]
         self._edges: list[InputEdge] = []
         self._windows: list[tuple[Window, int]] = []
-        self._joiner = Joiner(self.lanes, self.gains, self._dynamics)
+        self._closed: list[Cut] = []
+        dynamics = {scale.lane.lane: scale.dynamics for scale in self._scales}
+        self._joiner = Joiner(self.lanes, self.gains, dynamics)
 
     def resume(self, begun_sample: int, first_sample: int) -> None:
         """Enter a stream that began at ``begun_sample``; the next block begins at ``first_sample``.
@@ -123,7 +135,18 @@ class Pipeline:
         self._trackers = [LaneTracker(lane, self.rate_hz, begun_sample) for lane in self.lanes]
 
     def step(self, block: SampleBlock, edges: Sequence[InputEdge] = ()) -> list[Passage]:
-        """Take the next samples; give the vehicles that are complete with them.
+        """Take the next samples, weigh at once; parameters and errors are those of `follow`.
+
+        Returns
+        -------
+        list of Passage
+            In order of their closing.
+        """
+        self.follow(block, edges)
+        return self.passages(weigh_all(self.closed))
+
+    def follow(self, block: SampleBlock, edges: Sequence[InputEdge] = ()) -> None:
+        """Take the next samples; vehicles that are complete with them wait in ``closed``.
 
         Parameters
         ----------
@@ -132,11 +155,6 @@ class Pipeline:
         edges : sequence of InputEdge
             Edges up to the block's end; those of later samples are kept until then.
 
-        Returns
-        -------
-        list of Passage
-            In order of their closing.
-
         Raises
         ------
         ValueError
@@ -144,34 +162,54 @@ class Pipeline:
         """
         if block.counts.ndim != 2 or block.counts.shape[1] != self.channels:
             raise ValueError(f"block of shape {block.counts.shape} for {self.channels} channels")
-        passages: list[Passage] = []
         lost = block.first_sample - self._tape.end_sample
         if self._started and (block.restarted or lost < 0 or lost > _LONGEST_GAP_S * self.rate_hz):
-            passages += self.flush()
+            self._finished = self.flush()
         if not self._started:
             self._begin(block.first_sample)
             self._started = True
         elif lost:
-            passages += self._search_all(self._tape.bridge(lost))
+            self._search_all(self._tape.bridge(lost))
         self._edges += edges
         self._tape.append(block.counts)
-        return passages + self._search_all(block.counts)
+        self._search_all(block.counts)
+
+    @property
+    def closed(self) -> Sequence[Cut]:
+        """What is complete and not weighed yet, in order of closing."""
+        return self._closed
+
+    def passages(self, weighed: Sequence[Passage | None]) -> list[Passage]:
+        """Take what :func:`weigh_all` said of ``closed``; give the vehicles that wait for nothing.
+
+        Returns
+        -------
+        list of Passage
+            In order of their closing.
+        """
+        # Touches that the stream's threshold saw and the clip's own did not are no vehicle.
+        found = [passage for passage in weighed if passage is not None]
+        self._stray += len(weighed) - len(found)
+        self._closed = []
+        finished, self._finished = self._finished, []
+        return finished + self._joiner.step(found, self._done)
 
     def flush(self) -> list[Passage]:
         """The data end: vehicles on the array close as incomplete. The next block begins anew."""
         end = self._tape.end_sample
         late = [(window, i) for i, t in enumerate(self._trackers) for window in t.close(end)]
-        passages = self._joiner.step(self._cut(sorted(self._windows + late), end), end)
-        passages += self._joiner.flush()
+        self._cut(sorted(self._windows + late), end)
+        self._done = end
+        passages = self.passages(weigh_all(self._closed)) + self._joiner.flush()
         stray = self.stray
         self._begin(end)
         self._stray = stray
         return passages
 
-    def _search_all(self, counts: Int32s) -> list[Passage]:
-        passages = [passage for piece in self._pieces(counts) for passage in self._search(piece)]
+    def _search_all(self, counts: Int32s) -> None:
+        for piece in self._pieces(counts):
+            self._search(piece)
         self._forget()
-        return passages
 
     def _pieces(self, counts: Int32s) -> Iterator[Int32s]:
         """Whole chunks of what was left over and what came; of a long block most without a copy."""
@@ -187,8 +225,8 @@ class Pipeline:
             if whole:
                 yield part[:whole]
 
-    def _search(self, counts: Int32s) -> list[Passage]:
-        """Find touches in whole chunks, let the lanes decide, cut and weigh what is complete."""
+    def _search(self, counts: Int32s) -> None:
+        """Find touches in whole chunks, let the lanes decide, cut what is complete."""
         highest, lowest = extremes(counts)
         if len(self._falling):
             flipped = -lowest[:, self._falling], -highest[:, self._falling]
@@ -202,7 +240,7 @@ class Pipeline:
         if ready:
             self._windows = [w for w in self._windows if self._ready(w[0]) > self._done]
             ready.sort(key=lambda w: (self._ready(w[0]), w))
-        return self._joiner.step(self._cut(ready, self._done), self._done)
+            self._cut(ready, self._done)
 
     def _by_lane(self, touches: Indices) -> list[Indices]:
         """Touches of all rows, each lane's with rows counted from its first."""
@@ -228,41 +266,14 @@ class Pipeline:
         """The sample from which a window can be cut."""
         return max(window.closed_sample, window.end_sample + self._after)
 
-    def _cut(self, windows: Sequence[tuple[Window, int]], end_sample: int) -> list[Passage]:
-        """Cut and weigh, all windows of a lane together."""
+    def _cut(self, windows: Sequence[tuple[Window, int]], end_sample: int) -> None:
+        """Cut vehicles out, each with the scale of its lane."""
         if not windows:
-            return []
-        found: list[Passage | None] = [None] * len(windows)
-        for i, lane in enumerate(self.lanes):
-            own = [k for k, (_, number) in enumerate(windows) if number == i]
-            others = tuple(other for other in self.lanes if other.lane in lane.beside)
-            for part in self._batches(own, [window for window, _ in windows]):
-                taken = [windows[k][0] for k in part]
-                closed = [min(self._ready(w), end_sample) for w in taken]
-                flags = [w.flags for w in taken]
-                cuts = list(map(Cut, self._tape.clips(taken), flags, closed))
-                weighed = weigh_all(
-                    cuts, lane, self.gains, others=others, dynamics=self._dynamics[lane.lane]
-                )
-                for k, passage in zip(part, weighed, strict=True):
-                    found[k] = passage
-        # Touches that the stream's threshold saw and the clip's own did not are no vehicle.
-        self._stray += found.count(None)
-        return [passage for passage in found if passage is not None]
-
-    def _batches(self, numbers: Sequence[int], windows: Sequence[Window]) -> Iterator[list[int]]:
-        """Windows by as many as memory holds with ease, one at least."""
-        batch: list[int] = []
-        size = 0
-        for k in numbers:
-            length = windows[k].end_sample - windows[k].first_sample
-            if batch and (size + length) * self.channels > _BATCH_COUNTS:
-                yield batch
-                batch, size = [], 0
-            batch.append(k)
-            size += length
-        if batch:
-            yield batch
+            return
+        clips = self._tape.clips([window for window, _ in windows])
+        for clip, (window, number) in zip(clips, windows, strict=True):
+            closed_sample = min(self._ready(window), end_sample)
+            self._closed.append(Cut(clip, self._scales[number], window.flags, closed_sample))
 
     def _forget(self) -> None:
         """Let go of what no vehicle can need any more."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from edge.core.axles import first_axles, rolling_speeds
 from edge.core.motion import Motion
-from edge.records import Bools, Flag, FlagBits, Floats, Gains, Indices, LaneLayout
+from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout
 
 __all__ = [
     "STOP_SHARE",
@@ -125,23 +125,20 @@ def vehicle_flags(
     return bits(checks)
 
 
-def speed_flags(lane: LaneLayout, gains: Gains, speed_mps: Floats, u_speed_mps: Floats) -> FlagBits:
+def speed_flags(covered_mps: Floats, speed_mps: Floats, u_speed_mps: Floats) -> FlagBits:
     """Vehicles whose speed may lie outside what lane and certificate cover: (n_vehicles,).
 
     All of the coverage interval (k = 2) has to be inside: what may lie outside is not certified.
 
     Parameters
     ----------
-    lane : LaneLayout
-    gains : Gains
-        With the range of speeds of its certificate, where it states one.
+    covered_mps : float array (n_vehicles, 2)
+        Lowest and highest.
     speed_mps, u_speed_mps : float arrays (n_vehicles,)
     """
-    lowest_mps, highest_mps = gains.speed_mps.get(lane.lane, (0.0, np.inf))
+    lowest_mps, highest_mps = covered_mps.T
     reach_mps = _COVERAGE_FACTOR * u_speed_mps
-    inside = (speed_mps - reach_mps >= max(lane.speed_min_mps, lowest_mps)) & (
-        speed_mps + reach_mps <= min(lane.speed_max_mps, highest_mps)
-    )
+    inside = (speed_mps - reach_mps >= lowest_mps) & (speed_mps + reach_mps <= highest_mps)
     return bits({Flag.SPEED_OUT_OF_RANGE: ~inside})
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.core.clip import Signals, condition
-from edge.core.conditioning import floor_counts
 from edge.core.contacts import Contacts, find_contacts
-from edge.records import Bools, Flag, FlagBits, Floats, Gains, Indices, LaneLayout, RawClip
+from edge.core.scales import Scale, Scales
+from edge.records import Bools, Flag, FlagBits, Floats, Indices, RawClip
 
 __all__ = ["straddling"]
 
@@ -21,8 +21,7 @@ def straddling(
     clips: Sequence[RawClip],
     vehicle: Indices,
     flags: FlagBits,
-    others: Sequence[LaneLayout],
-    gains: Gains,
+    scales: Sequence[Scale],
     begin_s: Floats,
     end_s: Floats,
 ) -> FlagBits:
@@ -30,26 +29,19 @@ def straddling(
     found = np.zeros(len(clips), np.uint32)
     for v in (flags & np.uint32(Flag.WHEEL_OFF)).nonzero()[0].tolist():
         own = vehicle == v
-        if _straddles(clips[v], others, gains, begin_s[own], end_s[own]):
+        if _straddles(clips[v], scales[v], begin_s[own], end_s[own]):
             found[v] = Flag.STRADDLING
     return found
 
 
-def _straddles(
-    clip: RawClip,
-    others: Sequence[LaneLayout],
-    gains: Gains,
-    begin_s: Floats,
-    end_s: Floats,
-) -> bool:
+def _straddles(clip: RawClip, scale: Scale, begin_s: Floats, end_s: Floats) -> bool:
     """Whether a vehicle that pressed on one side only had its other wheels on another lane.
 
     Parameters
     ----------
     clip : RawClip
-    others : sequence of LaneLayout
-        The lanes of the digitiser that lie directly beside it.
-    gains : Gains
+    scale : Scale
+        With the lanes of the digitiser that lie directly beside it.
     begin_s, end_s : float arrays (n_axles,)
         When each axle was on the array of its own lane, in seconds of the clip.
 
@@ -58,8 +50,8 @@ def _straddles(
     bool
         At least half the axles meet a one-sided touch of one other lane.
     """
-    for lane in others:
-        signals = condition([clip], lane.rows, gains, floor_counts((lane,), gains))
+    for lane in scale.others:
+        signals = condition([clip], Scales([Scale(lane, scale.gains)]))
         touches = find_contacts(signals)
         enter_s, leave_s = touches.enter / clip.rate_hz, touches.leave / clip.rate_hz
         together = (enter_s < end_s[:, None]) & (leave_s > begin_s[:, None])

@@ -6,6 +6,7 @@ an axle carries beyond that makes it swing slower, and less for its load.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -52,10 +53,21 @@ class Swing:
     row_bias: Floats
 
     @classmethod
-    def of(cls, dynamics: Dynamics, speed_mps: Floats, kind: Indices, n_rows: int) -> Swing:
-        """Look up the cell of each axle by its speed (n,) and its vehicle's kind (n,)."""
-        table, bias = _table(dynamics, n_rows)
+    def of(
+        cls,
+        dynamics: Sequence[Dynamics],
+        number: Indices,
+        speed_mps: Floats,
+        kind: Indices,
+        n_rows: int,
+    ) -> Swing:
+        """Look up the cell of each axle by its lane's dynamics, its speed and its kind, (n,)."""
+        tables, biases = zip(*(_table(known, n_rows) for known in dynamics), strict=True)
+        table, bias = tables[0], biases[0]
         cell = speed_bin(speed_mps) * KINDS + kind
+        if len(dynamics) > 1:
+            table, bias = np.concatenate(tables, axis=1), np.concatenate(biases)
+            cell += len(biases[0]) * number
         lines = table[:, cell]
         variance = lines[6:9] * (3.6 * speed_mps)
         lie, group, axle, weight = lines[9:]

@@ -14,6 +14,7 @@ Transp. Res. Rec. 1311 (1991); JCGM 100:2008, 5.2 for correlated inputs.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from edge.core.consensus import contradicting, mean_along, sum_along
 from edge.core.kernel import UNSEEN_KG, Observations, covariance_kg2, doubted_kg2, parts
 from edge.core.modes import PRIOR, Dynamics, kind_of, load_scale
 from edge.core.swing import Swing
-from edge.records import Bools, Floats, Indices
+from edge.records import Bools, Floats, Indices, read_only
 
 __all__ = ["Fusion", "Observations", "axle_variance", "fuse", "sum_variance"]
 
@@ -46,6 +47,7 @@ row: what one axle reads too low, all read too low, and the rows do not show it.
 _TRAIN_STIFFNESS = 1.4
 """Their springs are made for 12 t and more on an axle, against some 9 t of other lorries."""
 _TINY = 1e-30
+_FIRST: Indices = read_only(np.zeros(1, np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +74,11 @@ class Fusion:
 
 
 def fuse(
-    seen: Observations, speed_mps: Floats, vehicle: Indices, dynamics: Dynamics = PRIOR
+    seen: Observations,
+    speed_mps: Floats,
+    vehicle: Indices,
+    dynamics: Sequence[Dynamics] = (PRIOR,),
+    number: Indices = _FIRST,
 ) -> Fusion:
     """Weigh the readings of each axle against each other, and measure their scatter.
 
@@ -84,8 +90,10 @@ def fuse(
         The same for all axles of a vehicle.
     vehicle : int array (n_axles,)
         Number of each axle's vehicle, from 0 on without holes.
-    dynamics : Dynamics
-        What is known of the lane.
+    dynamics : sequence of Dynamics
+        What is known of the lanes.
+    number : int array (n_axles,) or (1,)
+        Which of them is each axle's.
 
     Returns
     -------
@@ -98,7 +106,7 @@ def fuse(
     mean_kg = np.bincount(vehicle, rough) / n_axles
     kind = kind_of(n_axles, mean_kg)[vehicle]
     n_rows = int(seen.row.max()) + 1
-    swing = Swing.of(dynamics, np.maximum(speed_mps, _SLOWEST_MPS), kind, n_rows)
+    swing = Swing.of(dynamics, number, np.maximum(speed_mps, _SLOWEST_MPS), kind, n_rows)
     swing = swing.laden(rough, mean_kg[vehicle])
     swing = _alike_in_trains(swing, n_axles[vehicle])
     bias = load_scale(rough)[:, None] * swing.row_bias[:, seen.row]

@@ -4,13 +4,14 @@ Force over time is taken from the counts with the clip's own baseline. A strip s
 wheel that its width covers: load = area * speed / width. A plate carries the whole wheel for a
 while: load = mean of the plateau. Rows are fused by how a moving axle correlates over them.
 
-All vehicles of a lane that are complete go through together, axle by axle in one table; what comes
-out for one of them is the same, bit for bit, whichever others it came with.
+Vehicles that are complete go through together, axle by axle in one table, whatever lanes built
+alike they used; what comes out for one of them is the same, bit for bit, in any company.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,6 @@ import numpy as np
 from edge.core import quality
 from edge.core.axles import first_axles
 from edge.core.clip import Signals, condition
-from edge.core.conditioning import floor_counts
 from edge.core.doubt import doubts
 from edge.core.leaning import Pressed
 from edge.core.loads import LEAST_SPEED_MPS, RowLoads
@@ -26,6 +26,7 @@ from edge.core.lost import in_gap, saturated, torn
 from edge.core.modes import PRIOR, Dynamics
 from edge.core.motion import Motion, follow
 from edge.core.passages import GROUP_SPACING_M, Weighed, passages
+from edge.core.scales import Scale, Scales
 from edge.core.sight import Sight, look
 from edge.core.straddling import straddling
 from edge.core.transfer import load_transfer
@@ -44,14 +45,18 @@ from edge.records import (
 __all__ = ["GROUP_SPACING_M", "Cut", "weigh", "weigh_all"]
 
 _U_CENTRE_SAMPLES = 0.3
+_BATCH_COUNTS = 1 << 23
+"""Counts of the clips that are weighed together."""
+
 _DIGITS = 6
 """Loads are rounded to a milligram: no two processors round the last bits alike."""
 
 
 class Cut(NamedTuple):
-    """A vehicle's clip, what is known beyond it, and the sample at which it was complete."""
+    """A vehicle's clip and scale, what else is known, and the sample at which it was complete."""
 
     clip: RawClip
+    scale: Scale
     known: Flag
     closed_sample: int
 
@@ -99,28 +104,15 @@ def weigh(
         No axle of the clip was seen by two rows: there is no speed, so there is no weight.
     """
     closed = clip.end_sample if closed_sample is None else closed_sample
-    cut = Cut(clip, known, closed)
-    passage = weigh_all([cut], lane, gains, others=others, dynamics=dynamics)[0]
+    scale = Scale(lane, gains, tuple(others), dynamics)
+    passage = weigh_all([Cut(clip, scale, known, closed)])[0]
     if passage is None:
         raise ValueError("no axle was seen by two rows")
     return passage
 
 
-def weigh_all(
-    cuts: Sequence[Cut],
-    lane: LaneLayout,
-    gains: Gains,
-    *,
-    others: Sequence[LaneLayout] = (),
-    dynamics: Dynamics = PRIOR,
-) -> list[Passage | None]:
-    """Weigh the vehicles of many clips of one lane and one rate.
-
-    Parameters
-    ----------
-    cuts : sequence of Cut
-    lane, gains, others, dynamics
-        As of :func:`weigh`.
+def weigh_all(cuts: Sequence[Cut]) -> list[Passage | None]:
+    """Weigh the vehicles of many clips, of any lanes: those of one build and rate together.
 
     Returns
     -------
@@ -128,42 +120,59 @@ def weigh_all(
         One a clip, each the same bit for bit as :func:`weigh` gives; None where no axle was seen
         by two rows.
     """
-    if not cuts:
-        return []
+    found: list[Passage | None] = [None] * len(cuts)
+    for batch in _batches(cuts):
+        passages_of_batch = _weigh_alike([cuts[i] for i in batch])
+        for i, passage in zip(batch, passages_of_batch, strict=True):
+            found[i] = passage
+    return found
+
+
+def _batches(cuts: Sequence[Cut]) -> Iterator[list[int]]:
+    """Numbers of clips of one build and rate, as many as memory holds with ease, one at least."""
+    alike: defaultdict[Hashable, list[int]] = defaultdict(list)
+    room: defaultdict[Hashable, int] = defaultdict(lambda: _BATCH_COUNTS)
+    for i, cut in enumerate(cuts):
+        key = cut.scale.build, cut.clip.rate_hz
+        room[key] -= cut.clip.counts.size
+        if alike[key] and room[key] < 0:
+            yield alike.pop(key)
+            room[key] = _BATCH_COUNTS - cut.clip.counts.size
+        alike[key].append(i)
+    yield from alike.values()
+
+
+def _weigh_alike(cuts: Sequence[Cut]) -> Sequence[Passage | None]:
+    """Weigh vehicles of scales of one build and one rate."""
     clips = [cut.clip for cut in cuts]
-    signals = condition(clips, lane.rows, gains, floor_counts((lane,), gains))
-    sight, extra, moved = look(signals, clips, lane)
+    scales = Scales([cut.scale for cut in cuts])
+    signals = condition(clips, scales)
+    sight, extra, moved = look(signals, clips, scales.lane)
     if not moved.all():
         kept = np.flatnonzero(moved).tolist()
-        rest = weigh_all([cuts[i] for i in kept], lane, gains, others=others, dynamics=dynamics)
+        rest = weigh_all([cuts[i] for i in kept])
         found = dict(zip(kept, rest, strict=True))
         return [found.get(i) for i in range(len(cuts))]
     known = np.array([int(cut.known) for cut in cuts], np.uint32) | extra
-    weighed = _weighed(signals, sight, known, clips, lane, gains, others, dynamics)
-    return [*passages(weighed, cuts, lane)]
+    return [*passages(_weighed(signals, sight, known, clips, scales), cuts)]
 
 
 def _weighed(
-    signals: Signals,
-    sight: Sight,
-    known: FlagBits,
-    clips: Sequence[RawClip],
-    lane: LaneLayout,
-    gains: Gains,
-    others: Sequence[LaneLayout],
-    dynamics: Dynamics,
+    signals: Signals, sight: Sight, known: FlagBits, clips: Sequence[RawClip], scales: Scales
 ) -> Weighed:
     """Everything about the vehicles as arrays; each has an axle that two rows saw."""
+    lane = scales.lane
     vehicle, first = sight.vehicle, first_axles(sight.vehicle, len(clips))
     position_m = np.array([row.position_m for row in lane.rows])
     motion = follow(sight.centre_s, position_m, _U_CENTRE_SAMPLES / signals.rate_hz, vehicle)
-    rows = RowLoads(signals, sight, motion, lane, gains)
+    rows = RowLoads(signals, sight, motion, scales)
     contact_m = rows.contact_m()
     area_s = rows.area_s
     wheel_kg, readings = rows.wheels_and_readings(contact_m, area_s)
     speed_mps = np.maximum(np.abs(motion.coefficients[:, 0]), LEAST_SPEED_MPS)
     change = _change(motion, position_m, speed_mps)
-    fusion = fuse(readings, speed_mps[vehicle], vehicle, dynamics)
+    dynamics = [scale.dynamics for scale in scales.different]
+    fusion = fuse(readings, speed_mps[vehicle], vehicle, dynamics, scales.number[vehicle])
     spacing_m = np.abs(motion.behind_m[1:] - motion.behind_m[:-1])
     group = _group_numbers(spacing_m, vehicle)
     shared_kg = _shared_kg(fusion, wheel_kg, rows, (motion.u_speed_mps / speed_mps)[vehicle])
@@ -195,12 +204,13 @@ def _weighed(
     end_s = np.fmax.reduce(sight.leave_s, axis=1)
     first_s, last_s = np.minimum.reduceat(begin_s, first), np.maximum.reduceat(end_s, first)
     durations_s = sight.leave_s - sight.enter_s
-    flags = known | quality.united(axle_flags, first) | _doubts(sight, gains)
+    flags = known | quality.united(axle_flags, first) | _doubts(sight, scales)
     each = np.arange(len(clips))
     faster = motion.speed_of(last_s, each) - motion.speed_of(first_s, each)
     flags |= quality.vehicle_flags(lane, motion, speed_mps, faster / speed_mps, durations_s)
-    flags |= quality.speed_flags(lane, gains, speed_mps, motion.u_speed_mps)
-    noise_kg = signals.ground.noise * rows.kg_per_count
+    covered_mps = scales.of_each(lambda scale: scale.speeds_mps)
+    flags |= quality.speed_flags(covered_mps, speed_mps, motion.u_speed_mps)
+    noise_kg = signals.ground.noise * scales.kg_per_count
     flags |= quality.bits({Flag.ROW_MISSING: quality.restless(noise_kg)})
     flags |= torn(clips, first_s, last_s)
     apart = lane.separator is not None
@@ -208,7 +218,7 @@ def _weighed(
     u_rel = u_axle / np.maximum(load_kg, 1.0), u_gross / np.maximum(gross_kg, 1.0)
     pressed = Pressed(wheel_kg, contact_m, *u_rel)
     flags |= doubts(pressed, spacing_m, vehicle, flags, apart)
-    flags |= straddling(clips, vehicle, flags, others, gains, begin_s, end_s)
+    flags |= straddling(clips, vehicle, flags, scales.each, begin_s, end_s)
     stopped = ((flags & np.uint32(Flag.STOPPED)) > 0)[vehicle[1:]]
     at_sample = np.array([clip.first_sample for clip in clips], np.float64)
     return Weighed(
@@ -267,20 +277,25 @@ def _shared_kg(fusion: Fusion, wheel_kg: Floats, rows: RowLoads, u_speed_rel: Fl
     n_axles, n_rows = wheel_kg.shape[:2]
     weight = fusion.weight.reshape(n_axles, -1, n_rows).sum(axis=1)
     through_kg = np.where(np.isnan(wheel_kg), 0.0, weight[:, :, None] * wheel_kg)
-    share_kg = np.zeros((n_axles, len(rows.gains.newton_per_count)))
+    vehicle, scales = rows.sight.vehicle, rows.scales
+    own = scales.of_each(lambda scale: scale.u_rel_own)[vehicle]
+    common = scales.of_each(lambda scale: scale.gains.u_rel_common)[vehicle]
+    share_kg, axle = np.zeros(own.shape), np.arange(n_axles)
     speed_kg = np.zeros(n_axles)
-    for r, row in enumerate(rows.lane.rows):
-        share_kg[:, row.left] += through_kg[:, r, 0]
-        share_kg[:, row.right] += through_kg[:, r, 1]
+    for r, row in enumerate(scales.lane.rows):
+        for side, channel in enumerate(scales.channels[vehicle, r].T):
+            share_kg[axle, channel] += through_kg[:, r, side]
         if row.kind == "strip":
             speed_kg += through_kg[:, r, 0] + through_kg[:, r, 1]
-    common = rows.gains.u_rel_common
-    own = np.sqrt(np.maximum(rows.gains.u_rel**2 - common**2, 0.0))
     whole = np.stack([common * fusion.load_kg, u_speed_rel * speed_kg], axis=1)
     return np.concatenate([share_kg * own, whole], axis=1)
 
 
-def _doubts(sight: Sight, gains: Gains) -> FlagBits:
+def _doubts(sight: Sight, scales: Scales) -> FlagBits:
     """Doubts of each vehicle as a whole."""
-    flags = quality.bits({Flag.AMBIGUOUS: sight.doubtful, Flag.REVERSED: sight.reversed})
-    return flags if gains.calibrated else flags | np.uint32(Flag.UNCALIBRATED)
+    checks = {
+        Flag.AMBIGUOUS: sight.doubtful,
+        Flag.REVERSED: sight.reversed,
+        Flag.UNCALIBRATED: ~scales.of_each(lambda scale: scale.gains.calibrated),
+    }
+    return quality.bits(checks)

@@ -2,7 +2,8 @@
 
 The station's own path from the socket to the passage: its reader threads, the stream's codec, the
 lanes and the core, in one process, in real time. The digitisers speak from another process.
-A step is what the lanes and the core did for 100 ms of all four lanes together.
+A step is what the lanes and the core did for 100 ms of all four lanes together: following each
+digitiser's block, and weighing, in the moments after them, what closed with these.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import gc
 import os
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +56,19 @@ class _Seen:
         self.at_s, self.rss_mb, self.window_s = np.full((3, looks), np.nan)
         self.step_s, self.step_cpu_s = np.full((2, steps), 0.0)
         self.cpu_s = self.wall_s = 0.0
+        self.step = -1
         self.began = asyncio.Event()
         self.vehicles = self.clean = 0
         self.held: list[tracemalloc.Snapshot] = []
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Add what is done meanwhile to the step of the newest block."""
+        begin_s, begin_cpu_s = time.perf_counter(), time.thread_time()
+        yield
+        if self.step >= 0:
+            self.step_s[self.step] += time.perf_counter() - begin_s
+            self.step_cpu_s[self.step] += time.thread_time() - begin_cpu_s
 
 
 def run(
@@ -171,19 +183,19 @@ async def _station(
 
     async def listen(source: DigitiserSource) -> None:
         def deliver(item: SourceItem) -> None:
-            begin_s, begin_cpu_s = time.perf_counter(), time.thread_time()
-            lanes.take(item, source.clock, time.monotonic_ns())
             if isinstance(item, SampleBlock):
-                number = item.first_sample // _BLOCK
-                seen.step_s[number] += time.perf_counter() - begin_s
-                seen.step_cpu_s[number] += time.thread_time() - begin_cpu_s
+                seen.step = max(seen.step, item.first_sample // _BLOCK)
                 seen.began.set()
+            with seen.counting():
+                lanes.take(item, source.clock, time.monotonic_ns())
 
         await source.run(deliver)
 
     async def release() -> None:
         while True:
-            for vehicle in lanes.release(time.monotonic_ns()):
+            with seen.counting():
+                released = lanes.release(time.monotonic_ns())
+            for vehicle in released:
                 seen.vehicles += 1
                 seen.clean += not vehicle.flags & ~(Flag.UNCALIBRATED | Flag.CLOCK_UNSURE)
             await asyncio.sleep(_RELEASE_S)

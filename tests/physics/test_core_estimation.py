@@ -69,7 +69,7 @@ class Lorries:
 
     def fused(self, seen: Observations, dynamics: Dynamics = PRIOR) -> Fusion:
         vehicle = self.vehicle(len(seen.load_kg) // 5)
-        return fuse(seen, np.full(len(vehicle), self.mps), vehicle, dynamics)
+        return fuse(seen, np.full(len(vehicle), self.mps), vehicle, [dynamics])
 
     def passages(self, n: int, row_bias: Floats | float = 0.0) -> list[Passage]:
         """The same as passages, with the fields that learning reads."""

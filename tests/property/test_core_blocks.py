@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from edge.core.conditioning import Baseline
 from edge.core.extremes import CHUNK
 from edge.core.pulses import TouchFinder
+from edge.core.scales import Scale
 from edge.core.weigh import Cut, weigh_all
 from edge.records import Flag, Passage, Row, SampleBlock
 from tests.unit.core_signals import Lorry, Scene, cut, gains, plate_lane, strip_lane
@@ -108,11 +109,15 @@ def cuts() -> dict[str, list[Cut]]:
         for v in (2.0, 4.0, 6.5)
     ]
     made = {
-        name: [Cut(p.clip, p.flags, p.closed_sample) for scene in own for p in scene.passages()]
+        name: [
+            Cut(p.clip, Scale(scene.lane, gains(scene.channels)), p.flags, p.closed_sample)
+            for scene in own
+            for p in scene.passages()
+        ]
         for name, own in (("strip", seen), ("plate", plates))
     }
     idle = replace(made["strip"][0].clip, counts=np.zeros((900, 8), np.int32))
-    made["strip"].append(Cut(idle, Flag.NONE, 900))
+    made["strip"].append(made["strip"][0]._replace(clip=idle, known=Flag.NONE, closed_sample=900))
     return made
 
 
@@ -120,10 +125,9 @@ def cuts() -> dict[str, list[Cut]]:
 @given(kind=st.sampled_from(["strip", "plate"]), data=st.data())
 def test_a_vehicle_weighs_the_same_alone_and_among_others(kind: str, data: st.DataObject) -> None:
     every = cuts()[kind]
-    lane, worth = (strip_lane(), gains(8)) if kind == "strip" else (plate_lane(), gains(4))
     order = data.draw(st.lists(st.integers(0, len(every) - 1), min_size=1, max_size=9))
-    together = weigh_all([every[i] for i in order], lane, worth)
-    alone = [weigh_all([every[i]], lane, worth)[0] for i in order]
+    together = weigh_all([every[i] for i in order])
+    alone = [weigh_all([every[i]])[0] for i in order]
     assert [p is None for p in together] == [p is None for p in alone]
     assert bits([p for p in together if p]) == bits([p for p in alone if p])
 

@@ -17,6 +17,7 @@ from edge.core.history import History
 from edge.core.modes import PRIOR, load_scale
 from edge.core.motion import follow
 from edge.core.pulses import HYSTERESIS, runs
+from edge.core.scales import Scale, Scales
 from edge.core.swing import Swing
 from edge.core.uncertainty import Fusion, Observations, fuse
 from edge.records import ADC_FULL_SCALE, RawClip, Row
@@ -117,8 +118,7 @@ def test_pulse_area_is_that_of_a_plain_sum() -> None:
     scene = Scene(strip_lane(), [lorry], 2.0, noise_n=0.0, offset_n=0.0)
     counts = scene.counts()
     clip = RawClip("D1", 0, RATE_HZ, counts)
-    floor = floor_counts([scene.lane], gains(8))
-    signals = condition([clip], scene.lane.rows, gains(8), floor)
+    signals = condition([clip], Scales([Scale(scene.lane, gains(8))]))
     touches = find_contacts(signals)
     assert touches.row.tolist() == [0, 1, 2, 3]
     where, a, b = (touches.clip, touches.row), touches.start, touches.end
@@ -135,7 +135,7 @@ def test_stretches_and_blocks_are_those_of_the_clips(apart: bool) -> None:
     parts = [counts[:700], counts[700:1_811], counts[1_811:]]
     clips = [RawClip("D1", 0, RATE_HZ, part.copy() if apart else part) for part in parts]
     lane, worth = strip_lane(rows=2), gains(8, sign=-1.0)
-    signals = condition(clips, lane.rows, worth, floor_counts((lane,), worth))
+    signals = condition(clips, Scales([Scale(lane, worth)] * 3))
     assert np.shares_memory(signals.counts, counts) is not apart
     clip, row = np.array([0, 1, 1, 2]), np.array([1, 0, 1, 0])
     start, length = np.array([0, 5, 301, 600]), np.array([13, 600, 1, 40])
@@ -158,7 +158,7 @@ def test_ground_is_least_squares_through_the_quiet_blocks() -> None:
         for factor, step in ((block, 0), (1, 40), (1, -40))
     )
     first, whole = np.array([0, sizes[0]]), np.ones(sum(sizes), np.bool_)
-    ground = find_ground(total, highest, lowest, block, np.array([200.0]), whole, first)
+    ground = find_ground(total, highest, lowest, block, np.full((2, 1), 200.0), whole, first)
     for clip, (begin, n) in enumerate(zip(first, sizes, strict=True)):
         u = (np.arange(n) + 0.5) * 2 / n - 1
         quiet = wheel[begin : begin + n] == 0
@@ -186,7 +186,8 @@ def test_clip_touches_are_those_of_the_loop() -> None:
     scene = Scene(strip_lane(), [Lorry(0.6, 15.0)], 3.0, noise_n=0.0, offset_n=0.0)
     counts = scene.counts()
     floor = floor_counts([scene.lane], gains(8))
-    touches = find_contacts(condition([RawClip("D1", 0, RATE_HZ, counts)], ROWS, gains(8), floor))
+    scales = Scales([Scale(scene.lane, gains(8))])
+    touches = find_contacts(condition([RawClip("D1", 0, RATE_HZ, counts)], scales))
     for r in range(4):
         slow = slow_runs(counts[:, 2 * r], floor[0], HYSTERESIS * floor[0])
         own = touches.row == r
@@ -330,7 +331,8 @@ def test_plateau_course_takes_the_bounce_out() -> None:
 def test_an_overladen_lorry_swings_slower_and_heavy_axles_hop_less_for_their_load() -> None:
     load_kg = np.array([6_000.0, 12_000.0, 12_000.0, 24_000.0])
     mean_kg = np.array([6_000.0, 9_000.0, 14_000.0, 28_000.0])
-    swing = Swing.of(PRIOR, np.full(4, 20.0), np.full(4, 1), 4)
+    first = np.zeros(4, np.int64)
+    swing = Swing.of([PRIOR], first, np.full(4, 20.0), np.full(4, 1), 4)
     laden = swing.laden(load_kg, mean_kg)
     assert laden.hz[0, 0] == swing.hz[0, 0]
     assert laden.hz[0, 2] == pytest.approx(1.41, abs=0.02)
