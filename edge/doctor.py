@@ -8,7 +8,7 @@ left alone and named.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,9 +134,15 @@ async def _overhear(data_dir: Path, held: TapHeader) -> Finding:
             await listen()
     except TimeoutError:
         pass
-    speakers = tuple(recognise(bytes(heard)))
+    speakers = tuple(recognise(bytes(heard))) or tuple(_of_the_station(held) if heard else ())
     outcome: Outcome = "found" if speakers else "noise" if heard else "silent"
     return Finding(held.url, outcome, speakers, held.baud, sample=bytes(heard[:64]))
+
+
+def _of_the_station(held: TapHeader) -> Iterator[Speaker]:
+    """Replies on a bus are no format of their own: that it is one, the station file says."""
+    if held.part.startswith("modbus."):
+        yield Speaker("modbus", "Modbus", {}, 8, "none", "checksum", 0, 0.0, ())
 
 
 def _heard(piece: Piece) -> bytes:

@@ -107,13 +107,18 @@ class Taps:
 
 
 def find_line(headers: Iterable[TapHeader], name: str) -> TapHeader | None:
-    """The line of a part, of an id, or of a path by whichever of its names."""
+    """The line of a part, of an id, or of a path or address by whichever of its names."""
+    place = _place(name)
     for header in headers:
-        if name in (header.part, header.part.partition(".")[2], header.url):
-            return header
-        if name.startswith("/") and device_of(header.url) == Path(name).resolve():
+        if name in (header.part, header.part.partition(".")[2]) or place == _place(header.url):
             return header
     return None
+
+
+def _place(url: str) -> Path | str | None:
+    """Where a line leads: ``socket://`` and ``tcp://`` of one address are one door of a device."""
+    scheme, _, address = url.partition("://")
+    return address if scheme in ("socket", "tcp") else device_of(url) or url
 
 
 def device_of(url: str) -> Path | None:

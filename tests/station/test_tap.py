@@ -359,3 +359,35 @@ def test_the_command_plays_a_tap(tmp_path: Path) -> None:
     assert asyncio.run(whole()) == b"hello"
     wrong = CliRunner().invoke(main, ["simulate", "--tap", str(tmp_path / "line.toml")])
     assert wrong.exit_code == 2
+
+
+def test_a_bus_that_the_station_asks_is_not_opened_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many transmitters take one connection only: a second one would cost the station its own."""
+    monkeypatch.setattr("edge.doctor.HELD_LISTEN_S", 0.5)
+
+    async def whole() -> str:
+        taps = Taps(time.monotonic_ns, time.time_ns)
+        bus = taps.of("modbus.W1", TapHeader("tcp://192.0.2.20:502", 0))
+        door = asyncio.create_task(TapDoor(taps, tmp_path, Health(time.monotonic_ns)).run())
+        await until((tmp_path / SOCKET).exists)
+
+        async def answers() -> None:
+            while True:
+                bus("heard", time.monotonic_ns(), bytes.fromhex("000100000005010302002A"))
+                await asyncio.sleep(0.02)
+
+        asked = asyncio.create_task(answers())
+        url = "socket://192.0.2.20:502"
+        async with aclosing(examine([url], tmp_path, lambda *_: None)) as looks:
+            (look,) = [each async for each in looks]
+        for task in (asked, door):
+            task.cancel()
+        await asyncio.gather(asked, door, return_exceptions=True)
+        return "\n".join(describe(look))
+
+    told = asyncio.run(whole())
+    assert "modbus.W1" in told
+    assert "✓ Modbus 设备 / Modbus device" in told
+    assert "格式" not in told
