@@ -19,6 +19,7 @@ import rfc8785
 LARGEST = (1 << 53) - 1
 """Largest integer that every reader of JSON takes as it stands (I-JSON, RFC 7493)."""
 _SIXTEEN_DIGITS_FROM_NINE = re.compile(rb"9\d{15}")
+_LARGE_NUMBER = re.compile(rb"(?:\A|[:,\[])-?(?:9\d{15}|\d{17})")
 _SEVENTEEN_DIGITS = b"0" * 17
 _DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(
     range(128, 256)
@@ -104,10 +105,15 @@ def _encoded(body: object) -> bytes:
 
 
 def _may_hold_large_numbers(data: bytes) -> bool:
-    """Whether any digits could be a number beyond 2^53; microseconds since 1970 are none."""
-    if _SIXTEEN_DIGITS_FROM_NINE.search(data):
-        return True
-    return _SEVENTEEN_DIGITS in data.translate(_DIGITS_AS_ZERO)
+    """Whether any digits could be a number beyond 2^53; microseconds since 1970 are none.
+
+    Long runs of digits are looked for first, which is quick. Where there are some, most often in
+    a hash, it is looked whether one stands where a number can.
+    """
+    return (
+        _SEVENTEEN_DIGITS in data.translate(_DIGITS_AS_ZERO)
+        or _SIXTEEN_DIGITS_FROM_NINE.search(data) is not None
+    ) and _LARGE_NUMBER.search(data) is not None
 
 
 def _check(value: object) -> None:

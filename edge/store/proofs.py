@@ -98,15 +98,17 @@ def cosigned_size(connection: sqlite3.Connection) -> int:
 def _waiting(
     connection: sqlite3.Connection, limit: int, exclude: Collection[int]
 ) -> Iterator[tuple[int, bytes, bytes | None]]:
+    """Their numbers first: of what is on its way already no bytes need be read."""
     rows = connection.execute(
-        "SELECT idx, canonical, data FROM outbox JOIN records USING (idx)"
-        " LEFT JOIN private USING (idx)"
-        " WHERE poisoned IS NULL AND outbox.urgent = 0 ORDER BY idx LIMIT ?",
+        "SELECT idx FROM outbox WHERE poisoned IS NULL AND urgent = 0 ORDER BY idx LIMIT ?",
         (limit + len(exclude),),
     )
-    wanted = (row for row in rows if row[0] not in exclude)
-    for _, row in zip(range(limit), wanted, strict=False):
-        yield row
+    wanted = [index for (index,) in rows if index not in exclude]
+    for index in wanted[:limit]:
+        yield connection.execute(
+            "SELECT idx, canonical, data FROM records LEFT JOIN private USING (idx) WHERE idx = ?",
+            (index,),
+        ).fetchone()
 
 
 def _base64_bytes(*parts: bytes | None) -> int:

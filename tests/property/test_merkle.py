@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge.evidence.merkle import (
     Frontier,
+    Prover,
     consistency_proof,
     inclusion_proof,
     verify_consistency,
@@ -131,3 +132,11 @@ def test_a_damaged_consistency_proof_proves_nothing(second: int, data: st.DataOb
     assert not verify_consistency(first, second, damaged, root(first), root(second))
     assert not verify_consistency(first, second, proof, root(second), root(second))
     assert not verify_consistency(first, second, proof, root(first), root(first))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, MOST), st.data())
+def test_one_prover_gives_the_rfc_s_path_in_any_order(size: int, choose: st.DataObject) -> None:
+    prover = Prover(size, read)
+    for index in choose.draw(st.lists(st.integers(0, size - 1), max_size=12)):
+        assert prover.inclusion(index) == path(index, LEAVES[:size])
