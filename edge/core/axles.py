@@ -115,11 +115,11 @@ def find_axles(
     if regular.any():
         ordered, of = _in_order(count[regular, 0], first[regular])
         even, turned = _even(centre_s[ordered], of, position_m, rough_mps[regular], believed)
-        backward[np.flatnonzero(regular)[even & turned]] = True
+        backward[regular] = even & turned
         regular[regular] = even
     n_axles = np.where(regular, count[:, 0], 0)
     doubtful, tangled = np.zeros(n_vehicles, np.bool_), {}
-    for v in np.flatnonzero(~regular & count.any(axis=1)).tolist():
+    for v in (~regular & count.any(axis=1)).nonzero()[0].tolist():
         own = [centre_s[a : a + n] for a, n in zip(first[v], count[v], strict=True)]
         tangled[v], backward[v], doubtful[v] = untangle(own, position_m, rough_mps[v], believed)
         n_axles[v] = len(tangled[v])
@@ -131,14 +131,14 @@ def find_axles(
 
 def _in_order(n_axles: Indices, first: Indices) -> tuple[Indices, Indices]:
     """The k-th touch of each row is axle k: touches (n_axles, n_rows), and each axle's vehicle."""
-    of = np.repeat(np.arange(len(n_axles)), n_axles)
-    number = np.arange(len(of)) - (np.cumsum(n_axles) - n_axles)[of]
+    of = np.arange(len(n_axles)).repeat(n_axles)
+    number = np.arange(len(of)) - (n_axles.cumsum() - n_axles)[of]
     return first[of] + number[:, None], of
 
 
 def first_axles(vehicle: Indices, n_vehicles: int) -> Indices:
     """Where each vehicle's axles begin."""
-    return np.searchsorted(vehicle, np.arange(n_vehicles))
+    return vehicle.searchsorted(np.arange(n_vehicles))
 
 
 def axle_speeds(at_s: Floats, position_m: Floats, axles: Axles) -> Floats:
@@ -187,7 +187,7 @@ def spans(
     each = np.arange(len(enter_s))
     start = enter_s[each, first] - (position_m[first] - begin_m) / speed_mps
     end = leave_s[each, last] + (end_m - position_m[last]) / speed_mps
-    return np.stack([start, end], axis=1)
+    return np.array([start, end]).T
 
 
 def _rough_speeds(
@@ -197,12 +197,14 @@ def _rough_speeds(
     width_m = np.array([r.width_m for r in rows])
     plate = np.array([r.kind == "plate" for r in rows])[row]
     has_plate = np.bincount(vehicle[plate], minlength=n_vehicles) > 0
-    used = np.flatnonzero(plate == has_plate[vehicle])
+    used = (plate == has_plate[vehicle]).nonzero()[0]
     speed = rolling_speeds(width_m[row[used]], duration_s[used])
     ranked = speed[np.lexsort((speed, vehicle[used]))]
     count = np.bincount(vehicle[used], minlength=n_vehicles)
-    middle = np.cumsum(count) - count + count // 2
-    return np.where(count > 0, np.append(ranked, 0.0)[np.minimum(middle, len(ranked))], 0.0)
+    middle = count.cumsum() - count + count // 2
+    if not len(ranked):
+        return np.zeros(n_vehicles)
+    return np.where(count > 0, ranked[np.minimum(middle, len(ranked) - 1)], 0.0)
 
 
 def _even(

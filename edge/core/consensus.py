@@ -54,16 +54,20 @@ def contradicting(
     """
     n_rows = int(row.max()) + 1
     if n_rows < _LEAST_ROWS:
-        return valid & False
+        return np.zeros(valid.shape, np.bool_)
     load, known = _rows(load_kg, row, valid, n_rows)
     middle = np.maximum(_median(load, known), 1.0)
     off = np.where(known, load / middle[:, None] - 1, 0.0)
-    n_axles = np.maximum(_by_vehicle(known, vehicle), 1)
-    mean_off = _by_vehicle(off, vehicle) / n_axles
+    sums = _by_vehicle(np.concatenate([known, off], axis=1), vehicle)
+    n_axles = np.maximum(sums[:, :n_rows], 1)
+    mean_off = sums[:, n_rows:] / n_axles
     swings = (swing.variance.sum(axis=0) + swing.lie)[:, None] * load_scale(middle)[:, None] ** 2
-    alike = swing.axle_correlation[:, None] + (1 - swing.axle_correlation[:, None]) / n_axles
+    together = swing.axle_correlation[:, None]
+    alike = together + (1 - together) / n_axles
     far = np.abs(mean_off) / np.sqrt(swings * alike)
     bad = far > _BAD_ROW_SIGMA
+    if not bad.any():
+        return np.asarray(bad[:, row])
     ranked = np.sort(far, axis=1)
     single = (ranked[:, -1] > _BAD_TO_GOOD * ranked[:, -2]) & (known.sum(axis=1) >= _LEAST_ROWS)
     return np.asarray(valid & (bad & single[:, None])[:, row])
@@ -72,7 +76,7 @@ def contradicting(
 def _rows(load_kg: Floats, row: Indices, valid: Bools, n_rows: int) -> tuple[Floats, Bools]:
     """What each row says of each axle, the mean of its readings, and whether it says anything."""
     if len(row) == n_rows:
-        load, known = np.zeros_like(load_kg), np.zeros_like(valid)
+        load, known = np.empty(load_kg.shape), np.empty(valid.shape, np.bool_)
         load[:, row], known[:, row] = np.where(valid, load_kg, 0.0), valid
         return load, known
     by_row = [(load_kg[:, row == r], valid[:, row == r]) for r in range(n_rows)]
@@ -90,9 +94,9 @@ def _median(values: Floats, known: Bools) -> Floats:
     return np.where(known.any(axis=1), ranked[np.arange(len(values)), middle], 0.0)
 
 
-def _by_vehicle(values: Floats | Bools, vehicle: Indices) -> Floats:
-    """Sums (n_axles, n_rows) over all axles of each axle's vehicle."""
-    n_rows = values.shape[1]
-    place = vehicle[:, None] * n_rows + np.arange(n_rows)
+def _by_vehicle(values: Floats, vehicle: Indices) -> Floats:
+    """Sums (n_axles, n) over all axles of each axle's vehicle."""
+    n = values.shape[1]
+    place = vehicle[:, None] * n + np.arange(n)
     sums = np.asarray(np.bincount(place.ravel(), values.ravel()), np.float64)
-    return np.asarray(sums.reshape(-1, n_rows)[vehicle])
+    return np.asarray(sums.reshape(-1, n)[vehicle])

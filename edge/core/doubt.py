@@ -75,7 +75,8 @@ def _two(spacing_m: Floats, vehicle: Indices, first: Indices) -> Bools:
 
 def _one_sided(wheel_kg: Floats, u_load_rel: Floats, first: Indices, count: Indices) -> Bools:
     """Vehicles of which a side pressed too little, on a row, of an axle, or ever less."""
-    lighter, heavier = np.fmin(*_sides(wheel_kg)), np.fmax(*_sides(wheel_kg))
+    one, other = _sides(wheel_kg)
+    lighter, heavier = np.fmin(one, other), np.fmax(one, other)
     off = (lighter < _OFF_SHARE * heavier).any(axis=1)
     held_kg = np.where(np.isnan(wheel_kg), 0.0, wheel_kg)
     left, right = held_kg.sum(axis=1).T

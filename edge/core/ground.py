@@ -120,7 +120,8 @@ class _Laid(NamedTuple):
 
     def over(self, values: Floats | Indices | Int32s) -> Floats:
         """Values of each clip (..., n_clips), to be met with those of its blocks."""
-        return np.asarray(values if len(self.first) == 1 else values.take(self.clip, axis=-1))
+        alone = len(self.first) == 1
+        return np.asarray(values if alone else values.repeat(self.n_blocks, axis=-1))
 
     def ranked(self, values: Floats, rank: Indices) -> Int32s:
         """The value of a rank among each clip's whole blocks: (n_channels, n_clips)."""

@@ -65,6 +65,7 @@ def _seen_aside(tread_m: float, apart_m: float) -> tuple[Floats, Floats]:
 
 _SINGLE, _PAIR = _seen_aside(_SINGLE_TYRE_M, 0.0), _seen_aside(_PAIR_TYRE_M, _PAIR_APART_M)
 _LOG_SINGLE, _LOG_PAIR, _LOG_TWO = np.log(_SINGLE[1]), np.log(_PAIR[1]), float(np.log(2.0))
+_SQUARES = _SINGLE[0] ** 2, _PAIR[0] ** 2, _LOG_SINGLE**2, _LOG_PAIR**2
 
 
 class Pressed(NamedTuple):
@@ -113,15 +114,18 @@ def beside(pressed: Pressed, vehicle: Indices) -> Bools:
         ]
     ).T
     total = np.add.reduceat(terms, first, axis=0)
-    two = np.add.reduceat(terms * ((np.arange(len(vehicle)) - first[vehicle]) < 2)[:, None], first)
-    single = np.array([terms[first], two, total]).transpose(1, 0, 2)
+    begin = terms[first]
+    # The first two axles, of one with a single axle this one; each sum begins with nothing.
+    second = terms[np.minimum(first + 1, len(terms) - 1)] * (count > 1)[:, None]
+    single = np.array([begin, begin + second, total]).transpose(1, 0, 2)
     u_mean = np.add.reduceat(u_load_rel, first) / count
     common_lean = _U_LADEN_VEHICLE**2 + (_ROLL_VEHICLE * u_mean) ** 2
     light = total[:, -1] < _LIGHT_KG * count
     common_patch = np.where(light, 1.0, _U_TYRE_VEHICLE**2)
-    within, aside = _misfits(single, total[:, None] - single, common_lean, common_patch)
+    pair = total[:, None] - single
+    within, aside = _misfits(single, pair, common_lean, common_patch)
     least = np.maximum(_LEAST_LOSS, _LOSS_OF_U * u_gross_rel)[:, None, None]
-    aside = np.where(_loss(single, total[:, None] - single) >= least, aside, np.inf)
+    aside = np.where(_loss(single, pair) >= least, aside, np.inf)
     return np.asarray(within.min(axis=1) - aside.min(axis=(1, 2)) > _DOUBTED)
 
 
@@ -169,11 +173,12 @@ def _misfits(
     within = lean_square - k_lean * lean**2 + patch_square - k_patch * patch**2
     (m_one, _), (m_pair, _) = _SINGLE, _PAIR
     c_one, c_pair = _LOG_SINGLE, _LOG_PAIR
+    m_one_2, m_pair_2, c_one_2, c_pair_2 = _SQUARES
     shift = one[0] * m_one + both[0] * m_pair
-    leaned = one[0] * m_one**2 + both[0] * m_pair**2 - k_lean * shift**2
+    leaned = one[0] * m_one_2 + both[0] * m_pair_2 - k_lean * shift**2
     leaned = leaned - 2 * np.abs(one[1] * m_one + both[1] * m_pair - k_lean * lean * shift)
     short = one[3] * c_one + both[3] * c_pair
-    shortened = one[3] * c_one**2 + both[3] * c_pair**2 - k_patch * short**2
+    shortened = one[3] * c_one_2 + both[3] * c_pair_2 - k_patch * short**2
     shortened = shortened - 2 * (one[4] * c_one + patch_pair * c_pair - k_patch * patch * short)
     return within[..., 0], np.asarray(within + leaned + shortened)
 

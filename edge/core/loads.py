@@ -200,22 +200,26 @@ class RowLoads:
     def _readings(
         self, loads: list[Floats], times: list[Floats], lengths: list[Floats], flat: Bools
     ) -> Observations:
-        parts = len(loads)
         length_s = np.concatenate(lengths, axis=1)
+        noise_kg = [self._noise_kg(each_s, flat) for each_s in lengths]
         return Observations(
             np.concatenate(loads, axis=1).sum(axis=2),
             np.concatenate(times, axis=1),
             length_s,
-            self._noise_kg(length_s, np.tile(flat, parts)),
-            np.tile(np.arange(len(self.lane.rows)), parts),
+            np.concatenate(noise_kg, axis=1),
+            np.array([*range(len(self.lane.rows))] * len(loads)),
         )
 
     def _noise_kg(self, length_s: Floats, flat: Bools) -> Floats:
-        """Electrical noise of a reading: of a mean over a plateau, or of an area with its feet."""
-        noise_kg = np.sqrt(((self.signals.noise(*self._cell) * self.kg_per_count) ** 2).sum(axis=2))
-        parts = length_s.shape[1] // noise_kg.shape[1]
-        across = np.tile(self.speed_mps / self.width_m, (1, parts))
+        """Electrical noise of readings: of a mean over a plateau, or of an area with its feet."""
         widened_s = 1.6 * length_s
         samples = np.maximum(np.where(flat, length_s, widened_s) * self.rate_hz, 1.0)
-        mean_kg = np.tile(noise_kg, (1, parts)) / np.sqrt(samples)
+        mean_kg = self._of_sample_kg / np.sqrt(samples)
+        across = self.speed_mps / self.width_m
         return np.asarray(np.where(flat, mean_kg, mean_kg * widened_s * across))
+
+    @cached_property
+    def _of_sample_kg(self) -> Floats:
+        """Electrical noise of a sample of both sides: (n_axles, n_rows)."""
+        noise_kg = self.signals.noise(*self._cell) * self.kg_per_count
+        return np.asarray(np.sqrt((noise_kg**2).sum(axis=2)))

@@ -141,7 +141,7 @@ def _firsts(vehicle: Indices) -> Indices:
     """Where each vehicle's axles begin."""
     begins = np.ones(len(vehicle), np.bool_)
     np.not_equal(vehicle[1:], vehicle[:-1], out=begins[1:])
-    return np.flatnonzero(begins)
+    return begins.nonzero()[0]
 
 
 def _across(values: Floats) -> Floats:

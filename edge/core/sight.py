@@ -138,9 +138,9 @@ def _in_window(
     position_m = np.array([row.position_m for row in lane.rows])
     speed = axle_speeds(sight.centre_s, position_m, axles)
     front = first_axles(sight.vehicle, len(end_s))[sight.vehicle]
-    span = spans(sight.enter_s, sight.leave_s, position_m, speed, speed[front] < 0)
+    from_s, to_s = spans(sight.enter_s, sight.leave_s, position_m, speed, speed[front] < 0).T
     slack_s = np.minimum(_WINDOW_M / np.maximum(np.abs(speed), _LEAST_SPEED_MPS), _WINDOW_S)
-    inside = (span[:, 0] > begin_s - slack_s) & (span[:, 1] < end_s[sight.vehicle] + slack_s)
+    inside = (from_s > begin_s - slack_s) & (to_s < end_s[sight.vehicle] + slack_s)
     return sight.only(inside)
 
 

@@ -80,12 +80,12 @@ class Swing:
         1.4 Hz where lawful ones do at 2.0 Hz, and rows that those cross in a whole swing show it a
         part of one only.
         """
-        slower = np.ones((3, 1)) * np.sqrt(_SPRUNG_KG / np.maximum(mean_axle_kg, _SPRUNG_KG))
-        slower[1:] = 1.0
+        slower = np.sqrt(_SPRUNG_KG / np.maximum(mean_axle_kg, _SPRUNG_KG))
+        hz, u_hz = self.hz.copy(), self.u_hz.copy()
+        hz[0] *= slower
+        u_hz[0] *= slower
         other = relative_load(load_kg) ** _BESIDE_EXPONENT
-        return replace(
-            self, hz=self.hz * slower, u_hz=self.u_hz * slower, variance=self.variance * other
-        )
+        return replace(self, hz=hz, u_hz=u_hz, variance=self.variance * other)
 
 
 def _line(k: Kind, c: Cell) -> list[float]:

@@ -65,5 +65,5 @@ def load_transfer(
     )
     moved_mps2 = np.where(significant, acceleration_mps2, 0.0) + STANDARD_GRAVITY_MPS2 * grade
     transfer_kg = per_mps2 * moved_mps2
-    causes = [per_mps2 * u_mps2, _U_HEIGHT_REL * transfer_kg]
-    return transfer_kg, np.stack(causes, axis=1)
+    causes = np.array([per_mps2 * u_mps2, _U_HEIGHT_REL * transfer_kg])
+    return transfer_kg, causes.T
