@@ -46,7 +46,7 @@ class Look:
     holders : tuple of Holder
         Other programs that hold it.
     maps : tuple of str
-        Register maps of which a Modbus device has every register.
+        Register maps of which the first Modbus device has every register.
     """
 
     url: str
@@ -60,6 +60,12 @@ class Look:
     def speaker(self) -> Speaker | None:
         """The best explanation of what is heard."""
         return self.finding.speakers[0] if self.finding and self.finding.speakers else None
+
+    @property
+    def devices(self) -> tuple[Speaker, ...]:
+        """The devices of the line: one, or all units of a Modbus bus."""
+        speakers = self.finding.speakers if self.finding else ()
+        return speakers if speakers and speakers[0].kind == "modbus" else speakers[:1]
 
 
 def lines_to_look_at(wanted: Sequence[str], root: Path = Path("/")) -> list[str]:

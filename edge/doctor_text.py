@@ -65,8 +65,8 @@ def describe(look: Look) -> Iterator[str]:
     elif finding.outcome == "noise":
         yield from _NOISE
         yield f"  {finding.sample[:24].hex(' ')}"
-    for number, speaker in enumerate(finding.speakers):
-        yield from _speaker(look, speaker, other=number > 0)
+    for speaker in finding.speakers:
+        yield from _speaker(look, speaker, other=speaker not in look.devices)
 
 
 def _hardware(look: Look) -> Iterator[str]:
@@ -99,10 +99,15 @@ def _speaker(look: Look, speaker: Speaker, *, other: bool) -> Iterator[str]:
     )
     if not other:
         yield from (f"      {_live(value)}" for value in speaker.live)
-    if look.maps:
-        yield f"      寄存器表 / register maps that fit: {', '.join(look.maps)}"
-    for name in speaker.open_settings if not look.maps else ():
+    if maps := _maps(look, speaker):
+        yield f"      寄存器表 / register maps that fit: {', '.join(maps)}"
+    for name in speaker.open_settings if not maps else ():
         yield f"      {name}: 数据看不出，请对照仪表 / the bytes don't tell: look at the device"
+
+
+def _maps(look: Look, speaker: Speaker) -> tuple[str, ...]:
+    """Maps are tried on the first device of a bus."""
+    return look.maps if speaker is look.speaker else ()
 
 
 def _settings(speaker: Speaker) -> str:
@@ -129,10 +134,10 @@ def station_piece(looks: Sequence[Look]) -> str:
     numbers: dict[str, int] = {}
     tables = []
     for look in looks:
-        if look.speaker and not look.held:
-            kind = look.speaker.kind
+        for speaker in () if look.held else look.devices:
+            kind = speaker.kind
             numbers[kind] = numbers.get(kind, 0) + 1
-            rows = _TABLES[kind](look, look.speaker, numbers[kind])
+            rows = _TABLES[kind](look, speaker, numbers[kind])
             tables.append("\n".join([f"[[{kind}]]", *rows]))
     return _HEAD + "".join(f"\n{table}\n" for table in tables)
 
@@ -172,8 +177,8 @@ def _modbus(look: Look, speaker: Speaker, number: int) -> Iterator[str]:
     yield f'id = "M{number}"'
     yield f"url = {_toml(modbus_url(look))}"
     yield f"unit = {speaker.unit}"
-    fitting = ", ".join(look.maps) or "-"
-    chosen = look.maps[0] if look.maps else "cabinet"
+    maps = _maps(look, speaker)
+    fitting, chosen = ", ".join(maps) or "-", maps[0] if maps else "cabinet"
     yield f"map = {_toml(chosen)}  # 改：寄存器表 / ! register maps that fit: {fitting}"
 
 

@@ -52,7 +52,8 @@ class Finding:
     outcome : {"found", "noise", "silent", "away"}
         ``noise``: bytes come, but nobody known says such; ``away``: it can't be opened.
     speakers : tuple of Speaker
-        The best explanation first; more than one only where bytes fit several formats.
+        The best explanation first; more than one only where bytes fit several formats, or where
+        several units of a Modbus bus answer.
     baud : int
         Of a serial line where something was found; else 0.
     asked : bool
@@ -192,13 +193,15 @@ async def _ask_formats(port: PortReader) -> list[Speaker]:
 
 
 async def _ask_modbus_rtu(port: PortReader, parity: Parity) -> list[Speaker]:
+    """Every unit of the bus that answers."""
+    found = []
     for unit in UNITS:
         body = struct.pack(">BBHH", unit, 3, 0, 1)
         port.write(body + struct.pack("<H", crc16(body)))
         heard = await collect(port, MODBUS_ANSWER_S, 256)
         if pdu := rtu_reply(heard, unit):
-            return [_modbus(unit, pdu, "checksum", parity)]
-    return []
+            found.append(_modbus(unit, pdu, "checksum", parity))
+    return found
 
 
 async def _ask_modbus_tcp(url: str) -> list[Speaker]:

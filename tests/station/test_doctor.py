@@ -163,6 +163,20 @@ def test_a_modbus_server_is_told_with_the_map_that_fits() -> None:
     assert tomllib.loads(station_piece([look]))["modbus"][0]["url"].startswith("tcp://")
 
 
+def test_every_unit_of_a_bus_is_told() -> None:
+    units = [rtu_slave(unit) for unit in (2, 5)]
+
+    async def bus(devices: LineUp) -> list[str]:
+        answer = lambda heard: b"".join(unit(heard) for unit in units)  # noqa: E731
+        return [devices.answering(PtyLine(baud=9_600), answer)]
+
+    (url,), looks = look_at(bus)
+    assert [speaker.unit for speaker in looks[url].devices] == [2, 5]
+    assert told(looks[url]).count("✓ Modbus 设备 / Modbus device") == 2
+    tables = tomllib.loads(station_piece([looks[url]]))["modbus"]
+    assert [(table["id"], table["unit"]) for table in tables] == [("M1", 2), ("M2", 5)]
+
+
 def test_a_port_of_another_program_is_named_and_left_alone() -> None:
     holder = (
         "import serial, sys; p = serial.Serial(sys.argv[1], exclusive=True);"
