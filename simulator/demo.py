@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import tempfile
 import time
@@ -26,6 +25,7 @@ from typing import Any
 import click
 
 from calibration.session import calibrate, read_digitisers, read_references
+from edge.commands.tools import write_figures
 from edge.config import StationConfig, load_station
 from edge.errors import LinkDown
 from edge.evidence.note import NoteSigner
@@ -257,8 +257,7 @@ def _conclude(run: Run, config: StationConfig, site: Site, report: Path | None) 
         duplicates=duplicates,
     )
     result |= log_state
-    if report is not None:
-        report.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_figures(result, report)
     for name, value in result.items():
         _say(f"  {name:22s} {value}")
     for problem in problems:

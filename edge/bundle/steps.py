@@ -68,7 +68,7 @@ def verify_bundle(
     ConfigError
         A key that was given is malformed.
     """
-    given = _given(station_key), _given(centre_key)
+    given = given_key(station_key), given_key(centre_key)
     try:
         files, archive = read(path)
     except IntegrityError as error:
@@ -90,7 +90,7 @@ def verify_files(
     """As ``verify_bundle``, of files that were read already; perhaps no further than what fails."""
     try:
         dossier = dossier_of(files)
-        _ = NoteVerifier(dossier.station_key), _given(dossier.centre_key)
+        _ = NoteVerifier(dossier.station_key), given_key(dossier.centre_key)
     except (SteelyardError, ValueError) as error:
         what = error.what if isinstance(error, SteelyardError) else Text(str(error), str(error))
         container = _Check(lambda: whole(files, archive, None), *_ARCHIVE)
@@ -212,7 +212,14 @@ def _checks(v: Checks) -> list[_Check]:
     ]
 
 
-def _given(key: str | None) -> NoteVerifier | None:
+def given_key(key: str | None) -> NoteVerifier | None:
+    """The verifier key that somebody gave; None where nobody did.
+
+    Raises
+    ------
+    ConfigError
+        It is no verifier key.
+    """
     if key is None:
         return None
     try:

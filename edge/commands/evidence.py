@@ -31,9 +31,12 @@ def export(*, record: str, station_file: Path, out: Path | None, key: str | None
     """
     from edge.bundle.gather import Keys, Source
     from edge.bundle.pages import export as bundled
+    from edge.bundle.steps import given_key
 
     config = load_station(station_file)
     keys = Keys(key or _station_key(config), config.model.uplink.centre_key)
+    for one in (keys.station, keys.centre):
+        given_key(one)
     with Source(config.data_dir, keys, config) as source:
         dossier = source.dossier(source.find(record))
     path = out or Path(f"{config.model.station.id}-{dossier.main.index:09d}.zip")

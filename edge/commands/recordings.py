@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edge.commands.tools import ANY_PATH, fraction, run_until_signal
+from edge.commands.tools import ANY_PATH, fraction, new_directory, run_until_signal
 from edge.config import load_station
 
 
@@ -22,6 +22,7 @@ def record(*, station_file: Path, directory: Path, seconds: float | None) -> Non
     from edge.record import record_devices
 
     config = load_station(station_file)
+    new_directory(directory)
     run_until_signal(lambda stop: record_devices(config, directory, stop, seconds=seconds))
 
 

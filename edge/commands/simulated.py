@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edge.commands.tools import ANY_PATH, lazy, run_until_signal
+from edge.commands.tools import ANY_PATH, lazy, new_directory, run_until_signal
 
 
 @click.command()
@@ -15,7 +15,9 @@ from edge.commands.tools import ANY_PATH, lazy, run_until_signal
 @click.option("--report", type=ANY_PATH, help="Write the figures of the run as JSON.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the traffic.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
-@click.option("--dir", "directory", type=ANY_PATH, help="Keep the demo's data here.")
+@click.option(
+    "--dir", "directory", type=ANY_PATH, help="Keep the demo's data here, in a new directory."
+)
 def demo(
     *,
     seconds: float | None,
@@ -30,6 +32,8 @@ def demo(
     the case system, with its receipt.
     """
     run_demo = lazy("simulator.demo", "run_demo")
+    if directory is not None:
+        new_directory(directory)
     sys.exit(
         run_until_signal(
             lambda stop: run_demo(

@@ -72,6 +72,32 @@ def fraction(bar: Any) -> Callable[[float], None]:
     return advance
 
 
+def new_directory(path: Path) -> Path:
+    """Make a directory, or take one that is empty: what is there is never mixed with new data.
+
+    Raises
+    ------
+    InputError
+        It holds something, or can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(path.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"不能建立目录 {path}：{error.strerror}",
+            f"cannot make the directory {path}: {error.strerror}",
+        ) from error
+    if not is_empty:
+        raise InputError(
+            f"目录 {path} 不是空的",
+            f"the directory {path} is not empty",
+            next_zh="换一个新目录",
+            next_en="take a new one",
+        )
+    return path
+
+
 def write_figures(figures: dict[str, Any], json_file: Path | None) -> None:
     if json_file is None:
         return

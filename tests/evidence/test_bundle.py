@@ -338,6 +338,8 @@ def test_commands_of_the_shell(sealed: Sealed, tmp_path: Path) -> None:
     assert broken.exit_code == 6
     nothing = runner.invoke(main, ["export", "999999", *station])
     assert nothing.exit_code == 2
+    foreign = runner.invoke(main, ["export", str(sealed.case.index), *station, "--key", "bad"])
+    assert (foreign.exit_code, "验证公钥无效" in foreign.output) == (3, True)
 
 
 def test_version_states_the_hash_that_records_carry(sealed: Sealed) -> None:

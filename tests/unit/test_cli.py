@@ -97,6 +97,17 @@ def test_a_group_without_a_command_shows_its_help() -> None:
     assert "Commands:" in steelyard("bench").output
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("record", "{station}", "--out", "{full}"), ("demo", "--dir", "{full}")],
+    ids=lambda arguments: str(arguments[0]),
+)
+def test_new_data_is_not_mixed_with_old(station: str, arguments: tuple[str, ...]) -> None:
+    full = str(Path(station).parent)
+    result = steelyard(*(a.format(station=station, full=full) for a in arguments))
+    assert (result.exit_code, "不是空的" in result.output) == (2, True), result.output
+
+
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "simulator.demo", None)
     result = steelyard("demo", "--seconds", "1")
