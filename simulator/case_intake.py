@@ -17,14 +17,14 @@ from typing import NamedTuple
 from edge.errors import IntegrityError, StoreError
 from edge.evidence.envelope import verify_checkpoint
 from edge.evidence.note import NoteSigner, NoteVerifier, origin_of
-from edge.evidence.receipt import MAX_ANSWERS, Receipt, encode_receipts
+from edge.evidence.receipt import MAX_ANSWERS, Answer, encode_answers
 from edge.evidence.witness import Submission
 from edge.health import Health
 from edge.uplink.blobs import BlobState
 from edge.uplink.paho_client import Message
 from edge.uplink.topics import MOST_CHUNK_BYTES, Presence, Topics, Upward, parse_up, read_object
 from simulator.case_blobs import IncomingBlobs
-from simulator.case_records import MOST_SIZE, Answer, RecordDoor
+from simulator.case_records import MOST_SIZE, RecordDoor
 from simulator.case_store import CaseStore, Log
 from simulator.case_witness import Witness, log_of
 
@@ -192,24 +192,11 @@ class Intake:
     def _seal(self, of: Log, answers: Sequence[Answer]) -> Iterable[Outgoing]:
         """One signed note for many records; the newest cosignature goes with it."""
         newest = self._witness.newest(of)
-        line, size = (newest.line, newest.size) if newest else (None, None)
-        now_us, tree_size = self._now_us(), self._store.tree_size(of)
-        receipts = [
-            Receipt(
-                answer.record_id,
-                answer.index,
-                answer.status,
-                answer.reason,
-                now_us,
-                tree_size,
-                station=of.station,
-                cosignature=line,
-                cosigned_size=size,
-            )
-            for answer in answers
-        ]
-        for start in range(0, len(receipts), MAX_ANSWERS):
-            payload = encode_receipts(receipts[start : start + MAX_ANSWERS], self._signer)
+        cosigned = (newest.line, newest.size) if newest else ()
+        shared = (of.station, self._now_us(), self._store.tree_size(of), *cosigned)
+        for start in range(0, len(answers), MAX_ANSWERS):
+            some = answers[start : start + MAX_ANSWERS]
+            payload = encode_answers(some, self._signer, *shared)
             yield Outgoing(Topics(of.station).receipt, payload)
 
     # ------------------------------------------------------------------------------------------

@@ -20,13 +20,14 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 from edge.errors import IntegrityError
 from edge.evidence.batch import EnvelopeBatch
-from edge.evidence.envelope import Envelope, verify_checkpoint, verify_record
+from edge.evidence.envelope import Envelope, prove_record, verify_checkpoint
 from edge.evidence.note import Checkpoint, NoteVerifier
+from edge.evidence.receipt import Answer
 from edge.health import Health
+from edge.records import Blob, Record
 from simulator.case_blobs import IncomingBlobs
 from simulator.case_commands import note_outcome
 from simulator.case_store import CaseStore, Log, NewRecord
@@ -41,16 +42,6 @@ MOST_STATION_BYTES = 256 * 1024**3
 _PROVEN_STEPS = frozenset({"canonical", "number"})
 """Checks that come after the station's signature over the record's place: what fails here is the
 station's own doing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the receipt says of one record."""
-
-    index: int
-    record_id: str
-    status: Literal["stored", "refused"]
-    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -109,20 +100,20 @@ class RecordDoor:
         rows, copies = [], []
         for envelope in batch.envelopes:  # a statement is let go before the next one is read
             try:
-                body = verify_record(envelope, checkpoint)
+                record = prove_record(envelope, checkpoint)
             except IntegrityError as error:
                 self._doubt(outcome, envelope, error.step)
                 continue
-            known, record_id = held.get(envelope.index), envelope.record_id
-            if known == record_id:
+            known = held.get(envelope.index)
+            if known == record.record_id:
                 copies.append(envelope.index)
-                outcome.answers.append(Answer(envelope.index, record_id, "stored"))
+                outcome.answers.append(Answer(envelope.index, known, "stored"))
             elif known is not None:
                 self._part_at(outcome, envelope, known)
             elif conflict:
                 self._refuse(outcome, envelope, conflict)
-            elif self._can_be_kept(outcome, envelope, body):
-                rows.append(_row(envelope, record_id, body))
+            elif self._can_be_kept(outcome, record):
+                rows.append(_row(record, envelope.proof))
         self._store.count_copies(of, copies)
         self._keep(outcome, checkpoint, rows)
         return outcome
@@ -157,19 +148,19 @@ class RecordDoor:
         self._witness.alarm(outcome.log, name, detail, known, note, self._now_us())
         self._refuse(outcome, envelope, f"{name}: {detail}")
 
-    def _can_be_kept(self, outcome: Outcome, envelope: Envelope, body: dict[str, Any]) -> bool:
+    def _can_be_kept(self, outcome: Outcome, record: Record) -> bool:
         """Whether all that belongs to a new record is here."""
         assert outcome.log
-        if envelope.private is None and "private_sha256" in body:
-            self._note(outcome.log.station, envelope.record_id, "private")
+        if record.private is None and "private_sha256" in record.body:
+            self._note(outcome.log.station, record.record_id, "private")
             return False
-        missing = self._missing(body)
+        missing = self._missing(record.blobs)
         if missing:
             outcome.lacking |= missing
             self._health.count("case.waiting_for_blobs")
             return False
-        if body["kind"] == "command":
-            note_outcome(self._store, outcome.log.station, body)
+        if record.kind == "command":
+            note_outcome(self._store, outcome.log.station, record.body)
         return True
 
     def _keep(self, outcome: Outcome, checkpoint: Checkpoint, rows: Sequence[NewRecord]) -> None:
@@ -183,8 +174,8 @@ class RecordDoor:
         self._store.add(outcome.log, checkpoint.size, rows, self._now_us())
         outcome.answers += [Answer(row.number, row.record_id, "stored") for row in rows]
 
-    def _missing(self, body: dict[str, Any]) -> set[str]:
-        wanted = {blob["sha256"] for blob in body["blobs"] if blob["deliver"]}
+    def _missing(self, blobs: Sequence[Blob]) -> set[str]:
+        wanted = {blob.sha256 for blob in blobs if blob.deliver}
         return {sha256 for sha256 in wanted if not self._blobs.rely_on(sha256)}
 
     def _refuse(self, outcome: Outcome, envelope: Envelope, reason: str) -> None:
@@ -203,13 +194,13 @@ def _single(payload: bytes) -> EnvelopeBatch:
     return EnvelopeBatch(envelope.checkpoint_note, (envelope,))
 
 
-def _row(envelope: Envelope, record_id: str, body: dict[str, Any]) -> NewRecord:
+def _row(record: Record, proof: Sequence[bytes]) -> NewRecord:
     return NewRecord(
-        envelope.index,
-        record_id,
-        body["kind"],
-        body.get("lane"),
-        envelope.record_bytes,
-        envelope.private,
-        b"".join(envelope.proof),
+        record.index,
+        record.record_id,
+        record.kind,
+        record.body.get("lane"),
+        record.canonical,
+        record.private,
+        b"".join(proof),
     )

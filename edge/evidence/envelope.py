@@ -109,7 +109,12 @@ def verify_checkpoint(note: str, verifier: NoteVerifier) -> Checkpoint:
 
 
 def verify_record(envelope: Envelope, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The statement of a record that stands under a checkpoint whose signature holds.
+    """The statement of a record for reading; as ``prove_record``."""
+    return prove_record(envelope, checkpoint).body
+
+
+def prove_record(envelope: Envelope, checkpoint: Checkpoint) -> Record:
+    """The record of an envelope, if it stands under a checkpoint whose signature holds.
 
     Raises
     ------
@@ -125,7 +130,7 @@ def verify_record(envelope: Envelope, checkpoint: Checkpoint) -> dict[str, Any]:
     except ValueError as error:
         raise _malformed(envelope, checkpoint.origin, error) from error
     _check_number(record, envelope.index, checkpoint.origin)
-    return record.body
+    return record
 
 
 def _malformed(envelope: Envelope, origin: str, error: ValueError) -> IntegrityError:
@@ -147,7 +152,7 @@ def entry_of(envelope: Envelope) -> dict[str, Any]:
     return {
         "record": _base64(envelope.record_bytes),
         "index": envelope.index,
-        "proof": [_base64(node) for node in envelope.proof],
+        "proof": list(map(_shared_base64, envelope.proof)),
         **private,
     }
 
@@ -210,6 +215,11 @@ def _node(text: str) -> bytes:
 def _shared_node(text: str) -> bytes:
     """Neighbours in a log share most nodes of their proofs."""
     return unbase64(text)
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared_base64(node: bytes) -> str:
+    return _base64(node)
 
 
 def _base64(data: bytes) -> str:

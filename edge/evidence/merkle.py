@@ -7,6 +7,7 @@ the tree costs O(log n) reads.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ def leaf_hash(data: bytes) -> bytes:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """SHA-256(0x01 || left || right)."""
     return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+_climb = functools.lru_cache(maxsize=1024)(node_hash)
+"""Neighbours in a log share most of their way to the root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +157,10 @@ def verify_inclusion(
         if last == 0:
             return False
         if position & 1 or position == last:
-            value = node_hash(sibling, value)
+            value = _climb(sibling, value)
             position, last = _skip_levels_without_sibling(position, last)
         else:
-            value = node_hash(value, sibling)
+            value = _climb(value, sibling)
         position, last = position >> 1, last >> 1
     return last == 0 and value == root
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from edge.evidence.message import exactly, is_count, is_hash, read_message, write_message
 from edge.evidence.note import NoteSigner, NoteVerifier
@@ -17,6 +17,16 @@ from edge.evidence.note import NoteSigner, NoteVerifier
 SCHEMA = "steelyard/receipt/2"
 FIRST_SCHEMA = "steelyard/receipt/1"
 MAX_ANSWERS = 500
+
+
+class Answer(NamedTuple):
+    """What a receipt says of one record."""
+
+    number: int
+    record_id: str
+    status: Literal["stored", "refused"]
+    reason: str = ""
+
 
 _ANSWER = ("index", "record_id", "status", "reason")
 _FIRST = (*_ANSWER, "time_us", "tree_size")
@@ -97,12 +107,25 @@ def encode_receipts(receipts: Sequence[Receipt], signer: NoteSigner) -> bytes:
     shared = {(r.station, r.time_us, r.tree_size, r.cosignature, r.cosigned_size) for r in receipts}
     if len(shared) != 1 or len(receipts) > MAX_ANSWERS:
         raise ValueError("a note has 1 to 500 receipts of one station, time and tree size")
-    ((station, time_us, tree_size, cosignature, cosigned_size),) = shared
+    answers = [Answer(r.index, r.record_id, r.status, r.reason) for r in receipts]
+    return encode_answers(answers, signer, *shared.pop())
+
+
+def encode_answers(
+    answers: Sequence[Answer],
+    signer: NoteSigner,
+    station: str,
+    time_us: int,
+    tree_size: int,
+    cosignature: str | None = None,
+    cosigned_size: int | None = None,
+) -> bytes:
+    """One signed note for the records of one station, at most ``MAX_ANSWERS``."""
     body = {
         "station": station,
         "time_us": time_us,
         "tree_size": tree_size,
-        "answers": [{name: getattr(r, name) for name in _ANSWER} for r in receipts],
+        "answers": [dict(zip(_ANSWER, answer, strict=True)) for answer in answers],
         "cosignature": cosignature,
         "cosigned_size": cosigned_size,
     }

@@ -112,3 +112,14 @@ def test_numbers_are_read_up_to_their_bound_wherever_they_stand(text: str) -> No
     for number in (bound + 1, 9_999_999_999_999_999, 10**16, 10**17, 10**30):
         with pytest.raises(ValueError, match="integer"):
             parse_canonical(f'{{"a":{text % number}}}'.encode())
+
+
+def test_a_hash_is_no_number_and_hides_none() -> None:
+    """Digits of a hash are many, at its start and after a letter."""
+    digests = ["9" * 64, "ab" + "1" * 62, "0" * 64]
+    data = canonical({"hashes": digests, "number": 2**53 - 1})
+    assert parse_canonical(data) == {"hashes": digests, "number": 2**53 - 1}
+    with pytest.raises(ValueError, match="integer"):
+        parse_canonical(data.replace(b"9007199254740991", b"9007199254740992"))
+    with pytest.raises(ValueError, match="integer"):
+        canonical([digests, 10**17])
