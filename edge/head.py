@@ -39,6 +39,7 @@ from edge.records import (
     ScaleReading,
     Vehicle,
 )
+from edge.scale_orders import ScaleOrders
 from edge.sources.camera import CameraSource
 from edge.sources.camera_http import HttpCameraSource, HttpDoors
 from edge.sources.camera_stream import StreamCamera
@@ -94,6 +95,7 @@ class Head:
         self._lessons = Lessons(config, health)
         self.taps = Taps(clock.steady_ns, clock.utc_ns)
         self._buses = ModbusBuses(self._bus_tap)
+        self.orders = ScaleOrders(chronicle.say, clock.utc_ns)
         self._weights = Weights()
         self._recorder = Recorder(record_to, self._model) if record_to else None
         self._keepers = self._keep_programs()
@@ -233,6 +235,7 @@ class Head:
     def _polling(self, section: ModbusSection) -> Callable[[], Coroutine[Any, Any, None]]:
         section = self._config.with_map(section)
         source = ModbusSource(section, self._health, time.time_ns, self._buses, self._weights.put)
+        self.orders.reach(section.id, source.command)
 
         def deliver(measured: Measurement) -> None:
             self._health.gauge(f"measured.{measured.device}.{measured.name}", measured.value)

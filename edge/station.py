@@ -80,7 +80,9 @@ class Station:
         self._software = software_identity()
         known_dynamics(config)
         self._head = Head(config, self._health, self._clock, self._chronicle, record_to=record_to)
-        self._door = TapDoor(self._head.taps, config.data_dir, self._health)
+        self._door = TapDoor(
+            self._head.taps, config.data_dir, self._health, self._head.orders.carry_out
+        )
         self._ports = PortWatch(config.model, self._health)
         self.url = ""
 

@@ -21,7 +21,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from firmware_bridge.modbus_client import Client, SerialAddress, address_of, make_client
-from firmware_bridge.modbus_requests import reply_bytes
+from firmware_bridge.modbus_requests import reply_bytes, states_its_length
 
 __all__ = ["ModbusBus", "ModbusBuses", "ModbusLost"]
 
@@ -124,11 +124,11 @@ class ModbusBus:
         self.address = address_of(url)
         self.serial = isinstance(self.address, SerialAddress)
         # Unit and CRC; or the header of TCP.
-        self._envelope_bytes = 3 if self.serial else 7
+        self._head_bytes, self._tail_bytes = (1, 2) if self.serial else (7, 0)
         self.users = 0
         self.strays = 0
         self._asking = False
-        self._heard_bytes = self._tapped_bytes = 0
+        self._heard_last, self._tapped_bytes = b"", 0
         self._heard_ns = mono_ns()
         self._mono_ns = mono_ns
         self._turns = Turns(mono_ns)
@@ -201,8 +201,13 @@ class ModbusBus:
             ) from error
         finally:
             self._asking = False
-        self.strays += self._heard_bytes != self._envelope_bytes + reply_bytes(reply)
+        self.strays += not self._came_alone(reply)
         return reply
+
+    def _came_alone(self, reply: ModbusPDU) -> bool:
+        """Whether all that was heard is this reply, of the length that it states."""
+        told = self._heard_last[self._head_bytes : len(self._heard_last) - self._tail_bytes]
+        return len(told) == reply_bytes(reply) and states_its_length(told)
 
     def doubt(self) -> None:
         """Something on the line does not fit; a TCP connection is made anew."""
@@ -230,7 +235,7 @@ class ModbusBus:
         self._tapped_bytes = len(data)
         self._heard_ns = self._mono_ns()
         if self._asking:
-            self._heard_bytes = len(data)
+            self._heard_last = data
         else:
             self.strays += 1
         return data

@@ -25,6 +25,7 @@ __all__ = [
     "read_request",
     "reads_as",
     "reply_bytes",
+    "states_its_length",
     "words_of",
     "write_request",
     "wrote",
@@ -65,6 +66,11 @@ def reply_bytes(reply: ModbusPDU) -> int:
     if function in (3, 4):
         return 2 + 2 * len(reply.registers)
     return 5 if function in (LOOPBACK, 6, 16) else 0
+
+
+def states_its_length(pdu: bytes) -> bool:
+    """Whether a read's reply has as many bytes as it says; pymodbus does not look, for bits."""
+    return pdu[:1] > b"\x04" or pdu[1:2] == bytes((len(pdu) - 2 & 0xFF,))
 
 
 def words_of(reply: ModbusPDU, kind: str) -> Words:

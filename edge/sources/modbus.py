@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from edge.config import ModbusSection
-from edge.errors import ConfigError, DeviceFault, LinkDown, SteelyardError, Text
+from edge.errors import ConfigError, DeviceFault, InputError, LinkDown, SteelyardError, Text
 from edge.health import Health, Level
 from edge.records import Measurement
 from firmware_bridge.indicators.reading import IndicatorReading
@@ -69,6 +69,7 @@ class ModbusSource:
         self._counted: Counter[str] = Counter()
         self._name = _name(section)
         register_map = modbus_map(section)
+        self._commands = [command.name for command in register_map.commands]
         try:
             # One device for good: what it knows of old replies outlives an outage.
             self._device = ModbusDevice(
@@ -105,6 +106,48 @@ class ModbusSource:
                 next_zh="核对站点文件的 unit 和 map 与设备型号",
                 next_en="check unit and map in the station file against the device",
             ) from error
+
+    async def command(self, name: str) -> None:
+        """Have the device do something (``zero``, ``tare``), once, and see that it is done.
+
+        Raises
+        ------
+        InputError
+            Its map has no such command.
+        LinkDown
+            It can't be reached, or did not answer: what it did, its display tells.
+        DeviceFault
+            It refuses, or does not show that it is done.
+        """
+        if name not in self._commands:
+            raise InputError(
+                f"{self._name.zh}：没有命令 {name}",
+                f"{self._name.en} has no command {name}",
+                next_zh=f"可用：{'、'.join(self._commands) or '无，请用仪表按键'}",
+                next_en=f"it has: {', '.join(self._commands) or 'none, use its keys'}",
+            )
+        look = {
+            "next_zh": "看仪表显示再决定",
+            "next_en": "look at its display before anything else",
+        }
+        try:
+            async with self._device as device:
+                await device.command(name)
+        except ModbusLost as error:
+            kind = DeviceFault if error.reason == "unconfirmed" else LinkDown
+            raise kind(
+                f"{self._name.zh}：没有证实 {name} 已完成",
+                f"{self._name.en}: nothing proves that {name} is done: {error}",
+                **look,
+            ) from error
+        except ModbusRefused as error:
+            raise DeviceFault(
+                f"{self._name.zh}：设备拒绝 {name}：{error}",
+                f"{self._name.en}: the device refuses {name}: {error}",
+                **look,
+            ) from error
+        finally:
+            self._count(self._device.counters)
 
     async def _poll(self, device: ModbusDevice, deliver: Callable[[Measurement], None]) -> None:
         loop = asyncio.get_running_loop()

@@ -1,9 +1,12 @@
-"""Where other programs of this computer ask the running station for a line: a local socket.
+"""Where other programs of this computer ask the running station for a line or an act: a local
+socket.
 
 The socket lies in the station's data directory, for its own user alone. A question is one line of
 JSON: ``{"tap": "scale.F1"}`` or ``{"list": true}``. The answer is one line of JSON, and for a tap
 the pieces of ``firmware_bridge.tap_format`` after it, until the asker hangs up. The station writes
-no file for anybody, and an asker who does not read is dropped.
+no file for anybody, and an asker who does not read is dropped. ``{"command": "zero", "device":
+"W1", "by": "..."}`` is carried out and answered by ``{"done": true}``, or by ``{"error": ...}``
+with the error's class and words.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from edge.errors import SteelyardError
 from edge.health import Health, Level
 from edge.sources.taps import Listener, Taps, find_line
 from firmware_bridge.tap_format import encode_piece
@@ -33,8 +37,15 @@ _QUESTION_BYTES = 1_024
 class TapDoor:
     """Answers askers until cancelled; the station weighs on where the socket can't be made."""
 
-    def __init__(self, taps: Taps, data_dir: Path, health: Health) -> None:
+    def __init__(
+        self,
+        taps: Taps,
+        data_dir: Path,
+        health: Health,
+        carry_out: Callable[[str, str, str], Awaitable[None]],
+    ) -> None:
         self._taps, self._directory, self._health = taps, data_dir, health
+        self._carry_out = carry_out
         self._askers = 0
 
     async def run(self) -> None:
@@ -69,6 +80,9 @@ class TapDoor:
     async def _serve(
         self, question: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if "command" in question:
+            await _say(writer, await self._done(question))
+            return
         headers = self._taps.headers
         wanted = find_line(headers, str(question.get("tap", "")))
         if wanted is None:
@@ -78,6 +92,16 @@ class TapDoor:
             told = replace(wanted, start_utc_ns=self._taps.utc_ns())
             await _say(writer, {"tap": asdict(told)})
             await _first_to_end(_pour(listener, writer), reader.read(1))
+
+    async def _done(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Carry a command out; what became of it."""
+        told = (str(question.get(key, "")) for key in ("command", "device", "by"))
+        try:
+            await self._carry_out(*told)
+        except SteelyardError as error:
+            words = {"what": error.what, "next": error.next_step}
+            return {"error": {"class": type(error).__name__} | words}
+        return {"done": True}
 
 
 def _question(line: bytes) -> dict[str, Any]:

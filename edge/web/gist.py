@@ -36,6 +36,16 @@ WHY_REMOVED: dict[str, Text] = {
     "space": Text("磁盘空间不足", "the disk was short of room"),
 }
 
+SCALE_COMMANDS: dict[str, Text] = {
+    "zero": Text("置零", "zero"),
+    "tare": Text("去皮", "tare"),
+    "clear_tare": Text("清除皮重", "clear tare"),
+}
+SCALE_OUTCOMES: dict[str, Text] = {
+    "ordered": Text("已下达", "ordered"),
+    "done": Text("已完成", "done"),
+    "not-done": Text("未证实完成", "not proven done"),
+}
 OUTCOMES: dict[str, Text] = {
     "taken": Text("已执行", "carried out"),
     "expired": Text("已过期，未执行", "expired, not carried out"),
@@ -175,6 +185,10 @@ def _firmware(body: _Body, t: Speaker) -> str:
 def _operator(body: _Body, t: Speaker) -> str:
     if body["action"] == "message-read":
         return t("gist.read", index=body["about"]["index"])
+    if body["action"] == "scale-command":
+        about = body["about"]
+        what = f"{about['device']}: {_known(SCALE_COMMANDS, about['command'], t)}"
+        return _joined(what, _known(SCALE_OUTCOMES, about["outcome"], t), about["by"])
     return str(body["action"])
 
 

@@ -18,7 +18,7 @@ from firmware_bridge.anpr import MAX_FRAME_BYTES, PlateDecoder, PlateFrame, enco
 from firmware_bridge.indicators.catalogue import FORMATS
 from firmware_bridge.stream import Hello, Samples, StreamDecoder, encode
 from simulator.indicators import SPEAKERS, VARIANTS, Settings, Shown, with_parity
-from tests.fuzz import cameras
+from tests.fuzz import cameras, modbus
 from tests.fuzz.cutting import pieces
 
 Target = Callable[[bytes], None]
@@ -89,6 +89,7 @@ TARGETS: dict[str, Target] = {
     "stream": stream,
     "stream-body": stream_body,
     **cameras.TARGETS,
+    **modbus.TARGETS,
     **{_shape(name, given): partial(indicator, name, given) for name, given in VARIANTS},
 }
 
@@ -97,6 +98,7 @@ SEEDS: dict[str, bytes] = {
     "stream": encode(_HELLO) + encode(_SAMPLES),
     "stream-body": cobs.decode(encode(_HELLO).strip(b"\0"))[:-4],
     **cameras.SEEDS,
+    **modbus.SEEDS,
     **{_shape(name, given): frames_of(name, given) for name, given in VARIANTS},
 }
 """Good frames of each target, from which the fuzzer starts."""

@@ -35,6 +35,10 @@ from tests.station.line_up import LineUp
 GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "taps").glob("*.tap"))
 
 
+async def nobody(_command: str, _device: str, _by: str) -> None:
+    """No device can be told anything."""
+
+
 class SmallStation:
     """One scale, its tap and the door, as the station wires them."""
 
@@ -46,7 +50,7 @@ class SmallStation:
         header = TapHeader(section.url, 0, section.baud, section.data_bits, section.parity)
         tap = self.taps.of(f"scale.{section.id}", header)
         self.source = ScaleSource(section, self.health, time.monotonic_ns, Companions(), tap)
-        self.door = TapDoor(self.taps, data_dir, self.health)
+        self.door = TapDoor(self.taps, data_dir, self.health, nobody)
 
     async def __aenter__(self) -> SmallStation:
         self._tasks = [
@@ -174,7 +178,9 @@ def test_the_door_is_its_users_own_and_answers_nonsense_with_silence(tmp_path: P
 def test_no_station_no_lines_and_a_dead_ones_socket_is_no_hindrance(tmp_path: Path) -> None:
     async def scenario() -> None:
         assert await held_lines(tmp_path) == []
-        door = TapDoor(Taps(time.monotonic_ns, time.time_ns), tmp_path, Health(time.monotonic_ns))
+        door = TapDoor(
+            Taps(time.monotonic_ns, time.time_ns), tmp_path, Health(time.monotonic_ns), nobody
+        )
         (tmp_path / SOCKET).touch()
         task = asyncio.create_task(door.run())
         await until(lambda: (call := call_station(tmp_path)) is not None and not call.close())

@@ -173,6 +173,9 @@ DRAFTS = (
     (clock_stepped_draft(1, 12_000, 5), "set forward", "0.012 s"),
     (clock_lost_draft(1, 5), "nothing vouches", ""),
     (operator_draft(1, "message-read", {"index": 4}), "#4", ""),
+    (operator_draft(1, "scale-command", {
+        "device": "W1", "command": "tare", "by": "Li Na", "outcome": "not-done", "reason": "x"}),
+     "W1: tare", "not proven done"),
     (command_draft(1, "replayed", number=1, action="resend", arguments={}, issued_us=1),
      "replayed", "send again"),
     (witness_draft(1, "conflict", "clone", size=9, known_size=12, known=None),
