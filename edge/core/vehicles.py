@@ -8,29 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, pairwise
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
-from edge.core.claim import BUMPER_M, claim
-from edge.core.course import CAUTION, MAX_SPACING_M, Course, Pace, as_touch
+from edge.core.claim import claim
+from edge.core.course import MAX_SPACING_M, Course, Pace
 from edge.core.lineup import Axle, line_up, step_m
 from edge.core.parting import backwards, by_distance, by_speed, doubts
-from edge.core.plain import LEAVE_M, MOST_AXLES, PlainFinder
+from edge.core.pending import Pending
+from edge.core.plain import MOST_AXLES, PlainFinder
 from edge.core.pulses import Touch
 from edge.core.quality import STOP_SHARE
-from edge.core.separator import Beam, Interval
+from edge.core.separator import Beam
 from edge.records import Flag, Indices, InputEdge, LaneLayout
 
 __all__ = ["LaneTracker", "Window"]
 
-_CRAWL_MPS = 2.0
-_CRAWL_WAIT_S = 60.0
-_STANDING_WAIT_S = 120.0
-_LONGEST_WAIT_S = 300.0
-"""A queue without an end, or a separator that is gone: no wheel waits longer for its vehicle, for
-its samples are held that long."""
 _BRAKE_MPS2 = 4.0
 
 
@@ -71,25 +66,18 @@ class LaneTracker:
         self._lane = lane
         self._begin_sample = begin_sample
         self._rate_hz = rate_hz
-        self._position_m = [row.position_m for row in lane.rows]
         self._pace = Pace(lane.rows, rate_hz, lane.speed_min_mps)
-        self._touches: list[Touch] = []
-        self._count = [0] * len(lane.rows)
-        self._on: dict[int, int] = {}
-        self._speed_mps = lane.speed_min_mps
-        self._slowest_mps = np.inf
         self._quiet_until = -np.inf
-        self._clear_sample = 0.0
         self._pauses = 0
         self._beam = Beam(lane.separator, rate_hz) if lane.separator else None
+        self._pending = Pending(lane, rate_hz, self._beam)
         self._plain = PlainFinder(lane, self._beam, rate_hz) if self._beam else None
         self.stray = 0
 
     @property
     def waiting_from(self) -> int | None:
         """First sample that a vehicle in the making needs, if there is one."""
-        enters = [t.enter_sample for t in self._touches] + list(self._on.values())
-        return min(enters, default=None)
+        return self._pending.waiting_from
 
     def advance(
         self, touches: Indices, edges: Sequence[InputEdge], until_sample: int
@@ -116,9 +104,9 @@ class LaneTracker:
 
     def close(self, at_sample: int) -> list[Window]:
         """The data end here: everything pending closes as incomplete."""
-        for row, enter in self._on.items():
-            self._touches.append(Touch(at_sample, row, enter, at_sample))
-        self._on.clear()
+        for row, enter in self._pending.on.items():
+            self._pending.touches.append(Touch(at_sample, row, enter, at_sample))
+        self._pending.on.clear()
         return self._by_distance(at_sample, Flag.INCOMPLETE)
 
     # ------------------------------------------------------------------------------------------
@@ -129,7 +117,7 @@ class LaneTracker:
         """Whether nothing is under way, neither on the rows nor before the beam."""
         beam = self._beam
         unseen = beam is None or (beam.trusted and not beam.intervals)
-        return unseen and not self._touches and not self._on
+        return unseen and not self._pending
 
     def _pass_by(self) -> None:
         """A vehicle came and went, and leaves nothing behind."""
@@ -161,29 +149,20 @@ class LaneTracker:
     def _roll(self, course: Course, begin: int, end: int) -> list[Window]:
         """Touches between two edges: all work that is done for each of them."""
         windows: list[Window] = []
-        on, known = self._on, course.known[begin : end + 1].tolist()
+        pending, known = self._pending, course.known[begin : end + 1].tolist()
         lines, late = course.touches[begin:end].tolist(), course.late[begin:end].tolist()
-        for line, late_one, now in zip(lines, late, known, strict=False):
-            sample, row, enter_sample, leave_sample = line
+        for line, late_one, now in zip(lines, late, known[:-1], strict=True):
+            sample, row = line[:2]
             if sample > self._quiet_until or late_one:
-                self._heed(now)
+                pending.heed(now)
                 windows += self._due(sample)
-                if late_one and self._touches and not on:
+                if late_one and pending.touches and not pending.on:
                     windows += self._pause(sample)
-            if leave_sample < 0:
-                on[row] = enter_sample
-            else:
-                on.pop(row, None)
-                self._touches.append(as_touch(line))
-                self._count[row] += 1
-                if self._count[row] > MOST_AXLES:
-                    windows += self._cut_off(sample)
-        self._heed(known[-1])
+            pending.take(line)
+            if pending.count[row] > MOST_AXLES:
+                windows += self._cut_off(sample)
+        pending.heed(known[-1])
         return windows
-
-    def _heed(self, known: Sequence[float]) -> None:
-        """Take over what was known when so many touches had passed."""
-        self._speed_mps, self._slowest_mps, self._clear_sample = known
 
     def _pause(self, sample: int) -> list[Window]:
         """A wheel comes after a gap too long for one vehicle, yet the beam never was free.
@@ -194,7 +173,7 @@ class LaneTracker:
         if beam is None or not beam.trusted or not beam.stays_active:
             return []
         self._pauses += 1
-        impossible = self._speed_mps**2 / (2 * _BRAKE_MPS2) > MAX_SPACING_M
+        impossible = self._pending.speed_mps**2 / (2 * _BRAKE_MPS2) > MAX_SPACING_M
         if not impossible and self._pauses < 2:
             return []
         beam.distrust()
@@ -202,93 +181,20 @@ class LaneTracker:
         doubt = Flag.NONE if impossible else Flag.AMBIGUOUS
         return self._by_distance(sample, Flag.SEPARATOR_FAULT | doubt)
 
-    # ------------------------------------------------------------------------------------------
-    # deadlines
-
-    def _samples(self, way_m: float) -> float:
-        """Samples that a way takes at the present speed, on the safe side."""
-        return way_m / (CAUTION * self._speed_mps) * self._rate_hz
-
     def _due(self, before_sample: int) -> list[Window]:
         """Close what falls due before a sample."""
         windows: list[Window] = []
-        while (due := self._deadline()) is not None and due < before_sample:
+        while (due := self._pending.deadline()) is not None and due < before_sample:
             windows += self._settle(due)
-        self._quiet_until = self._nothing_due_until(before_sample)
+        self._quiet_until = self._pending.nothing_due_until(before_sample)
         return windows
-
-    def _nothing_due_until(self, now: int) -> float:
-        """No touch to come can bring a deadline before this; an edge may."""
-        since = self._touches[0].leave_sample if self._touches else now
-        return min(self._no_end_until(now), since + _LONGEST_WAIT_S * self._rate_hz - 1)
-
-    def _no_end_until(self, now: int) -> float:
-        beam = self._beam
-        if beam is not None and beam.trusted and beam.intervals:
-            end_sample = beam.intervals[0].end_sample
-            if end_sample is not None:
-                return end_sample + beam.debounce_samples
-            return (self._last() if self._touches else now) + _STANDING_WAIT_S * self._rate_hz - 1
-        return self._clear_sample - 1
-
-    def _deadline(self) -> int | None:
-        end, latest = self._end(), self._latest()
-        return latest if end is None or (latest is not None and latest < end) else end
-
-    def _latest(self) -> int | None:
-        """When the wheel that waits longest has waited too long."""
-        if not self._touches:
-            return None
-        return round(self._touches[0].leave_sample + _LONGEST_WAIT_S * self._rate_hz)
-
-    def _end(self) -> int | None:
-        """When the vehicle in the making ends, as far as its wheels and the beam tell."""
-        beam = self._beam
-        if beam is not None and beam.trusted and beam.intervals:
-            first = beam.intervals[0]
-            if first.end_sample is not None:
-                return self._deadline_of(beam, first, first.end_sample)
-            if self._touches and not self._on:
-                return self._last() + round(_STANDING_WAIT_S * self._rate_hz)
-            return None
-        if self._on or not self._touches:
-            return None
-        due = self._clear_sample
-        if beam is not None and beam.trusted:
-            due += self._samples(max(0.0, beam.position_m - self._position_m[-1]) + BUMPER_M)
-        return round(due + self._crawl_wait())
-
-    def _deadline_of(self, beam: Beam, interval: Interval, end_sample: int) -> int | None:
-        """When the vehicle of an interval that ended has left the last row."""
-        settled = end_sample + beam.debounce_samples
-        if not self._touches and not self._on:
-            return settled
-        for row, enter in self._on.items():
-            ahead_m = beam.position_m - self._position_m[row]
-            if enter + ahead_m / self._speed_mps * self._rate_hz < end_sample:
-                return None
-        left = self._count[0] == self._count[-1] > 0
-        if left and not self._on:
-            return max(settled, self._last())
-        way_m = max(0.0, self._position_m[-1] - beam.position_m + LEAVE_M)
-        return round(settled + self._samples(way_m) + self._crawl_wait())
-
-    def _crawl_wait(self) -> float:
-        """Extra patience with one that creeps and has not been on every row."""
-        everywhere = self._count[0] == self._count[-1]
-        if self._slowest_mps > _CRAWL_MPS or everywhere:
-            return 0.0
-        return _CRAWL_WAIT_S * self._rate_hz
-
-    def _last(self) -> int:
-        return max(t.leave_sample for t in self._touches)
 
     # ------------------------------------------------------------------------------------------
     # settling
 
     def _settle(self, now: int) -> list[Window]:
         beam = self._beam
-        if now == self._latest():
+        if now == self._pending.latest():
             return self._cut_off(now)
         if beam is None:
             return self._by_distance(now, Flag.NONE)
@@ -309,13 +215,13 @@ class LaneTracker:
 
     def _by_beam(self, beam: Beam, now: int) -> list[Window]:
         """The vehicle of the oldest interval, and what passed before it unseen by the beam."""
-        mine, missed = claim(beam, self._touches, self._lane.rows, self._rate_hz)
+        mine, missed = claim(beam, self._pending.touches, self._lane.rows, self._rate_hz)
         claimed = {id(touch) for axle in chain(mine, missed) for touch in axle.touches}
         beam.intervals.pop(0)
         windows = self._split(mine, now, self._believed(mine))
         if missed:
             windows += self._split(missed, now, Flag.SEPARATOR_FAULT)
-        self._keep([touch for touch in self._touches if id(touch) not in claimed])
+        self._keep([touch for touch in self._pending.touches if id(touch) not in claimed])
         return sorted(windows)
 
     def _believed(self, mine: Sequence[Axle]) -> Flag:
@@ -328,7 +234,8 @@ class LaneTracker:
 
     def _by_distance(self, now: int, flags: Flag) -> list[Window]:
         """Every pending axle, parted where no vehicle is that long between two axles."""
-        windows = self._split(line_up(self._touches, self._lane.rows, self._rate_hz), now, flags)
+        axles = line_up(self._pending.touches, self._lane.rows, self._rate_hz)
+        windows = self._split(axles, now, flags)
         self._keep([])
         return windows
 
@@ -353,14 +260,11 @@ class LaneTracker:
         return windows
 
     def _keep(self, kept: Sequence[Touch]) -> None:
-        self._touches = sorted(kept, key=itemgetter(3))
-        self._count = [0] * len(self._lane.rows)
-        for touch in kept:
-            self._count[touch.row] += 1
+        self._pending.keep(kept)
         if not kept:
             self._pauses = 0
             self._renew_trust()
 
     def _renew_trust(self) -> None:
-        if self._beam is not None and not self._touches and not self._on:
+        if self._beam is not None and not self._pending:
             self._beam.renew_trust()
