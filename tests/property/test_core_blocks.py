@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.core.conditioning import Baseline
 from edge.core.extremes import CHUNK
+from edge.core.modes import PRIOR
 from edge.core.pulses import TouchFinder
 from edge.core.scales import Scale
 from edge.core.weigh import Cut, weigh_all
@@ -118,11 +121,42 @@ def cuts() -> dict[str, list[Cut]]:
     }
     idle = replace(made["strip"][0].clip, counts=np.zeros((900, 8), np.int32))
     made["strip"].append(made["strip"][0]._replace(clip=idle, known=Flag.NONE, closed_sample=900))
+    made["lanes"] = [*lanes_alike()]
     return made
 
 
-@settings(max_examples=15, deadline=None)
-@given(kind=st.sampled_from(["strip", "plate"]), data=st.data())
+def lanes_alike() -> Iterator[Cut]:
+    """Vehicles on lanes of one build with other channels, signs, certificates and dynamics."""
+    lively = [[replace(c, bounce=2 * c.bounce, hop=3 * c.hop) for c in row] for row in PRIOR.cells]
+    known = replace(PRIOR, cells=tuple(map(tuple, lively)))
+    sure = replace(gains(16, 0.9), u_rel_common=0.001, speed_mps={"3": (5.0, 9.0)})
+    for name, first, worth, dynamics in (
+        ("1", 0, gains(16), PRIOR),
+        ("2", 8, gains(16, 1.1, sign=-1.0), known),
+        ("3", 8, sure, PRIOR),
+        ("4", 0, replace(sure, certificate_id=""), known),
+    ):
+        lane = strip_lane(first_channel=first, name=name)
+        scene = Scene(lane, [Lorry(0.8, 9.0 + first / 4)], 5.0, channels=16)
+        (passage,) = scene.passages()
+        sign = np.int32(np.sign(worth.newton_per_count[0]))
+        clip = replace(passage.clip, counts=sign * passage.clip.counts)
+        yield Cut(clip, Scale(lane, worth, (), dynamics), Flag.NONE, passage.closed_sample)
+
+
+def test_lanes_alike_are_weighed_together_and_each_with_its_own_scale() -> None:
+    every = cuts()["lanes"]
+    assert len({cut.scale.build for cut in every}) == 1
+    passages = [p for p in weigh_all(every) if p]
+    assert [p.lane for p in passages] == ["1", "2", "3", "4"]
+    gross_kg = np.array([p.gross_kg for p in passages])
+    assert gross_kg / gross_kg[0] == pytest.approx([1.0, 1.1, 0.9, 0.9], rel=0.01)
+    assert [Flag.UNCALIBRATED in p.flags for p in passages] == [False, False, False, True]
+    assert [Flag.SPEED_OUT_OF_RANGE in p.flags for p in passages] == [False, False, True, False]
+
+
+@settings(max_examples=20, deadline=None)
+@given(kind=st.sampled_from(["strip", "plate", "lanes"]), data=st.data())
 def test_a_vehicle_weighs_the_same_alone_and_among_others(kind: str, data: st.DataObject) -> None:
     every = cuts()[kind]
     order = data.draw(st.lists(st.integers(0, len(every) - 1), min_size=1, max_size=9))
