@@ -38,6 +38,7 @@ _RELEASE_S = 0.02
 _WARM_S = 60.0
 _WARM_PART = 3.0
 _MIDDLE_S = 5.0
+_LEAST_PIECES = 4
 _TOP = 8
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -145,12 +146,22 @@ def _memory(seen: _Seen) -> dict[str, float]:
         "live.rss_end_mb": end_mb,
         "live.rss_max_mb": float(rss_mb[warm].max()),
         "live.rss_growth_mb": end_mb - start_mb,
+        "live.rss_u_growth_mb": _u_growth_mb(at_s[warm], rss_mb[warm]),
         "live.rss_slope_late_mb_per_h": 3_600 * _slope(at_s[late], rss_mb[late]),
     }
 
 
 def _middle(at_s: Floats, rss_mb: Floats, from_s: float) -> float:
     return float(np.median(rss_mb[(at_s >= from_s) & (at_s <= from_s + _MIDDLE_S)]))
+
+
+def _u_growth_mb(at_s: Floats, rss_mb: Floats) -> float:
+    """Standard deviation of a difference of two such medians, about a steady growth."""
+    pieces = max(round((at_s[-1] - at_s[0]) / _MIDDLE_S), _LEAST_PIECES)
+    parts = zip(np.array_split(at_s, pieces), np.array_split(rss_mb, pieces), strict=True)
+    mean_s, middle_mb = np.array([(np.mean(t), np.median(mb)) for t, mb in parts]).T
+    left_mb = middle_mb - np.polyval(np.polyfit(mean_s, middle_mb, 1), mean_s)
+    return float(np.sqrt(2) * left_mb.std(ddof=2))
 
 
 def _slope(x: Floats, y: Floats) -> float:
