@@ -12,6 +12,21 @@ from edge.errors import Text
 _SHOWN = 5
 _BOUND_ZH = {"ge": "不小于 {}", "gt": "大于 {}", "le": "不大于 {}", "lt": "小于 {}"}
 
+_KIND_ZH = {
+    "int_type": "要写整数",
+    "int_parsing": "要写整数",
+    "int_from_float": "要写整数",
+    "float_type": "要写数字",
+    "float_parsing": "要写数字",
+    "bool_type": "要写 true 或 false",
+    "bool_parsing": "要写 true 或 false",
+    "string_type": "要写带引号的文字",
+    "string_pattern_mismatch": "要符合 {pattern}",
+    "literal_error": "只能是 {expected}",
+}
+_RAISED = "Value error, "
+"""What pydantic puts before the words of a check of our own."""
+
 
 def problems(error: ValidationError) -> Text:
     """The first few problems in plain words; list entries are counted from 1."""
@@ -26,7 +41,7 @@ def _problem(item: Any) -> Text:
     if item["type"] == "missing":
         return Text(f"{key}：缺少", f"{key}: is missing")
     given = "" if isinstance(item["input"], dict | list) else f" = {item['input']!r}"
-    return Text(f"{key}{given}：不允许（{_allowed_zh(item)}）", f"{key}{given}: {item['msg']}")
+    return Text(f"{key}{given}：不允许（{_allowed_zh(item)}）", f"{key}{given}: {_told(item)}")
 
 
 def _key(location: Iterable[int | str]) -> str:
@@ -37,4 +52,9 @@ def _key(location: Iterable[int | str]) -> str:
 def _allowed_zh(item: Any) -> str:
     context = item.get("ctx", {})
     bounds = [text.format(context[key]) for key, text in _BOUND_ZH.items() if key in context]
-    return "，".join(bounds) or str(item["msg"])
+    kind = _KIND_ZH.get(item["type"], "").format(**context)
+    return "，".join(bounds) or kind or _told(item)
+
+
+def _told(item: Any) -> str:
+    return str(item["msg"]).removeprefix(_RAISED)

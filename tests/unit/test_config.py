@@ -113,6 +113,21 @@ def test_allowed_range_is_told(tmp_path: Path) -> None:
         load_station(write(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('id = "D1"', 'id = "D1"\nbaud = "fast"', "baud = 'fast'：不允许（要写整数）"),
+        ('kind = "strip"', 'kind = "quartz"', "'quartz'：不允许（只能是 'strip' or 'plate'）"),
+        ('id = "ST01"', 'id = "../x"', "不允许（要符合 ^[A-Za-z0-9_-]{1,32}$）"),
+        ("speed_kmh = [5, 90]", "speed_kmh = [90, 5]", "不允许（speed_kmh must be"),
+    ],
+)
+def test_what_is_allowed_is_told_in_chinese(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_station(write(tmp_path, GOOD.replace(old, new, 1)))
+    assert said in caught.value.what.zh
+
+
 def test_missing_file_is_the_installers_matter(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_station(tmp_path / "none.toml")
