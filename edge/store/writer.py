@@ -162,7 +162,7 @@ class Writer:
         """One transaction for all jobs: all of it is on the disk, or none.
 
         One that is at fault itself is left out, and the rest done again: that is rare, and a
-        savepoint under each job would cost every commit as much as a third of its work.
+        savepoint under each job would cost every commit a quarter more.
         """
         while jobs := [job for job in jobs if job.error is None]:
             before, began_ns = self._log.frontier, time.monotonic_ns()
