@@ -116,7 +116,7 @@ def run(*, quick: bool) -> dict[str, float]:
         "bridge.replug_ok": sum(trial.ok for trial in told),
         "bridge.replug_tried": len(told),
         "bridge.replug_failed": sum(not trial.ok for trial in told),
-        "bridge.replug_again_max_s": max(trial.again_s for trial in told),
+        "bridge.replug_again_max_s": round(max(trial.again_s for trial in told), 3),
     }
 
 

@@ -229,6 +229,6 @@ def write_page(page: Path, outcomes: Sequence[Outcome], stamp: dict[str, str]) -
         The page can't be read or written, or has no marks.
     """
     where = "  \n".join(stamp.values())
-    numbers = "\n".join(f"| `{k}` | {v:g} |" for k, v in figures(outcomes).items())
+    numbers = "\n".join(f"| `{k}` | {v:.10g} |" for k, v in figures(outcomes).items())
     body = f"{where}\n\n{markdown(gathered(outcomes))}\n| 数字 Figure | |\n|---|---:|\n{numbers}"
     put(page, BEGIN, END, body)
