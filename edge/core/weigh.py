@@ -19,6 +19,7 @@ import numpy as np
 from edge.core import quality
 from edge.core.axles import first_axles
 from edge.core.clip import Signals, condition
+from edge.core.consensus import sum_along
 from edge.core.doubt import doubts
 from edge.core.leaning import Pressed
 from edge.core.loads import LEAST_SPEED_MPS, RowLoads
@@ -170,7 +171,6 @@ def _weighed(
     area_s = rows.area_s
     wheel_kg, readings = rows.wheels_and_readings(contact_m, area_s)
     speed_mps = np.maximum(np.abs(motion.coefficients[:, 0]), LEAST_SPEED_MPS)
-    change = _change(motion, position_m, speed_mps)
     dynamics = [scale.dynamics for scale in scales.different]
     fusion = fuse(readings, speed_mps[vehicle], vehicle, dynamics, scales.number[vehicle])
     spacing_m = np.abs(motion.behind_m[1:] - motion.behind_m[:-1])
@@ -189,7 +189,7 @@ def _weighed(
     u_group, u_gross = (
         np.sqrt(sum_variance(fusion, shared_kg, group, part)) for part in (group, vehicle)
     )
-    load_kg = np.round(fusion.load_kg - transfer_kg, _DIGITS)
+    load_kg = (fusion.load_kg - transfer_kg).round(_DIGITS)
     side_kg = _sides(load_kg, wheel_kg)
     axle_flags = quality.axle_flags(
         load_kg,
@@ -205,9 +205,8 @@ def _weighed(
     first_s, last_s = np.minimum.reduceat(begin_s, first), np.maximum.reduceat(end_s, first)
     durations_s = sight.leave_s - sight.enter_s
     flags = known | quality.united(axle_flags, first) | _doubts(sight, scales)
-    each = np.arange(len(clips))
-    faster = motion.speed_of(last_s, each) - motion.speed_of(first_s, each)
-    flags |= quality.vehicle_flags(lane, motion, speed_mps, faster / speed_mps, durations_s)
+    change, faster = _changes(motion, position_m, speed_mps, first_s, last_s)
+    flags |= quality.vehicle_flags(lane, motion, speed_mps, faster, durations_s)
     covered_mps = scales.of_each(lambda scale: scale.speeds_mps)
     flags |= quality.speed_flags(covered_mps, speed_mps, motion.u_speed_mps)
     noise_kg = signals.ground.noise * scales.kg_per_count
@@ -229,9 +228,9 @@ def _weighed(
         side_kg=side_kg,
         spacing_m=spacing_m,
         u_spacing_m=np.maximum(motion.u_spacing_m, np.where(stopped, spacing_m, 0.0)),
-        wheel_kg=np.round(wheel_kg, _DIGITS),
-        wheel_area_s=np.round(area_s, _DIGITS),
-        row_load_kg=np.round(wheel_kg[:, :, 0] + wheel_kg[:, :, 1], _DIGITS),
+        wheel_kg=wheel_kg.round(_DIGITS),
+        wheel_area_s=area_s.round(_DIGITS),
+        row_load_kg=(wheel_kg[:, :, 0] + wheel_kg[:, :, 1]).round(_DIGITS),
         row_sample=at_sample[vehicle][:, None] + sight.centre_s * signals.rate_hz,
         axle_flags=axle_flags,
         first_wheel_sample=at_sample + first_s * signals.rate_hz,
@@ -246,14 +245,16 @@ def _weighed(
     )
 
 
-def _change(motion: Motion, position_m: Floats, speed_mps: Floats) -> Floats:
-    """Relative change of speed from the first row to the last, for the middle of the vehicle."""
+def _changes(
+    motion: Motion, position_m: Floats, speed_mps: Floats, first_s: Floats, last_s: Floats
+) -> tuple[Floats, Floats]:
+    """Relative changes of speed: from the first row to the last, for the middle of the vehicle;
+    and from its first wheel on the array to its last one off.
+    """
     half_s = (position_m[-1] - position_m[0]) / speed_mps / 2
-    vehicle = np.arange(len(speed_mps))
-    first, last = (
-        np.abs(motion.speed_of(motion.t0_s + sign * half_s, vehicle)) for sign in (-1, 1)
-    )
-    return np.asarray((last - first) / speed_mps)
+    at_s = np.array([motion.t0_s - half_s, motion.t0_s + half_s, first_s, last_s])
+    first_row, last_row, first, last = motion.speed_of(at_s, np.arange(len(speed_mps)))
+    return (np.abs(last_row) - np.abs(first_row)) / speed_mps, (last - first) / speed_mps
 
 
 def _group_numbers(spacing_m: Floats, vehicle: Indices) -> Indices:
@@ -269,7 +270,7 @@ def _sides(load_kg: Floats, wheel_kg: Floats) -> Floats:
     sides = np.where(np.isnan(wheel_kg), 0.0, wheel_kg).sum(axis=1)
     whole = sides[:, 0] + sides[:, 1]
     share = sides / np.where(whole == 0, 1.0, whole)[:, None]
-    return np.asarray(np.round(load_kg[:, None] * share, _DIGITS))
+    return np.asarray((load_kg[:, None] * share).round(_DIGITS))
 
 
 def _shared_kg(fusion: Fusion, wheel_kg: Floats, rows: RowLoads, u_speed_rel: Floats) -> Floats:
@@ -280,14 +281,10 @@ def _shared_kg(fusion: Fusion, wheel_kg: Floats, rows: RowLoads, u_speed_rel: Fl
     vehicle, scales = rows.sight.vehicle, rows.scales
     own = scales.of_each(lambda scale: scale.u_rel_own)[vehicle]
     common = scales.of_each(lambda scale: scale.gains.u_rel_common)[vehicle]
-    share_kg, axle = np.zeros(own.shape), np.arange(n_axles)
-    speed_kg = np.zeros(n_axles)
-    for r, row in enumerate(scales.lane.rows):
-        for side, channel in enumerate(scales.channels[vehicle, r].T):
-            share_kg[axle, channel] += through_kg[:, r, side]
-        if row.kind == "strip":
-            speed_kg += through_kg[:, r, 0] + through_kg[:, r, 1]
-    whole = np.stack([common * fusion.load_kg, u_speed_rel * speed_kg], axis=1)
+    place = np.arange(n_axles)[:, None, None] * own.shape[1] + scales.channels[vehicle]
+    share_kg = np.bincount(place.ravel(), through_kg.ravel(), own.size).reshape(own.shape)
+    by_speed_kg = np.where(rows.plate, 0.0, through_kg[:, :, 0] + through_kg[:, :, 1])
+    whole = np.array([common * fusion.load_kg, u_speed_rel * sum_along(by_speed_kg)]).T
     return np.concatenate([share_kg * own, whole], axis=1)
 
 
