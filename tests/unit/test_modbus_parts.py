@@ -12,6 +12,7 @@ from firmware_bridge.modbus_budget import SHARE, Budget
 from firmware_bridge.modbus_bus import ModbusBuses, Turns
 from firmware_bridge.modbus_map import Register
 from firmware_bridge.modbus_plausible import Plausibility
+from firmware_bridge.modbus_requests import states_its_length
 
 
 class Clock:
@@ -154,3 +155,20 @@ def test_devices_on_one_line_share_its_owner() -> None:
     assert buses.bus("tcp://192.0.2.1") is not buses.bus("tcp://192.0.2.2")
     with pytest.raises(ValueError, match="elsewhere"):
         buses.bus("rtu:///dev/ttyS90?baud=9600&parity=E")
+
+
+@pytest.mark.parametrize(
+    ("pdu", "right"),
+    [
+        ("020107", True),
+        ("028307", False),  # says 131 bytes of bits, and has one
+        ("0304000100", False),
+        ("03020001", True),
+        ("8302", True),
+        ("0600010002", True),
+        ("03", False),
+        ("", False),
+    ],
+)
+def test_a_reply_is_as_long_as_it_says(pdu: str, right: bool) -> None:
+    assert states_its_length(bytes.fromhex(pdu)) is right
