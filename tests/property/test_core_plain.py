@@ -16,7 +16,7 @@ from edge.core.vehicles import LaneTracker, Window
 from edge.records import Flag, Indices, InputEdge, LaneLayout, Separator
 from tests.unit.core_signals import RATE_HZ, plate_lane, strip_lane
 
-CONTACT_M, OVERHANG_M = 0.25, 1.2
+OVERHANG_M = 1.2
 END = round(900 * RATE_HZ)
 Traffic = tuple[list[Touch], list[InputEdge]]
 
@@ -27,7 +27,8 @@ def traffic(lane: LaneLayout, chance: np.random.Generator, faults: float) -> Tra
     for _ in range(8):
         speed_mps = float(chance.choice([0.9, 3.0, 14.0, 25.0]) * chance.uniform(0.9, 1.1))
         steps_m = chance.choice([1.3, 3.6, 6.0, 11.0], chance.integers(1, 6))
-        own, gone_m = _wheels(lane, begin_s, speed_mps, np.append(0.0, np.cumsum(steps_m)))
+        behind_m, patch_m = np.append(0.0, np.cumsum(steps_m)), float(chance.choice([0.1, 0.25]))
+        own, gone_m = _wheels(lane, begin_s, speed_mps, behind_m, patch_m)
         assert lane.separator is not None
         at_m = lane.separator.position_m + np.array([-OVERHANG_M, gone_m + OVERHANG_M])
         on, off = (round((begin_s + m / speed_mps) * RATE_HZ) for m in at_m)
@@ -43,13 +44,13 @@ def traffic(lane: LaneLayout, chance: np.random.Generator, faults: float) -> Tra
 
 
 def _wheels(
-    lane: LaneLayout, begin_s: float, speed_mps: float, behind_m: np.ndarray
+    lane: LaneLayout, begin_s: float, speed_mps: float, behind_m: np.ndarray, patch_m: float
 ) -> tuple[list[Touch], float]:
     own = []
     for number, row in enumerate(lane.rows):
         for at_m in behind_m + row.position_m:
             enter = round((begin_s + at_m / speed_mps) * RATE_HZ)
-            leave = enter + round((row.width_m + CONTACT_M) / speed_mps * RATE_HZ)
+            leave = enter + round((row.width_m + patch_m) / speed_mps * RATE_HZ)
             own.append(Touch(leave, number, enter, leave))
     return own, float(behind_m[-1])
 
@@ -57,7 +58,7 @@ def _wheels(
 def _spoil(own: list[Touch], seen: list[tuple[int, bool]], chance: np.random.Generator) -> None:
     """A wheel unseen, a blow, one that drags, an edge lost, late, early or bouncing."""
     k = int(chance.integers(len(own)))
-    match chance.integers(7):
+    match chance.integers(8):
         case 0:
             del own[k]
         case 1:
@@ -72,6 +73,8 @@ def _spoil(own: list[Touch], seen: list[tuple[int, bool]], chance: np.random.Gen
             seen[1] = (seen[1][0] + int(chance.integers(1, 9_000)), False)
         case 5:
             seen[1] = (max(seen[0][0] + 1, seen[1][0] - int(chance.integers(1, 9_000))), False)
+        case 6:
+            seen[0] = (min(seen[1][0] - 1, seen[0][0] + int(chance.integers(1, 9_000))), True)
         case _:
             middle = (seen[0][0] + seen[1][0]) // 2
             seen[1:1] = [(middle, False), (middle + int(chance.integers(1, 300)), True)]
@@ -120,7 +123,7 @@ def test_all_at_once_are_those_of_one_edge_after_the_other(
 
 def test_a_plain_vehicle_is_found_as_such() -> None:
     lane = lane_with("strip", 3.3)
-    own, gone_m = _wheels(lane, 1.0, 15.0, np.array([0.0, 3.6, 9.6]))
+    own, gone_m = _wheels(lane, 1.0, 15.0, np.array([0.0, 3.6, 9.6]), 0.25)
     on, off = (round((1.0 + m / 15.0) * RATE_HZ) for m in (2.1, 3.3 + gone_m + OVERHANG_M))
     touches = lines(sorted(own + [Touch(t[2] + 5, t[1], t[2], -1) for t in own]))
     edges = [InputEdge("D1", on, 0, True), InputEdge("D1", off, 0, False)]
