@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from edge.errors import IntegrityError
 from edge.evidence.canonical import LARGEST
@@ -52,7 +53,7 @@ class EnvelopeBatch:
             Not a batch; ``step`` is ``"format"``.
         """
         try:
-            tree = json.loads(data.decode())
+            tree = orjson.loads(data)
             batch = cls._from_tree(tree)
             if _written(tree["checkpoint"], tree["records"]) != data:
                 raise ValueError("not in canonical form")
@@ -84,7 +85,7 @@ def _written(note: str, entries: Iterable[Mapping[str, Any]]) -> bytes:
 
     Written by hand, for the backlog of an outage has many: base64 and numbers need no escapes.
     """
-    head = json.dumps(note, ensure_ascii=False)
+    head = orjson.dumps(note).decode()
     records = ",".join(map(_entry, entries))
     return f'{{"checkpoint":{head},"records":[{records}],"schema":"{SCHEMA}"}}'.encode()
 

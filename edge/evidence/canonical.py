@@ -3,9 +3,10 @@
 Statements hold integers, strings, booleans, null, lists and objects. Floating point is refused:
 its text differs between languages, and kilograms, millimetres and microseconds need none.
 
-Without floating point the standard library's encoder writes the same bytes as RFC 8785, forty
-times as fast as one in Python, with one exception: keys are ordered by their UTF-16 code units,
-which differs from the order of characters where characters beyond U+FFFF come in.
+Without floating point orjson writes the same bytes as RFC 8785, a hundred times as fast as an
+encoder in Python, with one exception: keys are ordered by their UTF-16 code units, which differs
+from the order of characters where characters beyond U+FFFF come in. It would also read and write
+fractions. So where one might stand, and where anything is to be refused, a body is walked through.
 """
 
 from __future__ import annotations
@@ -14,32 +15,17 @@ import json
 import re
 from typing import Any, NoReturn
 
+import orjson
 import rfc8785
 
 LARGEST = (1 << 53) - 1
 """Largest integer that every reader of JSON takes as it stands (I-JSON, RFC 7493)."""
-_SIXTEEN_DIGITS_FROM_NINE = re.compile(rb"9\d{15}")
-_LARGE_NUMBER = re.compile(rb"(?:\A|[:,\[])-?(?:9\d{15}|\d{17})")
-_SEVENTEEN_DIGITS = b"0" * 17
-_DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(128)) + bytes(
-    range(128, 256)
-)
+_HOW = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_KINDS = bytes.maketrans(b"0123456789.eE:,[", b"0000000000...:::")
+_FRACTION = re.compile(rb":0+\.")
+"""A number with a point or an exponent, where a value can stand, in terms of ``_KINDS``."""
 _BEYOND_BMP = tuple(bytes([lead]) for lead in range(0xF0, 0xF5))
 """First bytes of UTF-8 for a character beyond U+FFFF."""
-
-
-def _no_float(text: str) -> NoReturn:
-    raise ValueError(f"floating point is not allowed in a statement: {text}")
-
-
-_encode = json.JSONEncoder(
-    ensure_ascii=False,
-    allow_nan=False,
-    sort_keys=True,
-    separators=(",", ":"),
-    check_circular=False,  # a body that holds itself is nested too deeply
-).encode
-_decode = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float).decode
 
 
 def canonical(body: object) -> bytes:
@@ -49,15 +35,16 @@ def canonical(body: object) -> bytes:
     ------
     ValueError
         A float (NaN included), an integer beyond 2^53 - 1, a lone surrogate, a key that is no
-        string, or a type that JSON does not have.
+        string, a type that JSON does not have, or more than 254 levels in each other.
     """
     try:
-        if (data := _encoded_at_once(body)) is not None:
-            return data
+        data = orjson.dumps(body, option=_HOW)
+    except TypeError as error:
+        _refuse(body, error)
+    # What reads back as itself holds what JSON has and no more: it need not be walked through.
+    if _may_hold_fraction(data) or orjson.loads(data) != body:
         _check(body)
-        return _encoded(body)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    return _in_order(data, body)
 
 
 def parse_canonical(data: bytes) -> dict[str, Any]:
@@ -68,52 +55,63 @@ def parse_canonical(data: bytes) -> dict[str, Any]:
     ValueError
         Not JSON, not an object, or not in canonical form (order, blanks, doubled keys, floats).
     """
-    try:
-        body = _decode(data.decode())
-        if not isinstance(body, dict):
-            raise ValueError("a statement is a JSON object")
-        # What was read from JSON has strings for keys and no other types; numbers may be large.
-        if _may_hold_large_numbers(data):
-            _check(body)
-        if _encoded(body) != data:
-            raise ValueError("not in canonical form")
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    body = orjson.loads(data)
+    if _may_hold_fraction(data) or not _is_form(data, body):
+        body = _parse_warily(data)
+    if not isinstance(body, dict):
+        raise ValueError("a statement is a JSON object")
     return body
 
 
-def _encoded_at_once(body: object) -> bytes | None:
-    """The bytes of a body that reads back as itself: then it holds what JSON has and no more.
-
-    None where that can't be told so; it spares a walk through the body, which takes longest.
-    """
+def _parse_warily(data: bytes) -> object:
+    """The same, number by number: where a fraction may stand, and to say why bytes are refused."""
     try:
-        data = _encoded(body)
+        body = _decode_warily(data.decode())
+        _check(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not _is_form(data, body):
+        raise ValueError("not in canonical form")
+    return body
+
+
+def _is_form(data: bytes, body: object) -> bool:
+    """Whether these are the canonical bytes of what was read from them."""
+    try:
+        return _in_order(orjson.dumps(body, option=_HOW), body) == data
     except TypeError:
-        return None
-    if _may_hold_large_numbers(data):
-        return None
-    same = _decode(data.decode()) == body
-    return data if same else None
+        return False  # A number that is too large, or too many levels.
 
 
-def _encoded(body: object) -> bytes:
-    data = _encode(body).encode()
+def _in_order(data: bytes, body: object) -> bytes:
+    """What orjson wrote of a body without fractions, its keys by code units of UTF-16."""
     if not data.isascii() and any(lead in data for lead in _BEYOND_BMP):
-        return rfc8785.dumps(body)  # type: ignore[arg-type]  # checked before
+        return rfc8785.dumps(body)  # type: ignore[arg-type]  # known to hold what JSON has
     return data
 
 
-def _may_hold_large_numbers(data: bytes) -> bool:
-    """Whether any digits could be a number beyond 2^53; microseconds since 1970 are none.
+def _may_hold_fraction(data: bytes) -> bool:
+    """Whether any digits could be a fraction; those of a text may look like one.
 
-    Long runs of digits are looked for first, which is quick. Where there are some, most often in
-    a hash, it is looked whether one stands where a number can.
+    Canonical bytes have no blank before a number. Of other bytes it does not matter.
     """
-    return (
-        _SEVENTEEN_DIGITS in data.translate(_DIGITS_AS_ZERO)
-        or _SIXTEEN_DIGITS_FROM_NINE.search(data) is not None
-    ) and _LARGE_NUMBER.search(data) is not None
+    return _FRACTION.search((b":" + data).translate(_KINDS, b"-")) is not None
+
+
+def _refuse(body: object, error: TypeError) -> NoReturn:
+    """Say what of a body can't be written: what a walk finds, or else the encoder's words."""
+    try:
+        _check(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    raise ValueError(f"no statement can be made of it: {error}") from error
+
+
+def _no_float(text: str) -> NoReturn:
+    raise ValueError(f"floating point is not allowed in a statement: {text}")
+
+
+_decode_warily = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float).decode
 
 
 def _check(value: object) -> None:

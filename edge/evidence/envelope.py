@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from edge.errors import IntegrityError
 from edge.evidence.canonical import canonical, parse_canonical
@@ -188,7 +189,7 @@ def failed(step: str, zh: str, en: str, cause: Exception | None = None) -> Integ
 
 def _tree(data: bytes) -> dict[str, Any]:
     """The object of an envelope; only those of the first release may be in any spelling."""
-    tree = json.loads(data)
+    tree = orjson.loads(data)
     if tree["schema"] == SCHEMA:
         return parse_canonical(data)
     if tree["schema"] != FIRST_SCHEMA or "private" in tree:

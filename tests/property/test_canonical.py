@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
+import pytest
 import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,3 +46,58 @@ def test_any_json_reader_understands_it(body: dict[str, object]) -> None:
 @given(_BODIES)
 def test_the_bytes_are_those_of_rfc_8785(body: dict[str, object]) -> None:
     assert canonical(body) == rfc8785.dumps(body)  # type: ignore[arg-type]
+
+
+_FRACTIONS = st.floats() | st.sampled_from([0.0, -0.0, 5.0, 1e22, 1.5e-7, 2.0**60])
+_LOOKS_LIKE = st.lists(
+    st.sampled_from([":1.5", "[2e3", ",-0.", "\\", '"', "\U0001f600", "9" * 17]), max_size=3
+).map("".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(_BODIES, _LOOKS_LIKE)
+def test_a_text_that_looks_like_a_number_is_a_text(body: dict[str, object], text: str) -> None:
+    odd = body | {text: text, "z": [text, {text: 1}]}
+    assert parse_canonical(canonical(odd)) == odd
+
+
+@settings(max_examples=100, deadline=None)
+@given(_BODIES, _FRACTIONS, _LOOKS_LIKE)
+def test_no_fraction_passes_wherever_it_stands(
+    body: dict[str, object], fraction: float, text: str
+) -> None:
+    for value in (fraction, [text, fraction], {text: [[fraction]]}):
+        with pytest.raises(ValueError, match=r"."):
+            canonical(body | {"z": value})
+
+
+@settings(max_examples=200, deadline=None)
+@given(_BODIES, st.data())
+def test_bytes_are_taken_exactly_if_another_encoder_writes_the_same(
+    body: dict[str, object], data: st.DataObject
+) -> None:
+    """Pieces of other spellings are put into canonical bytes, also where they change nothing."""
+    whole = canonical(body)
+    place = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(place, min(place + 1, len(whole))))
+    put = data.draw(st.sampled_from([b"", *b". e E 0 9 - + , : [ ] { } 1.0 1e0 NaN true".split()]))
+    changed = whole[:place] + put + whole[end:]
+    assert _taken(parse_canonical, changed) == _taken(_by_the_other, changed)
+
+
+def _by_the_other(data: bytes) -> dict[str, Any]:
+    body = json.loads(data, parse_float=_refused, parse_constant=_refused)
+    if not isinstance(body, dict) or rfc8785.dumps(body) != data:
+        raise ValueError("not in canonical form")
+    return body
+
+
+def _refused(text: str) -> float:
+    raise ValueError(text)
+
+
+def _taken(parse: Any, data: bytes) -> object:
+    try:
+        return parse(data)
+    except ValueError:
+        return None
