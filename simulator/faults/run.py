@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import logging
 import multiprocessing
 import os
 import shutil
@@ -173,10 +174,16 @@ def _rows(chosen: Sequence[Trial], base: Path, quick: bool, jobs: int | None) ->
     alone = [trial for trial in chosen if trial.alone]
     spawned = multiprocessing.get_context("spawn")
     for trials, together in ((beside, jobs or min(4, (os.cpu_count() or 1) + 1)), (alone, 1)):
-        with ProcessPoolExecutor(together, spawned, initializer=die_with_parent) as pool:
+        with ProcessPoolExecutor(together, spawned, initializer=_be_a_worker) as pool:
             waiting = [pool.submit(_run, trial, base, quick) for trial in trials]
             for done in as_completed(waiting):
                 yield done.result()
+
+
+def _be_a_worker() -> None:
+    die_with_parent()
+    # A bare pymodbus is tried beside ours and raises into the loop, where nobody needs to read it.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 def _run(trial: Trial, base: Path, quick: bool) -> Outcome:
