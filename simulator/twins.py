@@ -31,6 +31,7 @@ from firmware_bridge.stream import (
     encode,
 )
 from firmware_bridge.stream_bodies import KINDS
+from firmware_bridge.update_bodies import UPDATE_KINDS
 
 __all__ = ["Compared", "Filter", "compare", "random_messages", "record"]
 
@@ -38,6 +39,8 @@ _BATCH = 5_000
 _DAMAGED = 0.1
 _MISSHAPEN = 0.1
 _RUN = 0.3
+_UPDATING = frozenset(row[0] for row in UPDATE_KINDS.values())
+"""Types that the host alone knows: the device's update speaks beside the codec in C."""
 _TEXTS = ("", "WIM-0042", "称重传感器", "é", "\U0001f69b" * 3, "x" * 255, "\0a\0")
 
 
@@ -251,5 +254,7 @@ def _misshapen(frame: bytes, chance: np.random.Generator) -> bytes:
         body = body[: int(chance.integers(0, len(body) + 1))] + chance.bytes(
             int(chance.integers(0, 4))
         )
+    if body[1:2] and body[1] in _UPDATING:
+        return frame
     frame = bytes(body) + struct.pack("<I", zlib.crc32(body))
     return b"".join((b"\0", cobs.encode(frame), b"\0"))

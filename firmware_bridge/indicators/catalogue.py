@@ -203,7 +203,7 @@ CATALOGUE = (
     ),
     Format(
         "sics",
-        ("Mettler-Toledo MT-SICS balances and terminals", "Ohaus", "Radwag"),
+        ("Mettler-Toledo MT-SICS balances and terminals",),
         sics,
         "none",
         sics_request,
