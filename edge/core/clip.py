@@ -184,7 +184,9 @@ def _in_one(clips: Sequence[RawClip]) -> tuple[Int32s, Indices]:
         return np.ascontiguousarray(arrays[0]), np.zeros(1, np.int64)
     if isinstance(base, np.ndarray) and all(_is_part(counts, base) for counts in arrays):
         address = np.array([counts.__array_interface__["data"][0] for counts in [base, *arrays]])
-        return base, (address[1:] - address[0]) // base.strides[0]
+        begin, amiss = np.divmod(address[1:] - address[0], base.strides[0])
+        if not amiss.any():
+            return base, begin
     ends = np.cumsum([len(counts) for counts in arrays])
     return np.concatenate(arrays), np.append(0, ends[:-1])
 
@@ -192,7 +194,8 @@ def _in_one(clips: Sequence[RawClip]) -> tuple[Int32s, Indices]:
 def _is_part(counts: Int32s, base: NDArray[Any]) -> bool:
     """Whether counts are some of the lines of an array."""
     alike = counts.dtype == base.dtype and counts.shape[1:] == base.shape[1:]
-    return counts.base is base and alike and counts.strides == base.strides
+    lines = base.flags.c_contiguous and counts.strides == base.strides
+    return counts.base is base and alike and lines
 
 
 def _summaries(
@@ -200,9 +203,9 @@ def _summaries(
 ) -> tuple[Int32s, Int32s, Int32s]:
     """Highest, lowest and sum of all clips' blocks in their channels, (n_blocks, n_channels)."""
     highest, lowest, total = np.empty((3, int(blocks.sum()), channels.shape[1]), np.int32)
-    lengths = (blocks * block).tolist()
-    each = zip(clips, lengths, channels, strict=True)
-    own = (_chosen(clip.counts[:n], chosen) for clip, n, chosen in each)
+    counts = (clip.counts[:n] for clip, n in zip(clips, (blocks * block).tolist(), strict=True))
+    adjacent = (channels == channels[:, :1] + np.arange(channels.shape[1])).all(axis=1)
+    own = map(_chosen, counts, channels, adjacent.tolist())
     for at, laid in side_by_side(own, block):
         np.maximum.reduce(laid, axis=0, out=highest[at].reshape(-1))
         np.minimum.reduce(laid, axis=0, out=lowest[at].reshape(-1))
@@ -210,11 +213,10 @@ def _summaries(
     return highest, lowest, total
 
 
-def _chosen(counts: Int32s, channels: Indices) -> Int32s:
+def _chosen(counts: Int32s, channels: Indices, adjacent: bool) -> Int32s:
     """Columns of the channels, not copied where they follow each other."""
-    first, n = int(channels[0]), len(channels)
-    if (channels == np.arange(first, first + n)).all():
-        return counts[:, first : first + n]
+    if adjacent:
+        return counts[:, channels[0] : channels[0] + len(channels)]
     return counts.take(channels, axis=1)
 
 

@@ -181,14 +181,15 @@ class Baseline:
             quiet = (high <= _whole(np.floor(levels + releases))) & (
                 low >= _whole(np.ceil(levels - releases))
             )
-            seen = np.count_nonzero(quiet, axis=0)
+            counted = quiet.astype(np.int32)
+            seen = np.add.reduce(counted, axis=0, dtype=np.int32)
             poor = np.flatnonzero((seen * 8 < self._tile).any(axis=1))
             taken = int(poor[0]) + 1 if len(poor) else len(seen)
             if before.shape == quiet.shape and (quiet[:, :taken] == before[:, :taken]).all():
                 break
             count = np.maximum(seen, 1)
-            top = np.add.reduce(high * quiet, axis=0, dtype=np.int32)
-            bottom = np.add.reduce(low * quiet, axis=0, dtype=np.int32)
+            top = np.add.reduce(high * counted, axis=0, dtype=np.int32)
+            bottom = np.add.reduce(low * counted, axis=0, dtype=np.int32)
             centre, spread = (top / 2 + bottom / 2) / count, (top - bottom) / count
             levels, spreads = self._followed(centre, spread)
             releases = self._release(spreads[:-1])

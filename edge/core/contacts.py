@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.core.clip import Signals
-from edge.core.pulses import HYSTERESIS, runs
+from edge.core.pulses import over, runs
 from edge.records import ADC_FULL_SCALE, Bools, Floats, Indices, Int32s
 
 __all__ = ["Contacts", "Pulses", "centres", "find_contacts"]
@@ -96,34 +96,40 @@ class Contacts:
 
 def find_contacts(signals: Signals) -> Contacts:
     """Touches of each row: the left or the right channel is over its threshold."""
-    ground = signals.ground
-    of_clip = signals.clip_of_block
-    pressed = signals.highest > ground.base + ground.release[of_clip]
-    block, row = (pressed[:, :, 0] | pressed[:, :, 1]).nonzero()
-    clip = of_clip[block]
-    line = clip * pressed.shape[1] + row
-    order = line.argsort(kind="stable")
-    block, row, clip, line = block[order], row[order], clip[order], line[order]
-    first = (block - signals.first_block[clip]) * signals.block
-    left, right = signals.blocks(clip, row, first)
-    base, release = ground.base[block, row], ground.release[clip, row]
-    # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
-    low, high = (np.floor(base + k * release).astype(np.int32) for k in (1.0, HYSTERESIS))
-    over, surely = ((left > side[:, :1]) | (right > side[:, 1:]) for side in (low, high))
-    joined = np.zeros(len(block), np.bool_)
-    joined[1:] = (block[1:] - block[:-1] == 1) & (line[1:] == line[:-1])
-    found = runs(over, surely, joined)
-    sure = found.sure >= 0
-    start, last = found.start[sure], found.end[sure] - 1
-    piece = start // signals.block
-    clip, row = clip[piece], row[piece]
-    start = first[piece] + start % signals.block
-    end = first[last // signals.block] + last % signals.block + 1
+    clip, row, start, end = _found(signals)
     lower, upper = _bounds(signals, clip, row, start, end)
     place, pulses = _pulses(signals, clip, row, lower, upper)
     inside = np.array([start, end - 1])
     enter, leave = _crossings(signals, clip, row, inside, place, pulses)
     return Contacts(clip, row, enter, leave, lower, upper, place, pulses)
+
+
+def _found(signals: Signals) -> tuple[Indices, Indices, Indices, Indices]:
+    """Clip, row, first sample and end of each run over the threshold, (n_runs,) each."""
+    clip, row, block = _pressed(signals)
+    first = (block - signals.first_block[clip]) * signals.block
+    base, release = signals.ground.base[block, row], signals.ground.release[clip, row]
+    low, high = over(signals.blocks(clip, row, first), base, release)
+    joined = np.zeros(len(block), np.bool_)
+    joined[1:] = (np.diff(block) == 1) & (np.diff(row) == 0) & (np.diff(clip) == 0)
+    found = runs(low, high, joined)
+    sure = found.sure >= 0
+    start, last = found.start[sure], found.end[sure] - 1
+    piece, last_piece = start // signals.block, last // signals.block
+    end = first[last_piece] + last % signals.block + 1
+    return clip[piece], row[piece], first[piece] + start % signals.block, end
+
+
+def _pressed(signals: Signals) -> tuple[Indices, Indices, Indices]:
+    """Clip, row and block where a channel is over its threshold, in this order."""
+    of_clip = signals.clip_of_block
+    bound = signals.ground.release[of_clip]
+    bound += signals.ground.base
+    pressed = signals.highest > bound
+    block, row = (pressed[:, :, 0] | pressed[:, :, 1]).nonzero()
+    clip = of_clip[block]
+    order = (clip * pressed.shape[1] + row).argsort(kind="stable")
+    return clip[order], row[order], block[order]
 
 
 def _pulses(
@@ -207,8 +213,10 @@ def centres(signals: Signals, contacts: Contacts, plate: Bools) -> Floats:
 def _moments(contacts: Contacts) -> Indices:
     """Sums of both sides' counts times the samples since each touch's start."""
     begin, end = contacts.place + contacts.start, contacts.place + contacts.end
-    left, right = contacts.pulses.counts[:, begin[0] : end[-1]]
-    # From each start to its end, and from there to the next start, which nobody asks for.
-    bounds = np.array([begin, end]).T.ravel() - begin[0]
-    into = np.arange(bounds[-1]) - bounds[::2].repeat(np.diff(bounds[::2], append=bounds[-1]))
-    return np.asarray(np.add.reduceat((left + right) * into, bounds[:-1])[::2])
+    left, right = contacts.pulses.sums
+    before = left + right
+    # Summed by parts: of k * count, (n * sum before n) less all sums before 1 to n. From each
+    # start to its end, and from there to the next start, which nobody asks for.
+    bounds = np.array([begin, end]).T.ravel() + 1
+    passed = np.add.reduceat(before[: end[-1] + 1], bounds[:-1])[::2]
+    return np.asarray((end - begin) * before[end] - passed)

@@ -71,7 +71,7 @@ def find_ground(
     laid = _Laid.of(first, whole)
     # Channel after channel: a block's own numbers then lie beside those of the next.
     sums, tops, bottoms = (x.T.astype(np.float64) for x in (total, highest, lowest))
-    means, spread = sums / block, tops - bottoms
+    spread = tops - bottoms
     usable = np.add.reduceat(whole, first, dtype=np.int64)
     lowest_total = laid.ranked(sums, np.minimum(_LOWEST, usable // 10))
     typical = laid.ranked(spread, usable // 4)
@@ -83,20 +83,28 @@ def find_ground(
     level = np.zeros((_TERMS, *typical.shape))
     level[0] = start = lowest_total / block
     base = laid.over(start)
+    room = np.empty_like(sums)
     for _ in range(_ROUNDS):
         bound = laid.over(release)
-        quiet = (tops - base <= bound) & (base - bottoms <= 2 * bound) & whole
+        quiet = np.subtract(tops, base, out=room) <= bound
+        quiet &= np.subtract(base, bottoms, out=room) <= 2 * bound
+        quiet &= whole
         if before is not None and (before == quiet).all():
             break  # The same blocks give the same parabola.
         before = quiet
-        bends, seen = parabola.through(quiet, block)
+        counted = quiet.astype(np.float64)
+        bends, seen = parabola.through(counted, block)
         bends[0] += start
         level = np.where(seen >= _LEAST_BLOCKS, bends, level)
         base = parabola.at_blocks(level)
-        left = (means - base) * quiet
         seen = np.maximum(seen, 1)
-        sigma = np.add.reduceat(spread * quiet, first, axis=1) / seen / per_sigma
-        scatter = np.add.reduceat(left * left, first, axis=1) / seen
+        np.multiply(spread, counted, out=room)
+        sigma = np.add.reduceat(room, first, axis=1) / seen / per_sigma
+        left = np.divide(sums, block, out=room)
+        left -= base
+        left *= counted
+        left *= left
+        scatter = np.add.reduceat(left, first, axis=1) / seen
         noise = np.maximum(sigma, np.sqrt(scatter * block))
         release = np.maximum(least, NOISE_FACTOR * sigma)
     return Ground(level.transpose(2, 0, 1).copy(), release.T.copy(), noise.T.copy(), base.T.copy())
@@ -169,8 +177,14 @@ class _Parabola:
         self._scale = np.concatenate(scales, axis=2)
         self._pull = _PULLS * n_blocks[:, None, None, None]
 
-    def through(self, quiet: Bools, block: int) -> tuple[Floats, Floats]:
+    def through(self, quiet: Floats, block: int) -> tuple[Floats, Floats]:
         """Coefficients of ``1, u, u**2``, in counts a sample, and how many blocks were quiet.
+
+        Parameters
+        ----------
+        quiet : float array (n_channels, n_blocks)
+            1 for each quiet block, 0 for others.
+        block : int
 
         Returns
         -------
@@ -195,5 +209,9 @@ class _Parabola:
 
     def at_blocks(self, level: Floats) -> Floats:
         """Baseline at the blocks' middles: (n_channels, n_blocks)."""
-        flat, slope, bend = self._laid.over(level)
-        return np.asarray(flat + self._u * (slope + self._u * bend))
+        flat, slope, bend = level
+        base = self._u * self._laid.over(bend)
+        base += self._laid.over(slope)
+        base *= self._u
+        base += self._laid.over(flat)
+        return base

@@ -11,7 +11,7 @@ import numpy as np
 from edge.core.extremes import CHUNK
 from edge.records import Bools, Floats, Indices, Int32s, Row
 
-__all__ = ["HYSTERESIS", "Touch", "TouchFinder", "runs"]
+__all__ = ["HYSTERESIS", "Runs", "Touch", "TouchFinder", "over", "runs"]
 
 HYSTERESIS = 1.6
 """A run counts once it passes this many times the threshold that ends it."""
@@ -39,6 +39,27 @@ class Runs(NamedTuple):
     end: Indices
 
 
+def over(sides: Sequence[Int32s], base: Floats, release: Floats) -> tuple[Bools, Bools]:
+    """Where either side passes the lower, and the upper threshold: (n_pieces, length) each.
+
+    Parameters
+    ----------
+    sides : two int32 arrays (n_pieces, length)
+        Counts of pieces, left and right.
+    base, release : float arrays (n_pieces, 2)
+        In counts, left and right.
+    """
+    left, right = sides
+    found = []
+    for times in (1.0, HYSTERESIS):
+        # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
+        bound = np.floor(base + times * release).astype(np.int32)
+        passed = left > bound[:, :1]
+        passed |= right > bound[:, 1:]
+        found.append(passed)
+    return found[0], found[1]
+
+
 def runs(low: Bools, high: Bools, joined: Bools) -> Runs:
     """Find runs of ``low`` in pieces of a signal.
 
@@ -52,12 +73,14 @@ def runs(low: Bools, high: Bools, joined: Bools) -> Runs:
     if not low.size:
         nothing = np.empty(0, np.int64)
         return Runs(nothing, nothing, nothing)
-    before, after = np.zeros_like(low), np.zeros_like(low)
-    before[:, 1:], after[:, :-1] = low[:, :-1], low[:, 1:]
-    before[1:, 0] = low[:-1, -1] & joined[1:]
-    after[:-1, -1] = low[1:, 0] & joined[1:]
-    start = np.flatnonzero(low & ~before)
-    end = np.flatnonzero(low & ~after) + 1
+    flat, length = low.ravel(), low.shape[1]
+    rises, falls = np.empty((2, low.size), np.bool_)
+    np.greater(flat[1:], flat[:-1], out=rises[1:])
+    np.greater(flat[:-1], flat[1:], out=falls[:-1])
+    goes_on = low[:-1, -1] & low[1:, 0] & joined[1:]
+    rises[::length], falls[length - 1 :: length] = low[:, 0], low[:, -1]
+    rises[length::length][goes_on] = falls[length - 1 : -1 : length][goes_on] = False
+    start, end = np.flatnonzero(rises), np.flatnonzero(falls) + 1
     highs = np.append(np.flatnonzero(high), low.size)
     sure = highs[np.searchsorted(highs, start)]
     return Runs(start, np.where(sure < end, sure, -1), end)
@@ -130,17 +153,12 @@ class TouchFinder:
         self, row: Indices, where: Indices, chunks: Int32s, level: Floats, release: Floats
     ) -> tuple[Bools, Bools]:
         """Where either channel of a row passes the lower, and the upper threshold: (n, CHUNK)."""
-        low = np.zeros((len(row), CHUNK), np.bool_)
-        high = np.zeros_like(low)
-        for channels, falling in zip(self._sides, self._falling, strict=True):
-            channel = channels[row]
-            samples = chunks[where, :, channel]
-            if self._any_falling:
+        channel, where = self._sides.T[row], where[:, None]
+        sides = [chunks[where[:, 0], :, each] for each in channel.T]
+        if self._any_falling:
+            for samples, falling in zip(sides, self._falling, strict=True):
                 samples[falling[row]] *= -1
-            base, step = level[where, channel], release[where, channel]
-            low |= samples > np.floor(base + step).astype(np.int32)[:, None]
-            high |= samples > np.floor(base + step * HYSTERESIS).astype(np.int32)[:, None]
-        return low, high
+        return over(sides, level[where, channel], release[where, channel])
 
     def _events(
         self, first_sample: int, n_samples: int, piece_row: Indices, where: Indices, found: Runs
