@@ -12,9 +12,6 @@ from edge.records import Int32s
 
 __all__ = ["History"]
 
-_WORTH_KEEPING = 4
-"""So many times the memory of a copy may be kept alive to save it."""
-
 
 class History:
     """Consecutive samples from ``first_sample`` to ``end_sample``, forgotten from the front.
@@ -54,37 +51,17 @@ class History:
         return self.cut([(first, max(first, end))])[0]
 
     def cut(self, ranges: Sequence[tuple[int, int]]) -> list[Int32s]:
-        """Ranges from a sample to another (exclusive), in one array; to be read only.
+        """Copies of ranges from a sample to another (exclusive), end to end in one array.
 
-        Copies end to end, for views keep the whole of their blocks alive; a range alone owns its
-        array. But ranges that fill a good part of one block are views of it: what they keep alive
-        is a few times what copies of them would take, whatever the block.
-
-        Where ranges reach beyond what is kept, the nearest sample stands.
+        Where they reach beyond what is kept, the nearest sample stands. Copies, for views would
+        keep the whole of their blocks alive; a range alone owns its array.
         """
         ends = [0, *accumulate(end - first for first, end in ranges)]
-        within = self._good_part(ranges, ends[-1])
-        if within is not None:
-            first, counts = within
-            return [counts[a - first : b - first] for a, b in ranges]
         laid = np.empty((ends[-1], self._channels), np.int32)
         cuts = [laid[a:b] for a, b in pairwise(ends)] if len(ranges) > 1 else [laid]
         for (first, end), cut in zip(ranges, cuts, strict=True):
             self._copy(first, end, cut)
         return cuts
-
-    def _good_part(
-        self, ranges: Sequence[tuple[int, int]], n_samples: int
-    ) -> tuple[int, Int32s] | None:
-        """The block of which several ranges, of so many samples, are a good part, if they are."""
-        if len(ranges) < 2:
-            return None
-        for first, counts in self._blocks:
-            end = first + len(counts)
-            large = len(counts) <= _WORTH_KEEPING * n_samples
-            if large and all(first <= a <= b <= end for a, b in ranges):
-                return first, counts
-        return None
 
     def _copy(self, first_sample: int, end_sample: int, cut: Int32s) -> None:
         for first, counts in reversed(self._blocks):

@@ -84,23 +84,6 @@ def test_history_reads_what_was_appended() -> None:
     assert history.read(1_000, 1_092).tolist() == counts[90:92].tolist()
 
 
-def test_history_copies_what_would_keep_much_more_alive() -> None:
-    block = np.arange(400, dtype=np.int32).reshape(200, 2)
-    history = History(1_000, 2)
-    history.append(block)
-    history.append(block[:40] + 1)
-    small, large = [(1_010, 1_020), (1_150, 1_160)], [(1_010, 1_090), (1_150, 1_160)]
-    for ranges, shared in [
-        (small, False),
-        (large, True),
-        (large[:1], False),
-        ([*large, (1_190, 1_210)], False),
-    ]:
-        cuts = history.cut(ranges)
-        assert [np.shares_memory(cut, block) for cut in cuts] == [shared] * len(ranges)
-        assert [cut.tolist() for cut in cuts] == [history.read(a, b).tolist() for a, b in ranges]
-
-
 def test_baseline_follows_drift_and_ignores_wheels() -> None:
     chance = np.random.default_rng(4)
     n = 60 * 31
