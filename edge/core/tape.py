@@ -10,12 +10,10 @@ import numpy as np
 
 from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S
 from edge.core.history import History
-from edge.core.vehicles import Window
+from edge.core.vehicles import MEMORY_S, Window
 from edge.records import InputEdge, Int32s, RawClip, read_only
 
 __all__ = ["Tape"]
-
-_MEMORY_S = 0.5
 
 
 class Tape:
@@ -34,7 +32,7 @@ class Tape:
         self._device, self._rate_hz = device, rate_hz
         self._before = round(ROOM_BEFORE_S * rate_hz)
         self._after = round(ROOM_AFTER_S * rate_hz)
-        self._memory = round(_MEMORY_S * rate_hz)
+        self._memory = round(MEMORY_S * rate_hz)
         self._history = History(first_sample, channels)
         self._edges: list[InputEdge] = []
         self._gaps: list[tuple[int, int]] = []

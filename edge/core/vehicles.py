@@ -24,7 +24,10 @@ from edge.core.quality import STOP_SHARE
 from edge.core.separator import Beam
 from edge.records import Flag, Indices, InputEdge, LaneLayout
 
-__all__ = ["LaneTracker", "Window"]
+__all__ = ["MEMORY_S", "LaneTracker", "Window"]
+
+MEMORY_S = 10.0
+"""A vehicle is looked for from so long before its first touch, and samples are kept so long."""
 
 _BRAKE_MPS2 = 4.0
 
@@ -68,6 +71,7 @@ class LaneTracker:
         self._rate_hz = rate_hz
         self._pace = Pace(lane.rows, rate_hz, lane.speed_min_mps)
         self._quiet_until = -np.inf
+        self._seen_sample = begin_sample
         self._pauses = 0
         self._beam = Beam(lane.separator, rate_hz) if lane.separator else None
         self._pending = Pending(lane, rate_hz, self._beam)
@@ -142,6 +146,7 @@ class LaneTracker:
             windows += self._roll(walk.course, line, ahead)
             windows += self._due(edge.sample)
             self._edge(edge)
+            self._seen_sample = edge.sample
             line = ahead
         windows += self._roll(walk.course, line, end[0])
         return windows + self._due(until_sample)
@@ -159,6 +164,7 @@ class LaneTracker:
                 if late_one and pending.touches and not pending.on:
                     windows += self._pause(sample)
             pending.take(line)
+            self._seen_sample = sample
             if pending.count[row] > MOST_AXLES:
                 windows += self._cut_off(sample)
         pending.heed(known[-1])
@@ -182,10 +188,14 @@ class LaneTracker:
         return self._by_distance(sample, Flag.SEPARATOR_FAULT | doubt)
 
     def _due(self, before_sample: int) -> list[Window]:
-        """Close what falls due before a sample."""
+        """Close what falls due before a sample.
+
+        What came last may have shown that it fell due before that: then it closes only now.
+        """
         windows: list[Window] = []
         while (due := self._pending.deadline()) is not None and due < before_sample:
-            windows += self._settle(due)
+            closed = max(due, self._seen_sample)
+            windows += [w._replace(closed_sample=closed) for w in self._settle(due)]
         self._quiet_until = self._pending.nothing_due_until(before_sample)
         return windows
 
@@ -247,7 +257,7 @@ class LaneTracker:
             if all(len(axle.touches) < 2 for axle in part):
                 self.stray += sum(len(axle.touches) for axle in part)
                 continue
-            first = min(axle.first_sample for axle in part)
+            first = max(min(axle.first_sample for axle in part), self._kept_from(part))
             end = max(axle.end_sample for axle in part)
             doubt = backwards(part)
             if not by_beam:
@@ -258,6 +268,14 @@ class LaneTracker:
         if self._beam is not None and not by_beam:
             self._beam.missed(len(windows))
         return windows
+
+    def _kept_from(self, part: Sequence[Axle]) -> int:
+        """Where the samples of a vehicle begin, though it crept towards its first touch for long.
+
+        Whoever asks block by block has let go of those before.
+        """
+        enters = (touch.enter_sample for axle in part for touch in axle.touches)
+        return min(enters) - round(MEMORY_S * self._rate_hz)
 
     def _keep(self, kept: Sequence[Touch]) -> None:
         self._pending.keep(kept)
