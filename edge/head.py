@@ -27,7 +27,7 @@ from edge.config import (
 from edge.firmware_orders import Mailbox
 from edge.health import Health
 from edge.keeping import DeviceKeeper
-from edge.lanes import Lanes
+from edge.lanes import GATHER_NS, Lanes
 from edge.lessons import Lessons
 from edge.records import (
     ClockReading,
@@ -91,7 +91,7 @@ class Head:
         self._health = health
         self._clock = clock
         self._chronicle = chronicle
-        self._lanes = Lanes(config, health, utc_of=clock.utc_of)
+        self._lanes = Lanes(config, health, utc_of=clock.utc_of, gather_ns=GATHER_NS)
         self._lessons = Lessons(config, health)
         self.taps = Taps(clock.steady_ns, clock.utc_ns)
         self._buses = ModbusBuses(self._bus_tap)

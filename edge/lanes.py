@@ -31,6 +31,10 @@ from edge.records import (
 )
 from edge.sources.ports import DeviceHello, SourceItem
 
+GATHER_NS = 40_000_000
+"""A station waits so long for company of a vehicle that closed: two weighed together cost little
+more than one, and the blocks of its digitisers come some 3 to 30 ms apart."""
+
 
 class Weigher(Protocol):
     """What makes passages of one digitiser's blocks: a pipeline, or what it said before."""
@@ -71,7 +75,8 @@ class Lanes:
     """All lanes of a station: items of the devices in, vehicles out.
 
     Times are those of the devices' clocks throughout; ``utc_of`` makes UTC of them where a date
-    matters, on a station whose wall clock may step.
+    matters, on a station whose wall clock may step. ``gather_ns`` is how long a vehicle may wait
+    to be weighed in company; nothing but that moment depends on it.
     """
 
     def __init__(
@@ -80,11 +85,14 @@ class Lanes:
         health: Health,
         weigher_of: Callable[[StationConfig, DeviceHello], Weigher] = pipeline_of,
         utc_of: Callable[[int], int] = _as_it_is,
+        gather_ns: int = 0,
     ) -> None:
         self._config = config
         self._health = health
         self._weigher_of = weigher_of
         self._utc_of = utc_of
+        self._gather_ns = gather_ns
+        self._closed_ns: int | None = None
         self._pipelines: dict[str, Weigher] = {}
         self._clocks: dict[str, Callable[[], ClockReading]] = {}
         self._hellos: dict[str, DeviceHello] = {}
@@ -159,13 +167,23 @@ class Lanes:
 
     def _weigh(self, mono_ns: int) -> None:
         """Weigh what closed on all lanes since the last time, in one batch: company is cheap."""
-        followed, self._clocks = self._clocks, {}
+        if self._gathers(mono_ns):
+            return
+        followed, self._clocks, self._closed_ns = self._clocks, {}, None
         closed = [self._pipelines[device].closed for device in followed]
         weighed = iter(weigh_all([cut for cuts in closed for cut in cuts]))
         for (device, clock), cuts in zip(followed.items(), closed, strict=True):
             pipeline = self._pipelines[device]
             self._arrive(pipeline, pipeline.passages([*islice(weighed, len(cuts))]), clock, mono_ns)
             self._health.gauge(f"digitiser.{device}.stray_touches", pipeline.stray)
+
+    def _gathers(self, mono_ns: int) -> bool:
+        """Whether vehicles have closed, and others may still join them."""
+        if not any(self._pipelines[device].closed for device in self._clocks):
+            self._closed_ns = None
+        elif self._closed_ns is None:
+            self._closed_ns = mono_ns
+        return self._closed_ns is not None and mono_ns - self._closed_ns < self._gather_ns
 
     def _arrive(
         self,

@@ -75,17 +75,22 @@ class Pace:
         known = np.concatenate([self._last, self._known(row[gone], enter[gone], leave[gone])])
         np.maximum.accumulate(known[:, 2], out=known[:, 2])
         self._last = known[-1:]
-        known = known[np.append(0, np.cumsum(gone))]
+        before = np.zeros(len(gone) + 1, np.int64)
+        gone.cumsum(out=before[1:])
+        known = known[before]
         return Course(touches, known, ~gone & (sample > known[:-1, 2]))
 
     def _known(self, row: Indices, enter: Indices, leave: Indices) -> Floats:
         """Median and least of the latest speeds, and the clear sample: (n, 3)."""
-        if not len(row):
-            return np.empty((0, 3))
+        n = len(row)
+        told = np.empty((n, 3))
+        if not n:
+            return told
         speeds = self._reach[row] / np.maximum(leave - enter, 1)
         self._speeds = speeds = np.concatenate([self._speeds[1 - _SPEEDS :], speeds])
-        latest = np.sort(np.lib.stride_tricks.sliding_window_view(speeds, _SPEEDS), axis=1)
-        middle = latest[:, _SPEEDS // 2]
-        least = np.where(latest > 0, latest, np.inf).min(axis=1)
-        clear = leave + self._way_m[row] / (CAUTION * middle) * self._rate_hz
-        return np.stack([middle, least, clear], axis=1)
+        latest = np.array([speeds[i : i + n] for i in range(_SPEEDS)])
+        latest.sort(axis=0)
+        told[:, 0] = middle = latest[_SPEEDS // 2]
+        told[:, 1] = np.where(latest > 0, latest, np.inf).min(axis=0)
+        told[:, 2] = leave + self._way_m[row] / (CAUTION * middle) * self._rate_hz
+        return told

@@ -21,7 +21,7 @@ import numpy as np
 
 from edge.errors import LinkDown
 from edge.health import Health
-from edge.lanes import Lanes
+from edge.lanes import GATHER_NS, Lanes
 from edge.memory import give_back_freed_memory
 from edge.records import Flag, Floats, SampleBlock
 from edge.sources.digitiser import DigitiserSource
@@ -190,7 +190,7 @@ async def _station(
 ) -> None:
     """Sources and lanes as the station joins them, until ``seconds`` have passed."""
     config = station(urls)
-    lanes = Lanes(config, health)
+    lanes = Lanes(config, health, gather_ns=GATHER_NS)
 
     async def listen(source: DigitiserSource) -> None:
         def deliver(item: SourceItem) -> None:

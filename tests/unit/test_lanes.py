@@ -72,3 +72,28 @@ def test_however_seldom_lanes_weigh_the_vehicles_are_those_of_each_digitiser_alo
     assert weighed(heard(), 1) == weighed(heard(), 25) == sorted(alone, key=repr)
     assert len(alone) == 3
     assert batches[-1] == 3, "vehicles of two digitisers and two lanes in one batch"
+
+
+def test_a_vehicle_that_closed_waits_for_company_of_the_other_digitiser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batches: list[int] = []
+    weigh_alike = weigh._weigh_alike
+    monkeypatch.setattr(
+        weigh, "_weigh_alike", lambda cuts: batches.append(len(cuts)) or weigh_alike(cuts)
+    )
+    lanes = Lanes(CONFIG, Health(lambda: 0), gather_ns=40)
+    (first, *_), (second, *_) = devices = heard()
+    for hello, edges, _ in devices:
+        for item in (hello, *edges):
+            lanes.take(item, lambda: CLOCK, 0)
+    for block in devices[0][2]:
+        lanes.take(block, lambda: CLOCK, 0)
+    for now_ns in (1_000, 1_020, 1_039):
+        lanes.release(now_ns)
+        assert not batches, f"{first.device} closed at 1000 and waits for {second.device}"
+    for block in devices[1][2]:
+        lanes.take(block, lambda: CLOCK, 0)
+    lanes.release(1_040)
+    lanes.release(2_000)
+    assert batches == [3]
