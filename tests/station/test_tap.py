@@ -376,7 +376,8 @@ def test_a_bus_that_the_station_asks_is_not_opened_a_second_time(
     async def whole() -> str:
         taps = Taps(time.monotonic_ns, time.time_ns)
         bus = taps.of("modbus.W1", TapHeader("tcp://192.0.2.20:502", 0))
-        door = asyncio.create_task(TapDoor(taps, tmp_path, Health(time.monotonic_ns)).run())
+        health = Health(time.monotonic_ns)
+        door = asyncio.create_task(TapDoor(taps, tmp_path, health, nobody).run())
         await until((tmp_path / SOCKET).exists)
 
         async def answers() -> None:
