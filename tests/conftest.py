@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -25,16 +24,16 @@ def _present(candidates: tuple[str, ...]) -> bool:
     return any(Path(c).exists() or shutil.which(c) for c in candidates)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a desk, tests without their system part are left out by name; in CI nothing may hide."""
+@pytest.hookimpl(trylast=True)  # after -m has taken out what was left out on purpose
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """No test is left out silently because a part of the system is missing."""
     for marker, (candidates, package) in SYSTEM_PARTS.items():
-        needing = [item for item in items if marker in item.keywords]
-        if not needing or _present(candidates):
-            continue
-        if os.environ.get("CI"):
-            raise pytest.UsageError(f"{package} is not installed: {len(needing)} tests would hide")
-        for item in needing:
-            item.add_marker(pytest.mark.skip(reason=f"left out: {package} is not installed"))
+        needing = sum(marker in item.keywords for item in items)
+        if needing and not _present(candidates):
+            raise pytest.UsageError(
+                f"{package} is not installed, which {needing} tests need: install it, "
+                f"or leave them out on purpose with -m 'not {marker}'"
+            )
 
 
 def _descriptors() -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from edge.config import StationFile
 from edge.errors import InputError
@@ -211,7 +212,6 @@ def test_csv_and_json_lines_hold_the_rows(tmp_path: Path) -> None:
 
 
 def test_parquet_holds_the_rows(tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
     write_table(tmp_path / "t.parquet", ROWS)
     assert parquet.read_table(tmp_path / "t.parquet").to_pylist() == ROWS
 
