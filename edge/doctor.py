@@ -1,7 +1,7 @@
 """Looks at the computer's ports: which there are, who holds them, what speaks there.
 
 A port that the running station holds is never opened: the station is asked for what the line
-carries (``edge.sources.tap_door``), and that is looked at. A port that any other program holds is
+carries (``edge.sources.local_door``), and that is looked at. A port that any other program holds is
 left alone and named.
 """
 

@@ -35,8 +35,8 @@ from edge.opening import open_log
 from edge.records import Record
 from edge.rules.pack import RulePack
 from edge.seals import newest_identities
+from edge.sources.local_door import LocalDoor
 from edge.sources.port_watch import PortWatch
-from edge.sources.tap_door import TapDoor
 from edge.store.store import Store
 from edge.supervise import OutageLog, end_tasks, notify_systemd, supervise
 from edge.uplink.uplink import Uplink
@@ -80,7 +80,7 @@ class Station:
         self._software = software_identity()
         known_dynamics(config)
         self._head = Head(config, self._health, self._clock, self._chronicle, record_to=record_to)
-        self._door = TapDoor(
+        self._door = LocalDoor(
             self._head.taps, config.data_dir, self._health, self._head.orders.carry_out
         )
         self._ports = PortWatch(config.model, self._health)

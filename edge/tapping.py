@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from edge.errors import InputError, Text
+from edge.sources.local_door import call_station
 from edge.sources.ports import bad_line, link_down
-from edge.sources.tap_door import call_station
 from edge.sources.taps import find_line
 from firmware_bridge.tap_format import Piece, TapDecoder, TapHeader, encode_piece
 from firmware_bridge.transports import BadLine, PortLost, PortReader

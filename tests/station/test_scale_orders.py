@@ -16,8 +16,8 @@ from edge.config import ModbusSection
 from edge.health import Health
 from edge.records import Draft
 from edge.scale_orders import ScaleOrders
+from edge.sources.local_door import SOCKET, LocalDoor
 from edge.sources.modbus import ModbusBuses, ModbusSource
-from edge.sources.tap_door import SOCKET, TapDoor
 from edge.sources.taps import Taps
 from simulator.modbus_slave import Memory, RtuSlave
 from tests.station.uplinks import until
@@ -54,7 +54,7 @@ def told(device: Memory, tmp_path: Path, action: str, name: str) -> tuple[Result
     async def scenario() -> Result:
         health = Health(time.monotonic_ns)
         orders = ScaleOrders(drafts.append, time.time_ns)
-        door = TapDoor(Taps(time.monotonic_ns, time.time_ns), tmp_path, health, orders.carry_out)
+        door = LocalDoor(Taps(time.monotonic_ns, time.time_ns), tmp_path, health, orders.carry_out)
         async with RtuSlave({1: device}) as slave:
             section = ModbusSection(id="W1", url=slave.url, map="generic-scale", timeout_s=0.3)
             source = ModbusSource(section, health, time.time_ns, ModbusBuses())

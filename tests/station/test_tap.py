@@ -22,8 +22,8 @@ from edge.errors import InputError
 from edge.health import Health
 from edge.records import ScaleReading
 from edge.sources import taps as taps_module
+from edge.sources.local_door import SOCKET, LocalDoor, call_station
 from edge.sources.scale import Companions, ScaleSource
-from edge.sources.tap_door import SOCKET, TapDoor, call_station
 from edge.sources.taps import Taps
 from edge.tapping import TapFile, held_lines, tap_line, through_station
 from firmware_bridge.indicators.catalogue import FORMATS
@@ -50,7 +50,7 @@ class SmallStation:
         header = TapHeader(section.url, 0, section.baud, section.data_bits, section.parity)
         tap = self.taps.of(f"scale.{section.id}", header)
         self.source = ScaleSource(section, self.health, time.monotonic_ns, Companions(), tap)
-        self.door = TapDoor(self.taps, data_dir, self.health, nobody)
+        self.door = LocalDoor(self.taps, data_dir, self.health, nobody)
 
     async def __aenter__(self) -> SmallStation:
         self._tasks = [
@@ -178,7 +178,7 @@ def test_the_door_is_its_users_own_and_answers_nonsense_with_silence(tmp_path: P
 def test_no_station_no_lines_and_a_dead_ones_socket_is_no_hindrance(tmp_path: Path) -> None:
     async def scenario() -> None:
         assert await held_lines(tmp_path) == []
-        door = TapDoor(
+        door = LocalDoor(
             Taps(time.monotonic_ns, time.time_ns), tmp_path, Health(time.monotonic_ns), nobody
         )
         (tmp_path / SOCKET).touch()
@@ -377,7 +377,7 @@ def test_a_bus_that_the_station_asks_is_not_opened_a_second_time(
         taps = Taps(time.monotonic_ns, time.time_ns)
         bus = taps.of("modbus.W1", TapHeader("tcp://192.0.2.20:502", 0))
         health = Health(time.monotonic_ns)
-        door = asyncio.create_task(TapDoor(taps, tmp_path, health, nobody).run())
+        door = asyncio.create_task(LocalDoor(taps, tmp_path, health, nobody).run())
         await until((tmp_path / SOCKET).exists)
 
         async def answers() -> None:

@@ -1,5 +1,4 @@
-"""Where other programs of this computer ask the running station for a line or an act: a local
-socket.
+"""Where programs of this computer ask the running station for a line or an act: a local socket.
 
 The socket lies in the station's data directory, for its own user alone. A question is one line of
 JSON: ``{"tap": "scale.F1"}`` or ``{"list": true}``. The answer is one line of JSON, and for a tap
@@ -34,7 +33,7 @@ PATIENCE_S = 5.0
 _QUESTION_BYTES = 1_024
 
 
-class TapDoor:
+class LocalDoor:
     """Answers askers until cancelled; the station weighs on where the socket can't be made."""
 
     def __init__(
