@@ -108,7 +108,8 @@ class LaneSummary:
     """Errors of the gross mass over the runs of one vehicle in one lane, per cent.
 
     Outliers are in it: R 134 allows none. ``initial_class`` and ``in_service_class`` are the
-    tightest classes that all these runs keep, empty where there is none.
+    tightest classes that all these runs keep, empty where there is none; the flags beside them say
+    whether the limits of that class were seen in a source (False for those from memory).
     """
 
     lane: str
@@ -118,7 +119,9 @@ class LaneSummary:
     sd_pct: float
     worst_pct: float
     initial_class: str
+    initial_verified: bool
     in_service_class: str
+    in_service_verified: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Accuracy classes of OIML R 134-1:2006 as data, and the scatter that passes them."""
+"""Accuracy classes of the vehicle mass (OIML R 134-1:2006) as data, and what passes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 
-__all__ = ["AXLE_CLASSES", "MASS_CLASSES", "AxleClass", "MassClass", "best_class", "sigma_to_pass"]
+__all__ = ["MASS_CLASSES", "MassClass", "best_class", "sigma_to_pass"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +21,7 @@ class MassClass:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class AxleClass:
-    """Limits of single-axle and axle-group loads, per cent; in service they are doubled.
-
-    ``rigid_initial_pct`` bounds errors of the two-axle rigid vehicle against its static loads,
-    ``others_initial_pct`` deviations of the others from their corrected means.
-    """
-
-    name: str
-    rigid_initial_pct: float
-    others_initial_pct: float
-    verified: bool
-    source: str
-
-
 _ANNEX = "SR 941.214 annex (after OIML R 134-1)"
-_MEMORY = "OIML R 134-1:2006, from memory"
 
 MASS_CLASSES = (
     MassClass("0.2", 0.10, 0.20, True, False, _ANNEX),
@@ -49,11 +33,6 @@ MASS_CLASSES = (
 )
 """From the tightest to the widest. In-service limits but the last are twice the initial ones from
 memory, so they are not verified."""
-
-AXLE_CLASSES = tuple(
-    AxleClass(name, rigid, 2 * rigid, False, _MEMORY)
-    for name, rigid in zip("ABCDEF", (0.25, 0.5, 0.75, 1.0, 2.0, 4.0), strict=True)
-)
 
 
 def best_class(error_pct: Iterable[float], *, in_service: bool = False) -> MassClass | None:

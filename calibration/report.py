@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from calibration.certificate import LaneSummary, Run
-from calibration.classes import MassClass, best_class
+from calibration.classes import best_class
 from calibration.fit import SPLIT_PRIOR_REL
 from calibration.passes import MIN_CONDITIONS, MIN_RUNS, FittedLane, Pass, conditions
 from edge.errors import Text
@@ -99,6 +99,7 @@ def summary(runs: Sequence[Run]) -> tuple[LaneSummary, ...]:
 
 
 def _summary(lane: str, vehicle: str, errors_pct: list[float]) -> LaneSummary:
+    initial, in_service = best_class(errors_pct), best_class(errors_pct, in_service=True)
     return LaneSummary(
         lane=lane,
         vehicle=vehicle,
@@ -106,13 +107,11 @@ def _summary(lane: str, vehicle: str, errors_pct: list[float]) -> LaneSummary:
         bias_pct=round(statistics.fmean(errors_pct), 3),
         sd_pct=round(statistics.stdev(errors_pct), 3) if len(errors_pct) > 1 else 0.0,
         worst_pct=max(errors_pct, key=abs),
-        initial_class=_name(best_class(errors_pct)),
-        in_service_class=_name(best_class(errors_pct, in_service=True)),
+        initial_class=initial.name if initial else "",
+        initial_verified=initial is not None and initial.initial_verified,
+        in_service_class=in_service.name if in_service else "",
+        in_service_verified=in_service is not None and in_service.in_service_verified,
     )
-
-
-def _name(found: MassClass | None) -> str:
-    return found.name if found else ""
 
 
 _STANDING = (
@@ -124,6 +123,12 @@ _STANDING = (
     Text(
         "有效期一年依惯例填写，未经核对。",
         "The validity of one year follows custom and was not checked against the text.",
+    ),
+    Text(
+        "等级只按总重误差判断，轴重没有评定等级；"
+        "标明 verified = false 的等级限值凭记忆录入，未与标准核对。",
+        "Classes rest on the gross mass alone, axle loads are not classed; limits of a class with "
+        "verified = false are from memory and were not checked against the standard.",
     ),
     Text(
         "误差由参与拟合的同一批通过算得；验收须另做独立的通过。",

@@ -32,7 +32,7 @@ of the split's uncertainty enters a row."""
 
 _BUDGET = (
     Contribution(
-        Text("检定后漂移 ±0.3 %（矩形分布）", "drift since the calibration, ±0.3 % rectangular"),
+        Text("标定后漂移 ±0.3 %（矩形分布）", "drift since the calibration, ±0.3 % rectangular"),
         0.003 / math.sqrt(3),
         "engineering estimate",
         False,

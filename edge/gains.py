@@ -52,7 +52,7 @@ def parse_gains(raw: bytes, name: Path, digitiser: str, channels: list[str]) -> 
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"检定证书 {name} 与站点不符：{error!r}",
+            f"标定证书 {name} 与站点不符：{error!r}",
             f"the calibration certificate {name} does not fit this station: {error!r}",
             next_zh="用本站点的记录重新运行 steelyard calibrate fit",
             next_en="run steelyard calibrate fit again with a recording of this station",

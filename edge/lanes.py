@@ -213,7 +213,7 @@ def _show_calibration(device: str, gains: Gains, time_ns: int, health: Health) -
         health.state(
             part,
             Level.WARNING,
-            "没有检定证书，称重结果不作依据",
+            "没有标定证书，称重结果不作依据",
             "no certificate: weights are no legal result",
             next_step=Text(
                 "标定后填写 [calibration] file", "calibrate, then set [calibration] file"
@@ -223,17 +223,17 @@ def _show_calibration(device: str, gains: Gains, time_ns: int, health: Health) -
         health.state(
             part,
             Level.WARNING,
-            f"检定证书 {name} 已过期，称重结果不作依据",
+            f"标定证书 {name} 已过期，称重结果不作依据",
             f"certificate {name} has expired: weights are no legal result",
-            next_step=Text("联系检定机构重新检定", "have the scale verified again"),
+            next_step=Text("请计量工程师重新标定", "have the metrology engineer calibrate again"),
         )
     elif not gains.speed_mps:
         health.state(
             part,
             Level.OK,
-            f"检定证书 {name} 有效，但没有写明车速范围：按站点文件的 speed_kmh",
+            f"标定证书 {name} 有效，但没有写明车速范围：按站点文件的 speed_kmh",
             f"certificate {name} is valid, but states no range of speeds: speed_kmh of the "
             "station file holds",
         )
     else:
-        health.state(part, Level.OK, f"检定证书 {name} 有效", f"certificate {name} is valid")
+        health.state(part, Level.OK, f"标定证书 {name} 有效", f"certificate {name} is valid")

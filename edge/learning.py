@@ -109,7 +109,7 @@ def _lessons(seen: dict[str, Variogram], lanes: Sequence[str]) -> list[Lesson]:
     if missing or not wanted:
         names = "、".join(missing) or "全部"
         raise InputError(
-            f"车道 {names} 还没有可学的车辆：无疑问的通过才算，没有检定证书时全部不算",
+            f"车道 {names} 还没有可学的车辆：无疑问的通过才算，没有标定证书时全部不算",
             f"lane {', '.join(missing) or '(all)'} has no vehicle to learn from: only passages "
             "without any doubt count, and without a certificate there are none",
             next_zh="先标定（steelyard calibrate fit），让站点运行几小时，再运行 steelyard learn",

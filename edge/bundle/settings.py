@@ -21,7 +21,7 @@ from edge.rules.pack import RulePack
 
 FILES = {
     "station_file": Text("站点文件", "station file"),
-    "certificate": Text("检定证书", "calibration certificate"),
+    "certificate": Text("标定证书", "calibration certificate"),
     "rule_pack": Text("规则包", "rule pack"),
     "dynamics": Text("动态参数", "dynamics"),
     "signal": Text("原始信号", "raw signal"),
@@ -127,7 +127,7 @@ def _gains(dossier: Dossier, device: str) -> Gains:
     nominal: Sequence[str] | None = stated.get("nominal_newton_per_count")
     if nominal is None:
         raise InputError(
-            "这条记录没有检定证书，也没有写明仪表标称值，无法重算",
+            "这条记录没有标定证书，也没有写明仪表标称值，无法重算",
             "the record names no certificate and no nominal scale: it can't be weighed again",
         )
     return nominal_gains([float(text) for text in nominal])

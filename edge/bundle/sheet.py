@@ -27,7 +27,7 @@ from edge.rules.pack import RulePack
 from edge.store.signal import MEDIA_TYPE, decode_clip
 from edge.web.drawing import draw
 from edge.web.present import kg, spaced_plate, verdict_sentence
-from edge.web.terms import FLAGS, KINDS, VERDICTS, figures_text, flag_text, join_text
+from edge.web.terms import CHECKED, FLAGS, KINDS, VERDICTS, figures_text, flag_text, join_text
 
 _SHAPE = frozenset(
     {"time_us", "lane", "passage", "clock", "axles", "spacings_mm", "groups", "gross_kg", "flags"}
@@ -92,7 +92,7 @@ def sheet(dossier: Dossier) -> bytes:
     if vehicle is None:
         kind = KINDS.get(body["kind"], Text(body["kind"], ""))
         return render("statement.html", kind=kind, **shared)
-    return render("sheet.html", **shared, **vehicle)
+    return render("sheet.html", checked=CHECKED, **shared, **vehicle)
 
 
 def proof_of(dossier: Dossier, zone: tzinfo = UTC) -> Proof:

@@ -15,7 +15,7 @@ from edge.errors import InputError
 
 @click.group()
 def calibrate() -> None:
-    """Calibration of the sensors (检定与标定)."""
+    """Calibration of the sensors (标定)."""
 
 
 @calibrate.command("fit")

@@ -195,7 +195,7 @@ class StationConfig:
             return path.read_bytes()
         except OSError as error:
             raise ConfigError(
-                f"读不到检定证书 {path}：{error.strerror}",
+                f"读不到标定证书 {path}：{error.strerror}",
                 f"cannot read the calibration certificate {path}: {error.strerror}",
                 next_zh="检查 [calibration] file，或运行 steelyard calibrate fit",
                 next_en="check [calibration] file, or run steelyard calibrate fit",

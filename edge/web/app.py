@@ -20,7 +20,7 @@ from edge.web.board import Board
 from edge.web.desk import Desk
 from edge.web.guard import Guard
 from edge.web.present import kg, spaced_plate
-from edge.web.terms import doubt_text, grammar_text, join_text
+from edge.web.terms import CHECKED, doubt_text, grammar_text, join_text
 from edge.web.texts import TEXTS
 from edge.web.view import StationView
 
@@ -70,6 +70,7 @@ def _templates(station: StationView) -> Environment:
         "plate": spaced_plate,
         "doubt": doubt_text,
         "grammar": grammar_text,
+        "checked": CHECKED.__getitem__,
         "join_reason": join_text,
     }
     environment.globals["local"] = station.local

@@ -16,7 +16,7 @@ _Body = Mapping[str, Any]
 
 PARTS_OF_SETTINGS: dict[str, Text] = {
     "station_file": Text("站点文件", "station file"),
-    "certificate": Text("检定证书", "certificate"),
+    "certificate": Text("标定证书", "certificate"),
     "rule_pack": Text("规则包", "rule pack"),
     "dynamics": Text("动态参数", "dynamics"),
     "software": Text("软件", "software"),

@@ -10,14 +10,14 @@ from edge.health import Level
 FLAGS: dict[str, Text] = {
     "GAP": Text("称重时丢了一段信号", "part of the signal was lost while weighing"),
     "SATURATED": Text("传感器信号超出量程", "a sensor's signal went off the scale"),
-    "SPEED_OUT_OF_RANGE": Text("车速超出检定范围", "speed outside the certified range"),
+    "SPEED_OUT_OF_RANGE": Text("车速超出标定范围", "speed outside the calibrated range"),
     "SPEED_CHANGE": Text("过秤时刹车或加速", "braked or accelerated on the scale"),
     "WHEEL_OFF": Text("有一侧车轮没压到传感器", "a wheel missed the sensors on one side"),
     "ROW_MISSING": Text("有一排传感器没有信号", "a row of sensors saw nothing of an axle"),
     "AMBIGUOUS": Text("车轴分不清属于哪辆车", "axles could belong to another vehicle"),
-    "UNCALIBRATED": Text("没有有效的检定证书", "no valid calibration certificate"),
+    "UNCALIBRATED": Text("没有有效的标定证书", "no valid calibration certificate"),
     "INCOMPLETE": Text("车辆没有完整通过", "the vehicle did not pass completely"),
-    "LOAD_OUT_OF_RANGE": Text("轴重超出检定范围", "an axle load outside the certified range"),
+    "LOAD_OUT_OF_RANGE": Text("轴重超出标定范围", "an axle load outside the calibrated range"),
     "CLOCK_UNSURE": Text("时间可能不准", "the time may be inexact"),
     "SEPARATOR_FAULT": Text("车辆分离器异常", "the vehicle separator misbehaves"),
     "STRADDLING": Text("跨车道行驶", "drove across two lanes"),
@@ -71,14 +71,20 @@ PLATE_DOUBTS: dict[str, Text] = {
     "second-opinion": Text("第二次识别结果不同", "a second reader reads another plate"),
 }
 
+CHECKED: dict[bool, Text] = {
+    True: Text("已与法规文本或其转载核对", "compared with the text of the law or a copy of it"),
+    False: Text("尚未与法规文本核对", "not yet compared with the text of the law"),
+}
+"""What ``verified`` of a rule claims: grades A and B of a pack, never that the gazette was seen."""
+
 FIGURES: dict[str, Text] = {
     "group": Text("第 {} 轴组", "group {}"),
     "axles": Text("{} 轴", "{} axle(s)"),
     "load_kg": Text("测得 {} kg", "measured {} kg"),
     "u_kg": Text("标准不确定度 {} kg", "standard uncertainty {} kg"),
     "limit_kg": Text("限值 {} kg", "limit {} kg"),
-    "verified=true": Text("已核对", "checked"),
-    "verified=false": Text("凭记忆，未核对", "from memory, not checked"),
+    "verified=true": CHECKED[True],
+    "verified=false": CHECKED[False],
 }
 """Figures that the rules state as ``name=value``."""
 
@@ -147,7 +153,7 @@ PARTS: dict[str, Text] = {
     "clock": Text("时钟", "Clock"),
     "floor": Text("引导台账", "Guidance"),
     "web": Text("网页", "Web page"),
-    "calibration": Text("检定 {id}", "Calibration {id}"),
+    "calibration": Text("标定 {id}", "Calibration {id}"),
     "rows": Text("车道 {id} 的传感器排", "Sensor rows of lane {id}"),
     "lessons": Text("学习数据", "What was learned"),
     "disk": Text("磁盘", "Disk"),
@@ -212,7 +218,7 @@ NEXT_STEPS: dict[str, Text] = {
         "The records are still here. Call the centre and read them the numbers of the records.",
     ),
     "calibration": Text(
-        "仍可筛查，但不能作出判定。打电话给计量工程师，安排检定。",
+        "仍可筛查，但不能作出判定。打电话给计量工程师，安排标定。",
         "Vehicles are still selected, but none is judged. Call the metrology engineer.",
     ),
     "log": Text(

@@ -78,10 +78,6 @@ TEXTS: dict[str, Text] = {
     "verdict.lower": Text("可信下限", "Lower bound"),
     "verdict.level": Text("单侧置信水平 {percent} %", "one-sided coverage {percent} %"),
     "verdict.article": Text("依据", "Article"),
-    "verdict.verified": Text("已与所列来源核对", "compared with the source that is named"),
-    "verdict.unverified": Text(
-        "凭记忆录入，尚未与法规原文核对", "from memory, not yet checked against the text of the law"
-    ),
     "verdict.limits": Text("可能适用的限值", "Limits that may apply"),
     "verdict.pack": Text("规则包", "Rule pack"),
     "verdict.information": Text("供参考", "For information"),
@@ -112,7 +108,7 @@ TEXTS: dict[str, Text] = {
     "proof.index": Text("日志序号", "Log index"),
     "proof.passage": Text("车道内编号", "Number in lane"),
     "proof.id": Text("记录标识", "Record id"),
-    "proof.certificate": Text("检定证书", "Calibration certificate"),
+    "proof.certificate": Text("标定证书", "Calibration certificate"),
     "proof.certificate.none": Text("无（使用标称灵敏度）", "none (nominal sensitivity)"),
     "proof.dynamics": Text("动态参数", "Dynamics"),
     "proof.software": Text("软件", "Software"),

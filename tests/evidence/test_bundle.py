@@ -28,6 +28,7 @@ from edge.evidence.merkle import Frontier, inclusion_proof, leaf_hash, node_hash
 from edge.evidence.note import NoteSigner, NoteVerifier
 from edge.evidence.sm2 import Sm2Signer
 from edge.evidence.statement import other_draft
+from edge.web.terms import CHECKED
 from simulator.tamper_bundle import repacked, run
 from tests.evidence.bundled import JPEG, PLATE, Sealed, sealed_station
 from tests.evidence.sample import opened
@@ -106,6 +107,9 @@ def test_the_sheet_is_for_people(bundle: bytes, dossier: Dossier) -> None:
     assert dossier.main.record.record_id in page
     assert dossier.body["verdict"]["limits"][0]["source"] in page
     assert page.count("<svg") >= 5
+    assert CHECKED[True].zh in page
+    assert "标定证书" in page
+    assert "检定" not in page, "the site's own calibration is no verification by law"
     assert "超限" in page
     assert "Over limit" in page
 

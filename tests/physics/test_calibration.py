@@ -110,6 +110,7 @@ def test_a_bad_pass_is_named_and_hardly_counts():
     assert bad.gross_error_pct < -10
     assert any("13000" in remark.en for remark in certificate.remarks)
     assert corrections(certificate, site) == pytest.approx(clean, rel=0.01)
+    assert all(not s.in_service_verified or s.in_service_class == "10" for s in certificate.summary)
     worst = next(s for s in certificate.summary if s.vehicle == "semi").worst_pct
     assert worst == bad.gross_error_pct  # R 134 forgives no outlier
 

@@ -56,6 +56,16 @@ def test_every_state_of_the_trade_has_a_word() -> None:
     assert set(terms.LEVELS) == set(Level)
 
 
+def test_no_page_calls_the_sites_own_calibration_a_verification_by_law() -> None:
+    assert [name for name, text in ALL.items() if "检定" in text.zh] == []
+
+
+def test_a_checked_article_claims_no_more_than_a_copy_of_it() -> None:
+    assert "转载" in terms.CHECKED[True].zh
+    assert "copy" in terms.CHECKED[True].en
+    assert "记忆" not in terms.CHECKED[False].zh, "a damaged copy is unchecked too"
+
+
 def test_unknown_language_is_chinese() -> None:
     assert [language(code) for code in ("en", "zh", "fr", None)] == ["en", "zh", "zh", "zh"]
 
@@ -74,7 +84,7 @@ def test_statements_of_the_rules_are_put_into_words() -> None:
     )
     assert text.en == (
         "group 2, 3 axle(s), measured 32,980 kg, standard uncertainty 594 kg, limit 24,000 kg, "
-        "from memory, not checked"
+        "not yet compared with the text of the law"
     )
     assert "24,000 kg" in text.zh
     assert terms.figures_text("Order 62, art. 43").en == "Order 62, art. 43"
