@@ -45,13 +45,14 @@ class Board:
     async def stream(self, t: Speaker) -> AsyncIterator[bytes]:
         """Server-sent events ``parts``, once a second and at once when something happened."""
         with self._station.feed.subscribe() as news:
-            known = await self.everything(t)
+            known, day = await self.everything(t), self._midnight_us()
             yield _event(known)
             while True:
                 happened = await news.take(_PERIOD_S)
                 if news.ended:
                     return
-                now = await (self.everything(t) if happened else self.state(t))
+                before, day = day, self._midnight_us()
+                now = await (self.everything(t) if happened or day != before else self.state(t))
                 yield _event({name: html for name, html in now.items() if known.get(name) != html})
                 known |= now
 

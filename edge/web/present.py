@@ -36,12 +36,16 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class VehicleView:
-    """One vehicle for the templates. ``U_kg`` is the expanded uncertainty, k = 2."""
+    """One vehicle for the templates. ``U_kg`` is the expanded uncertainty, k = 2.
+
+    ``when`` is its time of day, with the date where that is another than today's.
+    """
 
     body: Mapping[str, Any]
     record_id: str
     lane_name: str
     time: datetime
+    when: str
     plate: str
     plate_colour: str
     kind: str
@@ -68,11 +72,13 @@ def vehicle_view(
 ) -> VehicleView:
     """A vehicle record in words."""
     verdict = body["verdict"]
+    time, now = (station.local(us) for us in (body["time_us"], station.utc_ns() // 1_000))
     return VehicleView(
         body=body,
         record_id=record_id,
         lane_name=" + ".join(_title(name, station, t) for name in lanes_of(body)),
-        time=station.local(body["time_us"]),
+        time=time,
+        when=f"{time:%H:%M:%S}" if time.date() == now.date() else f"{time:%m-%d %H:%M}",
         plate=plate_text(body["plate"], t),
         plate_colour=plate_colour(body["plate"]),
         kind=verdict["kind"],

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from edge.errors import ConfigError, LinkDown
 
 MOST_CONNECTIONS = 64
 SILENT_S = 10.0
-"""How long a connection may be open before its first request is there."""
+"""How long a connection may be open before its first request is there, or its next one."""
 
 
 class _Embedded(uvicorn.Server):
@@ -39,10 +39,16 @@ class _Bounded(H11Protocol):
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
         else:
-            self.loop.call_later(SILENT_S, self._hang_up_on_silence)
+            self.loop.call_later(SILENT_S, self._hang_up_on_silence, None)
 
-    def _hang_up_on_silence(self) -> None:
-        if not self.cycle:
+    def on_response_complete(self) -> None:
+        answered = self.cycle
+        super().on_response_complete()
+        # Half a request, or a body that never ends, stops the timer that uvicorn keeps itself.
+        self.loop.call_later(SILENT_S, self._hang_up_on_silence, answered)
+
+    def _hang_up_on_silence(self, answered: RequestResponseCycle | None) -> None:
+        if self.cycle is answered:
             self.transport.abort()
 
 

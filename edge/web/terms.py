@@ -97,7 +97,7 @@ VERDICTS: dict[str, Text] = {
 SELECTIONS: dict[str, Text] = {
     "over": Text("超限", "over the limit"),
     "may_be_over": Text("可能超限", "may be over the limit"),
-    "no_legal_weight": Text("没有称出有效重量", "no legal weight was obtained"),
+    "no_legal_weight": Text("称重异常，重量不能作依据", "its weight is no ground for a verdict"),
 }
 
 CASES: dict[str, Text] = {
@@ -111,7 +111,7 @@ _FIGURE = re.compile(r"\b([a-z_]+)=([\w.]+)")
 LEVELS: dict[Level, Text] = {
     Level.OK: Text("正常", "works"),
     Level.WAITING: Text("等待", "waiting"),
-    Level.WARNING: Text("注意", "look"),
+    Level.WARNING: Text("注意", "needs a look"),
     Level.DOWN: Text("故障", "down"),
 }
 

@@ -15,7 +15,7 @@ LANGUAGES = ("zh", "en")
 TEXTS: dict[str, Text] = {
     "nav.live": Text("现场", "Live"),
     "nav.records": Text("记录", "Records"),
-    "nav.log": Text("日志与发送", "Log and delivery"),
+    "nav.log": Text("日志与发送", "Log"),
     "nav.devices": Text("设备", "Devices"),
     "nav.language": Text("English", "中文"),
     "lost.title": Text("与站点失去联系", "The station does not answer"),

@@ -64,6 +64,42 @@ def test_the_operator_guides_a_vehicle_with_one_click(page: Page, sample: Served
     expect(form).to_have_count(0)
 
 
+def test_a_click_aimed_at_what_just_moved_away_guides_nobody(page: Page, sample: Served) -> None:
+    old = sample.seal(OVER_SEMI)
+    page.goto("/")
+    button = f'form[action="/cases/{old.index}/guided"] button'
+    page.locator(button).focus()
+    page.evaluate("""() => {
+        const todo = document.querySelector('[data-part="todo"]');
+        const first = () => todo.querySelector("form").action;
+        const before = first();
+        new MutationObserver((_, observer) => {
+            if (first() === before) return;
+            observer.disconnect();
+            todo.querySelector("form button").click();
+            window.clicked = true;
+        }).observe(todo, { childList: true });
+    }""")
+    new = sample.seal(OVER_SEMI)
+    page.wait_for_function("window.clicked")
+    page.wait_for_timeout(700)
+    page.reload()
+    form = page.locator(f'form[action="/cases/{new.index}/guided"]')
+    expect(form).to_have_count(1)
+    form.get_by_role("button", name="已引导 豫C·8L930").click()
+    expect(form).to_have_count(0)
+
+
+def test_the_keyboard_stays_where_it_was_when_a_vehicle_comes(page: Page, sample: Served) -> None:
+    old = sample.seal(OVER_SEMI)
+    page.goto("/")
+    page.locator(f'form[action="/cases/{old.index}/guided"] button').focus()
+    new = sample.seal(OVER_SEMI)
+    expect(page.locator(f'form[action="/cases/{new.index}/guided"]')).to_have_count(1)
+    held = page.evaluate("document.activeElement.closest('form')?.getAttribute('action')")
+    assert held == f"/cases/{old.index}/guided"
+
+
 def test_waveforms_are_plotted_and_zoomed(page: Page) -> None:
     page.goto("/vehicles/7")
     canvas = page.locator("#waves canvas").first

@@ -21,6 +21,7 @@ from edge.records import Draft
 from edge.web import server
 from edge.web.app import create_app
 from edge.web.server import WebServer
+from edge.web.texts import Speaker
 from tests.browser.sample_station import (
     CAR,
     LEGAL_SEMI,
@@ -294,6 +295,45 @@ def test_records_are_paged_without_hole_or_repeat(tmp_path: Path) -> None:
     visit(tmp_path, look)
 
 
+def test_what_passed_on_another_day_says_which(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        record = await sample.seal(CAR, ago_s=30 * 3_600)
+        passed = sample.view.local(record.body["time_us"])
+        html = (await client.get("/")).text
+        for part in ("lane-1", "recent"):
+            shown = html.split(f'data-part="{part}"')[1].split("</section>")[0]
+            assert f"<time>{passed:%m-%d %H:%M}</time>" in shown
+
+    visit(tmp_path, look)
+
+
+def test_an_open_page_counts_the_new_day_from_midnight_though_nothing_passes(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> list[bool]:
+        async with open_station(tmp_path) as sample:
+            hours = 0
+            view = dataclasses.replace(
+                sample.view, utc_ns=lambda: time.time_ns() + hours * 3_600_000_000_000
+            )
+            await sample.seal(CAR)
+            board = create_app(view).state.board
+            seen = []
+            async for event in board.stream(Speaker("en")):
+                parts = json.loads(event.partition(b"data: ")[2])
+                seen += ["Today <b>1</b>" in parts["recent"]] if "recent" in parts else []
+                if len(seen) == 2:
+                    return seen
+                hours = 24
+        return seen
+
+    async def bounded() -> list[bool]:
+        async with asyncio.timeout(5):
+            return await scenario()
+
+    assert asyncio.run(bounded()) == [True, False]
+
+
 def test_stream_begins_with_everything_then_sends_what_changed(tmp_path: Path) -> None:
     async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
         async with client.stream("GET", "/events?lang=en") as stream:
@@ -347,6 +387,36 @@ def test_connections_that_ask_nothing_take_no_descriptors_from_the_station(
                     writer.close()
             assert (await client.get("/healthz")).status_code == 200
             assert await anext(lines) is not None, "who asked is still served"
+
+    visit(tmp_path, look)
+
+
+@pytest.mark.parametrize(
+    "drip",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HT",
+        b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9999\r\n\r\n",
+    ],
+    ids=["half a request", "half a body"],
+)
+def test_who_was_answered_once_may_not_drip_a_request_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drip: bytes
+) -> None:
+    monkeypatch.setattr(server, "SILENT_S", 0.3)
+
+    async def look(_: SampleStation, client: httpx.AsyncClient) -> None:
+        address = client.base_url.host, client.base_url.port
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(drip)
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof() and time.monotonic() - began < 3:
+                writer.write(b"T")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(reader.read(4096), 0.05)
+        writer.close()
+        assert time.monotonic() - began < 3, "it is hung up on"
+        assert (await client.get("/healthz")).status_code == 200
 
     visit(tmp_path, look)
 

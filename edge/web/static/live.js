@@ -1,18 +1,40 @@
 // Keeps the parts of the start page fresh, and says so when the station is not heard any more.
 const LOST_AFTER_MS = 4000;
+const AIMED_MS = 500;
 const html = document.documentElement;
 const banner = document.querySelector(".lost");
 let heard = performance.now();
+let moved = -Infinity;
 let stream;
 
 function show(parts) {
   for (const [name, content] of Object.entries(parts)) {
     const place = document.querySelector(`[data-part="${CSS.escape(name)}"]`);
     if (place === null) continue;
+    const before = buttons(place), focus = address(place, document.activeElement);
     place.innerHTML = content;
+    if (focus) place.querySelector(focus)?.focus({ preventScroll: true });
+    if (buttons(place) !== before) moved = performance.now();
     if (name.startsWith("lane-")) flash(place);
   }
 }
+
+function buttons(place) {
+  return [...place.querySelectorAll("form")].map((form) => form.action).join();
+}
+
+// What has the keyboard is found again by where it leads, for its element is made anew.
+function address(place, element) {
+  if (!place.contains(element)) return null;
+  const form = element.closest("form");
+  if (form) return `form[action="${form.getAttribute("action")}"] button`;
+  return element.matches("a[href]") ? `a[href="${element.getAttribute("href")}"]` : null;
+}
+
+// A click that comes just after the buttons moved was aimed at another vehicle.
+document.addEventListener("submit", (event) => {
+  if (performance.now() - moved < AIMED_MS) event.preventDefault();
+});
 
 function flash(place) {
   place.classList.remove("fresh");
