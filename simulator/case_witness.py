@@ -87,7 +87,7 @@ def overview(store: CaseStore) -> list[str]:
     )
     return [
         f"{station}  {state}  记录 records {records}  日志 log {size or 0}"
-        f"  共签 cosigned {cosigned or 0}" + (f"  ✗ {WORDS[name]}" if name else "")
+        f"  副署 cosigned {cosigned or 0}" + (f"  ✗ {WORDS[name]}" if name else "")
         for station, state, name, records, cosigned, size in rows
     ]
 

@@ -201,7 +201,7 @@ TEXTS: dict[str, Text] = {
     "gist.salvaged": Text("旧日志第 {index} 号记录", "record {index} of the log before"),
     "log.size": Text("记录数", "Records"),
     "log.root": Text("树根", "Root"),
-    "log.cosigned": Text("中心见证联署", "Co-signed by the centre"),
+    "log.cosigned": Text("中心见证副署", "Co-signed by the centre"),
     "log.cosigned.no": Text("还没有", "not yet"),
     "log.empty": Text("日志还是空的。", "The log is empty."),
     "log.key": Text("本站验证公钥", "Verifier key of this station"),
