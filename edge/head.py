@@ -252,6 +252,9 @@ class Head:
             )
         )
 
+        if isinstance(source, ScaleSource):
+            self.orders.reach(f"scale.{section.id}", source.command)
+
         def deliver(reading: ScaleReading) -> None:
             if reading.load_kg is not None:
                 self._health.gauge(f"scale.{reading.device}.load_kg", reading.load_kg)

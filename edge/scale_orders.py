@@ -52,8 +52,8 @@ class ScaleOrders:
             raise InputError(
                 f"站点没有可下命令的设备 {device}，或没有写明操作人",
                 f"the station has no device {device} that takes commands, or nobody answers for it",
-                next_zh="核对站点文件的 [[modbus]]；用 --by 写明姓名",
-                next_en="see [[modbus]] in the station file; name yourself with --by",
+                next_zh="核对站点文件的 [[modbus]] 和 [[scale]]；用 --by 写明姓名",
+                next_en="see [[modbus]], [[scale]] in the station file; name yourself with --by",
             )
         about = {"device": device, "command": command, "by": by}
         self._state(about, "ordered", "")

@@ -66,6 +66,7 @@ class SimPlatform:
     damping: float = 0.12
     load_kg: float = 0.0
     tare_kg: float = 0.0
+    zero_kg: float = 0.0
     _start_kg: float = 0.0
     _since_s: float = 0.0
 
@@ -83,7 +84,8 @@ class SimPlatform:
 
     def shown(self, time_s: float) -> Shown:
         """What the display shows; moving while it changes by more than half a division."""
-        now_kg, soon_kg = self.gross_kg(time_s), self.gross_kg(time_s + 0.1)
+        now_kg = self.gross_kg(time_s) - self.zero_kg
+        soon_kg = self.gross_kg(time_s + 0.1) - self.zero_kg
         return Shown(
             now_kg,
             self.division_kg,
@@ -93,9 +95,22 @@ class SimPlatform:
             under=now_kg < -20 * self.division_kg,
         )
 
+    def obey(self, letter: bytes, time_s: float) -> None:
+        """A key that a host presses: Z, T or C; at rest only, and zero only without a tare."""
+        shown = self.shown(time_s)
+        if letter == b"C":
+            self.tare_kg = 0.0
+        elif letter == b"T" and not shown.moving and shown.gross_kg > 0:
+            self.tare_kg = shown.gross_kg
+        elif letter == b"Z" and not shown.moving and not self.tare_kg:
+            self.zero_kg += shown.gross_kg
+
 
 class IndicatorDevice:
-    """An indicator on a line: sends by itself, or answers ``request`` where there is one."""
+    """An indicator on a line: sends by itself, or answers ``request`` where there is one.
+
+    One with Toledo's output obeys Toledo's letters.
+    """
 
     def __init__(
         self,
@@ -112,6 +127,7 @@ class IndicatorDevice:
         self.platform, self.line = platform, line
         self.damage = damage or Damage()
         self._speak, self._settings = SPEAKERS[form], settings
+        self._obeys = form.startswith("toledo")
         self._request, self._heard = with_parity(request, parity), b""
         self._parity, self._period_s = parity, 1 / rate_hz
         self._due_s = 0.0
@@ -128,8 +144,15 @@ class IndicatorDevice:
             self._heard = self._heard[-64:]
         elif time_s >= self._due_s:
             self._due_s = max(self._due_s + self._period_s, time_s)
-            self._heard = b""
+            self._obey(time_s)
             self._send(time_s)
+
+    def _obey(self, time_s: float) -> None:
+        """What came whole in seven bits and CR LF; the rest is forgotten."""
+        for line in bytes(byte & 0x7F for byte in self._heard).split(b"\r\n")[:-1]:
+            if self._obeys:
+                self.platform.obey(line, time_s)
+        self._heard = b""
 
     def _send(self, time_s: float) -> None:
         frame = self._speak(self.platform.shown(time_s), self._settings)

@@ -25,8 +25,9 @@ _CLASSES: dict[str, type[SteelyardError]] = {
 def scale(*, action: str, station_file: Path, device: str, by: str) -> None:
     """Have DEVICE set its zero or its tare (置零 / 去皮), through the running station.
 
-    DEVICE is a [[modbus]] id, or the [[scale]] that has its weight from one. It is told once; what
-    became of it stands in the station's log. Exits 0 only when the device shows that it is done.
+    DEVICE is a [[scale]] or a [[modbus]] id. It is told once; what became of it stands in the
+    station's log. Exits 0 only when the device shows that it is done. Which indicators can be told
+    what: docs/instruments.md 1.6.
     """
     config = load_station(station_file)
     question = {"command": action, "device": _device(config, device), "by": by}
@@ -61,17 +62,11 @@ async def _asked(data_dir: Path, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _device(config: StationConfig, name: str) -> str:
-    """The Modbus device behind a name of the station file."""
+    """What the station calls the device: a scale over Modbus is told as its Modbus device."""
     for section in config.model.scale:
-        if section.id == name and section.over_modbus:
-            return section.url.removeprefix("modbus:")
         if section.id == name:
-            raise InputError(
-                f"衡器 {name}（{section.format}）不能由站点置零或去皮",
-                f"scale {name} ({section.format}) takes no commands from the station",
-                next_zh="请用仪表按键",
-                next_en="use the keys of the indicator",
-            )
+            over_modbus = section.url.removeprefix("modbus:")
+            return over_modbus if section.over_modbus else f"scale.{name}"
     return name
 
 

@@ -11,6 +11,7 @@ from edge.errors import ConfigError, DeviceFault, LinkDown, SteelyardError, Text
 from edge.health import Health, Level
 from edge.records import ScaleReading
 from edge.sources.ports import bad_line, link_down
+from edge.sources.scale_teller import ScaleTeller
 from edge.sources.weigher import Companions, Weigher
 from firmware_bridge.indicators.catalogue import BadFormat, Format, format_named
 from firmware_bridge.indicators.reading import IndicatorReading
@@ -122,6 +123,8 @@ class ScaleSource:
         self._format = scale_format(section)
         protection = self._format.protection_on(section.data_bits, section.parity)
         self._weigher = Weigher(section, health, companions, protection)
+        self._teller = ScaleTeller(section, self._name, self._format)
+        self.command = self._teller.command
 
     async def run(self, deliver: Callable[[ScaleReading], None]) -> None:
         """Deliver readings until cancelled.
@@ -150,7 +153,8 @@ class ScaleSource:
                     self._ask(port, asked), name=f"{self._weigher.part}.ask"
                 )
                 try:
-                    await self._listen(port, asked, deliver)
+                    with self._teller.through(port):
+                        await self._listen(port, asked, deliver)
                 finally:
                     asking.cancel()
                     await asyncio.gather(asking, return_exceptions=True)
@@ -164,9 +168,10 @@ class ScaleSource:
         section = self._section
         request = self._format.request(section.settings, section.data_bits, section.parity)
         while request:
-            port.write(request)
-            if not await asked.answer(ANSWER_S):
-                self._weigher.count("unanswered")
+            async with self._teller.turn:
+                port.write(request)
+                if not await asked.answer(ANSWER_S):
+                    self._weigher.count("unanswered")
             await asyncio.sleep(section.poll_s)
 
     async def _listen(
@@ -184,6 +189,7 @@ class ScaleSource:
                 raise self._away(heard) from None
             found = decoder.feed(chunk.data)
             readings = asked.take(found) if self._format.ask else found
+            self._teller.hear(chunk.data, readings)
             self._weigher.count("unasked", len(found) - len(readings))
             for name, number in (new := decoder.counters - counted).items():
                 self._weigher.count(name, number)

@@ -14,6 +14,7 @@ from firmware_bridge.indicators.a12 import a12, a12_dialect
 from firmware_bridge.indicators.aed import aed, aed_request
 from firmware_bridge.indicators.equals import equals
 from firmware_bridge.indicators.framing import Bits, IndicatorDecoder, with_parity
+from firmware_bridge.indicators.orders import SICS_ORDERS, TOLEDO_ORDERS, Order, OrderForm
 from firmware_bridge.indicators.reading import UNITS_KG
 from firmware_bridge.indicators.rinstrum import rinstrum
 from firmware_bridge.indicators.sics import sics, sics_request
@@ -67,6 +68,8 @@ class Format:
     settings : mapping of str to Setting
     verified : bool
         False where part of the layout is known from memory only; read the instrument's manual.
+    orders : mapping of str to OrderForm
+        What the instrument can be told (`orders_with` settings).
     """
 
     name: str
@@ -79,6 +82,7 @@ class Format:
     parity: Parity = "none"
     settings: Mapping[str, Setting] = field(default_factory=dict)
     verified: bool = True
+    orders: Mapping[str, OrderForm] = field(default_factory=dict)
 
     def complete(self, settings: Mapping[str, Value]) -> dict[str, Value]:
         """Settings with the defaults of those not given.
@@ -138,6 +142,16 @@ class Format:
         asked = self.ask(**{k: v for k, v in self.complete(settings).items() if k in names})
         return with_parity(asked, _bits(data_bits, parity))
 
+    def orders_with(self, settings: Mapping[str, Value]) -> tuple[str, ...]:
+        """Names of the orders; no tare where the frames tell net weights without their tare."""
+        return tuple(n for n in self.orders if not (n == "tare" and settings.get("short")))
+
+    def order(
+        self, name: str, division_kg: float, data_bits: int = 8, parity: Parity = "none"
+    ) -> Order:
+        """A fresh order to an instrument on a line of these bits."""
+        return Order(self.orders[name], division_kg, _bits(data_bits, parity))
+
 
 def _bits(data_bits: int, parity: Parity) -> Bits:
     if data_bits == 8 or parity == "none":
@@ -191,6 +205,7 @@ CATALOGUE = (
         data_bits=7,
         parity="even",
         settings=_SHORT,
+        orders=TOLEDO_ORDERS,
     ),
     Format(
         "toledo-plain",
@@ -200,6 +215,7 @@ CATALOGUE = (
         data_bits=7,
         parity="even",
         settings=_SHORT,
+        orders=TOLEDO_ORDERS,
     ),
     Format(
         "sics",
@@ -207,6 +223,7 @@ CATALOGUE = (
         sics,
         "none",
         sics_request,
+        orders=SICS_ORDERS,
     ),
     Format(
         "rinstrum",

@@ -16,6 +16,7 @@ from mtsics.protocol.engine import MTSICSEngine
 from mtsics.transport.tcp import TCPConfig, TCPTransport
 
 from edge.config import ScaleSection
+from edge.errors import DeviceFault
 from edge.health import Health
 from edge.records import ScaleReading
 from edge.sources.scale import Companions, ScaleSource
@@ -64,6 +65,40 @@ def test_an_emulated_mt_sics_scale_is_read_over_tcp() -> None:
             ):
                 state.set_weight(kg, stable=stable)
                 await newest(readings, wanted)
+        await emulator.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_emulated_mt_sics_scale_obeys_or_refuses() -> None:
+    """The answers are those of the other program: refused while it moves, done at rest."""
+
+    async def scenario() -> None:
+        state = ScaleState()
+        emulator = TCPTransport(MTSICSEngine(state), cfg=TCPConfig(host="127.0.0.1", port=0))
+        await emulator.start()
+        host, port = emulator.address
+        section = ScaleSection.model_validate(
+            {
+                "id": "S1", "url": f"socket://{host}:{port}", "format": "sics", "max_kg": 150,
+                "division_kg": 0.05, "poll_s": 0.02,
+            }
+        )  # fmt: skip
+        source = ScaleSource(section, Health(time.monotonic_ns), time.monotonic_ns, Companions())
+        readings: list[ScaleReading] = []
+        task = asyncio.create_task(source.run(readings.append))
+        async with asyncio.timeout(5):
+            while not readings:
+                await asyncio.sleep(0.01)
+            state.set_weight(1.0, stable=False)
+            with pytest.raises(DeviceFault, match="refuses zero"):
+                await source.command("zero")
+            state.set_weight(1.0, stable=True)
+            await source.command("zero")
+            assert readings[-1].load_kg == 0
+            await source.command("clear_tare")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         await emulator.close()
 
     asyncio.run(scenario())

@@ -60,6 +60,15 @@ def test_every_format_stands_in_the_other_tables() -> None:
         assert f"| {row.name} |" in bad_line, row.name
 
 
+def test_every_order_stands_on_the_page_with_its_bytes() -> None:
+    said = _PAGE.split("### 1.6")[1].split("---\n\n##")[0]
+    for row in CATALOGUE:
+        assert not row.orders or re.search(rf"^\| [^|]*\b{row.name}\b", said, re.MULTILINE)
+        for name, form in row.orders.items():
+            sent = form.request.removesuffix(b"\r\n").decode()
+            assert re.search(rf"\| {name}[^|]* \| `{sent}` \|", said), (row.name, name)
+
+
 def test_the_worked_example_is_one_file_and_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     file, row = re.findall(r"```python\n(.*?)```", _PAGE, re.DOTALL)
     module = ModuleType("and_standard")
