@@ -29,6 +29,12 @@ CAUTION = 0.7
 _SPEEDS = 5
 """So many of the latest touches tell the present speed, by their median."""
 
+_FEW = 12
+"""So many touches are sooner followed one by one, in plain numbers, than in arrays."""
+
+
+_NEVER: Bools = np.zeros(0, np.bool_)
+
 
 class Course(NamedTuple):
     """Touches in order, and what is known before each of them and after the last.
@@ -68,9 +74,29 @@ class Pace:
 
     def follow(self, touches: Indices) -> Course:
         """Take the touches that come next, int64 (n, 4) lines of :class:`Touch`."""
+        if not len(touches):
+            return Course(touches, self._last, _NEVER)
+        return self._one_by_one(touches) if len(touches) < _FEW else self._at_once(touches)
+
+    def _one_by_one(self, touches: Indices) -> Course:
+        """What :meth:`_at_once` gives, bit for bit."""
+        speeds, known, late = self._speeds.tolist(), self._last.tolist(), list[bool]()
+        for sample, row, enter, leave in touches.tolist():
+            now = known[-1]
+            late.append(leave < 0 and sample > now[2])
+            if leave >= 0:
+                speeds.append(self._reach.item(row) / max(leave - enter, 1))
+                latest = sorted(speeds[-_SPEEDS:])
+                middle, least = latest[_SPEEDS // 2], min(x for x in latest if x > 0)
+                clear = leave + self._way_m.item(row) / (CAUTION * middle) * self._rate_hz
+                now = [middle, least, max(now[2], clear)]
+            known.append(now)
+        told = np.array(known)
+        self._speeds, self._last = np.array(speeds[1 - _SPEEDS :]), told[-1:]
+        return Course(touches, told, np.array(late))
+
+    def _at_once(self, touches: Indices) -> Course:
         sample, row, enter, leave = touches.T
-        if not len(sample):
-            return Course(touches, self._last, np.zeros(0, np.bool_))
         gone = leave >= 0
         known = np.concatenate([self._last, self._known(row[gone], enter[gone], leave[gone])])
         np.maximum.accumulate(known[:, 2], out=known[:, 2])

@@ -94,6 +94,9 @@ class Pipeline:
         self._polarity = np.where(gains.newton_per_count < 0, -1.0, 1.0)
         self._falling = np.flatnonzero(self._polarity < 0)
         self._floor = floor_counts(lanes, gains)
+        ends = np.cumsum([len(lane.rows) for lane in lanes])
+        self._first_row = [0, *ends.tolist()]
+        self._lane_of_row = np.arange(len(lanes)).repeat(np.diff(ends, prepend=0))
         self._partner = np.arange(channels, dtype=np.int64)
         for row in rows:
             self._partner[[row.left, row.right]] = row.right, row.left
@@ -244,12 +247,13 @@ class Pipeline:
 
     def _by_lane(self, touches: Indices) -> list[Indices]:
         """Touches of all rows, each lane's with rows counted from its first."""
-        if len(self.lanes) == 1:
-            return [touches]
-        ends = np.cumsum([len(lane.rows) for lane in self.lanes])
-        number = np.searchsorted(ends, touches[:, 1], side="right")
-        first = np.append(0, ends)
-        return [touches[number == i] - [0, first[i], 0, 0] for i in range(len(self.lanes))]
+        if len(self.lanes) == 1 or not len(touches):
+            return [touches] * len(self.lanes)
+        lane = self._lane_of_row[touches[:, 1]]
+        by_lane = [touches[lane == i] for i in range(len(self.lanes))]
+        for own, first_row in zip(by_lane, self._first_row, strict=False):
+            own[:, 1] -= first_row
+        return by_lane
 
     def _follow(self, found: Indices) -> None:
         """Hand touches and edges to their lanes."""

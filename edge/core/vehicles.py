@@ -92,7 +92,8 @@ class LaneTracker:
         """
         course, edges = self._pace.follow(touches), sorted(edges, key=attrgetter("sample"))
         # Of one sample the edge comes first.
-        ahead = np.searchsorted(touches[:, 0], [edge.sample for edge in edges])
+        at = np.array([edge.sample for edge in edges], np.int64)
+        ahead = touches[:, 0].searchsorted(at)
         walk = _Walk(course, edges, ahead.tolist())
         windows, line, edge = list[Window](), 0, 0
         for one in self._plain.find(course, edges, ahead, until_sample) if self._plain else ():
