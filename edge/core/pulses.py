@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edge.core.extremes import CHUNK
-from edge.records import Bools, Floats, Indices, Int32s, Row
+from edge.records import Bools, Floats, Indices, Int32s, Row, read_only
 
 __all__ = ["HYSTERESIS", "Runs", "Touch", "TouchFinder", "over", "runs"]
 
@@ -86,6 +87,9 @@ def runs(low: Bools, high: Bools, joined: Bools) -> Runs:
     return Runs(start, np.where(sure < end, sure, -1), end)
 
 
+_NONE: Indices = read_only(np.empty((0, len(Touch._fields)), np.int64))
+
+
 @dataclass(slots=True)
 class _Open:
     """A run that had not ended with the samples seen so far."""
@@ -138,9 +142,9 @@ class TouchFinder:
             Lines of :class:`Touch`.
         """
         left, right = self._sides
-        row, where = np.nonzero((pressed[:, left] | pressed[:, right]).T)
+        row, where = (pressed[:, left] | pressed[:, right]).T.nonzero()
         if not len(row) and not self._open:
-            return np.empty((0, len(Touch._fields)), np.int64)
+            return _NONE
         low, high = self._over(
             row, where, counts.reshape(-1, CHUNK, counts.shape[1]), level, release
         )
@@ -165,33 +169,36 @@ class TouchFinder:
     ) -> Indices:
         """Runs as rows of ``Touch``; one at the very end stays open."""
         start, sure, end = found
-        at = first_sample + where * CHUNK
-        row = piece_row[start // CHUNK]
-        enter = at[start // CHUNK] + start % CHUNK
-        known = at[sure // CHUNK] + sure % CHUNK
-        leave = at[(end - 1) // CHUNK] + (end - 1) % CHUNK + 1
-        certain, fresh = sure >= 0, sure >= 0
+        # From an index into the pieces laid end to end to a sample of the stream.
+        shift = first_sample + CHUNK * (where - np.arange(len(where)))
+        piece = start // CHUNK
+        row, enter = piece_row[piece], start + shift[piece]
+        certain, fresh = np.array([sure >= 0] * 2)
         events = self._go_on(first_sample, row, enter, certain, fresh)
-        ended = certain.copy()
-        for i in np.flatnonzero(leave == first_sample + n_samples).tolist():
+        lines = np.empty((2, len(row), len(Touch._fields)), np.int64)
+        begun, gone = lines
+        begun[:, 0], begun[:, 3] = sure + shift[sure // CHUNK], -1
+        leave = end + shift[(end - 1) // CHUNK]
+        gone[:, 0] = gone[:, 3] = leave
+        lines[:, :, 1], lines[:, :, 2] = row, enter
+        lasts = leave == first_sample + n_samples
+        for i in lasts.nonzero()[0].tolist():
             self._open[int(row[i])] = _Open(int(enter[i]), bool(certain[i]))
-            ended[i] = False
-        begun = np.stack([known, row, enter, np.full(len(enter), -1)], axis=1)[fresh]
-        gone = np.stack([leave, row, enter, leave], axis=1)[ended]
-        return np.concatenate([begun, gone, events])
+        told = lines[np.array([fresh, certain & ~lasts])]
+        return np.concatenate([told, events]) if events else told
 
     def _go_on(
         self, first_sample: int, row: Indices, enter: Indices, certain: Bools, fresh: Bools
-    ) -> Indices:
+    ) -> list[Touch]:
         """Let the runs that were open go on, or end where the samples before ended."""
-        events = []
+        events, rows = [], row.tolist()
         for number, run in self._open.items():
-            i = int(np.searchsorted(row, number))
-            if i < len(row) and row[i] == number and enter[i] == first_sample:
+            i = bisect_left(rows, number)
+            if i < len(rows) and rows[i] == number and enter[i] == first_sample:
                 enter[i] = run.enter_sample
                 fresh[i] &= not run.sure
                 certain[i] |= run.sure
             elif run.sure:
-                events.append((first_sample, number, run.enter_sample, first_sample))
+                events.append(Touch(first_sample, number, run.enter_sample, first_sample))
         self._open.clear()
-        return np.array(events, np.int64).reshape(-1, len(Touch._fields))
+        return events
