@@ -7,6 +7,8 @@ Smaller faults show over many vehicles (``edge.core.learn``).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edge.core.modes import load_scale
@@ -55,6 +57,8 @@ def contradicting(
     n_rows = int(row.max()) + 1
     if n_rows < _LEAST_ROWS:
         return np.zeros(valid.shape, np.bool_)
+    if _plainly_agree(load_kg, swing, vehicle):
+        return np.zeros(valid.shape, np.bool_)
     load, known = _rows(load_kg, row, valid, n_rows)
     middle = np.maximum(_median(load, known), 1.0)
     off = np.where(known, load / middle[:, None] - 1, 0.0)
@@ -71,6 +75,23 @@ def contradicting(
     ranked = np.sort(far, axis=1)
     single = (ranked[:, -1] > _BAD_TO_GOOD * ranked[:, -2]) & (known.sum(axis=1) >= _LEAST_ROWS)
     return np.asarray(valid & (bad & single[:, None])[:, row])
+
+
+def _plainly_agree(load_kg: Floats, swing: Swing, vehicle: Indices) -> bool:
+    """Whether no reading is far enough from any other for its row to contradict them.
+
+    Nearly all vehicles are so, and this is sooner said: no median lies outside the readings, and
+    what the widest of all is off by is held against the least that any axle swings.
+    """
+    lowest = np.fmin.reduce(load_kg, axis=1)
+    if not lowest.min() >= 1.0:
+        return False
+    most_off = float((np.fmax.reduce(load_kg, axis=1) / lowest).max()) - 1
+    together, n_axles = float(swing.axle_correlation.min()), int(np.bincount(vehicle).max())
+    alike = together + (1 - together) / n_axles
+    least = float((swing.variance[0] + swing.variance[1] + swing.variance[2] + swing.lie).min())
+    swings = least * float(load_scale(lowest.max() * (1 + most_off))) ** 2 * alike
+    return most_off < 0.9 * _BAD_ROW_SIGMA * math.sqrt(swings)
 
 
 def _rows(load_kg: Floats, row: Indices, valid: Bools, n_rows: int) -> tuple[Floats, Bools]:

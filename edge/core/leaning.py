@@ -123,10 +123,15 @@ def beside(pressed: Pressed, vehicle: Indices) -> Bools:
     light = total[:, -1] < _LIGHT_KG * count
     common_patch = np.where(light, 1.0, _U_TYRE_VEHICLE**2)
     pair = total[:, None] - single
-    within, aside = _misfits(single, pair, common_lean, common_patch)
-    least = np.maximum(_LEAST_LOSS, _LOSS_OF_U * u_gross_rel)[:, None, None]
-    aside = np.where(_loss(single, pair) >= least, aside, np.inf)
-    return np.asarray(within.min(axis=1) - aside.min(axis=(1, 2)) > _DOUBTED)
+    sums = _Sums.of(single, pair, common_lean, common_patch)
+    within = sums.within().min(axis=(1, 2))
+    doubted = within > _DOUBTED
+    # No explanation leaves less over than nothing: who fits well in the lane is beyond doubt.
+    if doubted.any():
+        least = np.maximum(_LEAST_LOSS, _LOSS_OF_U * u_gross_rel)[:, None, None]
+        aside = np.where(_loss(single, pair) >= least, sums.aside(), np.inf)
+        doubted &= within - aside.min(axis=(1, 2)) > _DOUBTED
+    return np.asarray(doubted)
 
 
 def _patch_log(load_kg: Floats, contact_m: Floats) -> Floats:
@@ -137,50 +142,62 @@ def _patch_log(load_kg: Floats, contact_m: Floats) -> Floats:
     return np.asarray(np.log(load_kg * STANDARD_GRAVITY_MPS2 / 2 / tyre_n))
 
 
-def _misfits(
-    single: Floats, pair: Floats, common_lean: Floats, common_patch: Floats
-) -> tuple[Floats, Floats]:
-    """Squares of what each explanation leaves over, for each guess of which axles have pairs.
+class _Sums(NamedTuple):
+    """What each explanation leaves over, for each guess of which axles have pairs.
 
     Errors are those of the axles and one that all axles of a vehicle share; the inverse of such a
     covariance is a diagonal less one product (Sherman and Morrison 1950).
 
-    Parameters
+    Attributes
     ----------
-    single, pair : float arrays (n_vehicles, n_guesses, 7)
+    one, both : float arrays (7, n_vehicles, n_guesses, 1)
         Sums over the axles with single tyres and with pairs: weight, weight times lean, times its
         square; the same of patches; load.
-    common_lean, common_patch : float arrays (n_vehicles,)
-        Variances of the shared errors.
-
-    Returns
-    -------
-    within : float array (n_vehicles, n_guesses)
-        In the lane.
-    aside : float array (n_vehicles, n_guesses, n_places)
-        Beside it, to the likelier side.
+    lean, patch : float arrays (n_vehicles, n_guesses, 1)
+        Of both together, the second without what two tyres carry more than one.
+    k_lean, k_patch : float arrays (n_vehicles, n_guesses, 1)
+        Parts that the shared errors take of the squares of those.
     """
-    two = _LOG_TWO
-    one, both = single.transpose(2, 0, 1)[..., None], pair.transpose(2, 0, 1)[..., None]
-    lean_weight, lean, lean_square = one[0] + both[0], one[1] + both[1], one[2] + both[2]
-    patch_pair = both[4] - two * both[3]
-    patch_weight, patch = one[3] + both[3], one[4] + patch_pair
-    patch_square = one[5] + both[5] - 2 * two * both[4] + two**2 * both[3]
-    k_lean, k_patch = (
-        common[:, None, None] / (1 + common[:, None, None] * weight)
-        for common, weight in ((common_lean, lean_weight), (common_patch, patch_weight))
-    )
-    within = lean_square - k_lean * lean**2 + patch_square - k_patch * patch**2
-    (m_one, _), (m_pair, _) = _SINGLE, _PAIR
-    c_one, c_pair = _LOG_SINGLE, _LOG_PAIR
-    m_one_2, m_pair_2, c_one_2, c_pair_2 = _SQUARES
-    shift = one[0] * m_one + both[0] * m_pair
-    leaned = one[0] * m_one_2 + both[0] * m_pair_2 - k_lean * shift**2
-    leaned = leaned - 2 * np.abs(one[1] * m_one + both[1] * m_pair - k_lean * lean * shift)
-    short = one[3] * c_one + both[3] * c_pair
-    shortened = one[3] * c_one_2 + both[3] * c_pair_2 - k_patch * short**2
-    shortened = shortened - 2 * (one[4] * c_one + patch_pair * c_pair - k_patch * patch * short)
-    return within[..., 0], np.asarray(within + leaned + shortened)
+
+    one: Floats
+    both: Floats
+    lean: Floats
+    patch: Floats
+    k_lean: Floats
+    k_patch: Floats
+
+    @classmethod
+    def of(cls, single: Floats, pair: Floats, common_lean: Floats, common_patch: Floats) -> _Sums:
+        """Of sums (n_vehicles, n_guesses, 7) and variances of the shared errors (n_vehicles,)."""
+        one, both = single.transpose(2, 0, 1)[..., None], pair.transpose(2, 0, 1)[..., None]
+        lean_weight, lean = one[:2] + both[:2]
+        patch = one[4] + (both[4] - _LOG_TWO * both[3])
+        lean_all, patch_all = common_lean[:, None, None], common_patch[:, None, None]
+        k_lean = lean_all / (1 + lean_all * lean_weight)
+        k_patch = patch_all / (1 + patch_all * (one[3] + both[3]))
+        return cls(one, both, lean, patch, k_lean, k_patch)
+
+    def within(self) -> Floats:
+        """Squares left over by a vehicle in its lane: (n_vehicles, n_guesses, 1)."""
+        one, both, lean, patch, k_lean, k_patch = self
+        lean_square = one[2] + both[2]
+        patch_square = one[5] + both[5] - 2 * _LOG_TWO * both[4] + _LOG_TWO**2 * both[3]
+        return np.asarray(lean_square - k_lean * lean**2 + patch_square - k_patch * patch**2)
+
+    def aside(self) -> Floats:
+        """By one beside it, to the likelier side: (n_vehicles, n_guesses, n_places)."""
+        one, both, lean, patch, k_lean, k_patch = self
+        (m_one, _), (m_pair, _) = _SINGLE, _PAIR
+        c_one, c_pair = _LOG_SINGLE, _LOG_PAIR
+        m_one_2, m_pair_2, c_one_2, c_pair_2 = _SQUARES
+        shift = one[0] * m_one + both[0] * m_pair
+        leaned = one[0] * m_one_2 + both[0] * m_pair_2 - k_lean * shift**2
+        leaned = leaned - 2 * np.abs(one[1] * m_one + both[1] * m_pair - k_lean * lean * shift)
+        short = one[3] * c_one + both[3] * c_pair
+        shortened = one[3] * c_one_2 + both[3] * c_pair_2 - k_patch * short**2
+        patched = one[4] * c_one + (both[4] - _LOG_TWO * both[3]) * c_pair
+        shortened = shortened - 2 * (patched - k_patch * patch * short)
+        return np.asarray(self.within() + leaned + shortened)
 
 
 def _loss(single: Floats, pair: Floats) -> Floats:

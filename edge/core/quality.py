@@ -144,7 +144,10 @@ def speed_flags(covered_mps: Floats, speed_mps: Floats, u_speed_mps: Floats) -> 
 
 def bits(checks: dict[Flag, Bools]) -> FlagBits:
     """Flags of each line, from what was found of each flag: (n,)."""
-    return np.asarray(np.array([*checks], np.uint32) @ np.array([*checks.values()]))
+    found = np.array([*checks.values()])
+    if not found.any():
+        return np.zeros(found.shape[1], np.uint32)
+    return np.asarray(np.array([*checks], np.uint32) @ found)
 
 
 def united(flags: FlagBits, first: Indices) -> FlagBits:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,10 @@ class Scales:
     different : list of Scale
     number : int64 array (n_vehicles,)
         The place of each vehicle's scale among the different ones.
+    channels : int64 array (n_vehicles, n_rows, 2)
+        Left and right of each row.
+    kg_per_count : float array (n_vehicles, n_rows, 2)
+        Worth of a count.
     """
 
     def __init__(self, each: Sequence[Scale]) -> None:
@@ -109,17 +114,11 @@ class Scales:
         self.different = list(dict.fromkeys(each))
         place = {scale: number for number, scale in enumerate(self.different)}
         self.number = np.array([place[scale] for scale in each], np.int64)
+        self.channels: Indices = self.of_each(attrgetter("channels"))
+        self.kg_per_count: Floats = self.of_each(attrgetter("kg_per_count"))
 
     def of_each(self, what: Callable[[Scale], Any]) -> NDArray[Any]:
         """Something of every vehicle's scale, an array or a number: (n_vehicles, ...)."""
+        if len(self.each) == 1:
+            return np.asarray(what(self.each[0]))[None]
         return np.array([what(scale) for scale in self.different])[self.number]
-
-    @cached_property
-    def channels(self) -> Indices:
-        """Left and right of each row: (n_vehicles, n_rows, 2)."""
-        return self.of_each(lambda scale: scale.channels)
-
-    @cached_property
-    def kg_per_count(self) -> Floats:
-        """Worth of a count: (n_vehicles, n_rows, 2)."""
-        return self.of_each(lambda scale: scale.kg_per_count)

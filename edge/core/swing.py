@@ -7,7 +7,7 @@ an axle carries beyond that makes it swing slower, and less for its load.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -84,8 +84,9 @@ class Swing:
         hz, u_hz = self.hz.copy(), self.u_hz.copy()
         hz[0] *= slower
         u_hz[0] *= slower
-        other = relative_load(load_kg) ** _BESIDE_EXPONENT
-        return replace(self, hz=hz, u_hz=u_hz, variance=self.variance * other)
+        variance = self.variance * relative_load(load_kg) ** _BESIDE_EXPONENT
+        same = self.lie, self.group_correlation, self.axle_correlation, self.weight, self.row_bias
+        return Swing(hz, u_hz, variance, *same)
 
 
 def _line(k: Kind, c: Cell) -> list[float]:

@@ -105,16 +105,19 @@ def fuse(
     n_axles = np.bincount(vehicle)
     mean_kg = np.bincount(vehicle, rough) / n_axles
     kind = kind_of(n_axles, mean_kg)[vehicle]
-    n_rows = int(seen.row.max()) + 1
+    n_axles_of, n_rows = n_axles[vehicle], int(seen.row.max()) + 1
     swing = Swing.of(dynamics, number, np.maximum(speed_mps, _SLOWEST_MPS), kind, n_rows)
     swing = swing.laden(rough, mean_kg[vehicle])
-    swing = _alike_in_trains(swing, n_axles[vehicle])
-    bias = load_scale(rough)[:, None] * swing.row_bias[:, seen.row]
-    seen = replace(seen, load_kg=seen.load_kg / (1 + bias))
+    swing = _alike_in_trains(swing, n_axles_of)
+    biased = bool(swing.row_bias.any())
+    if biased:
+        bias = load_scale(rough)[:, None] * swing.row_bias[:, seen.row]
+        seen = replace(seen, load_kg=seen.load_kg / (1 + bias))
     left_out = contradicting(seen.load_kg, seen.row, valid, swing, vehicle)
-    valid &= ~left_out
+    if biased or left_out.any():
+        valid &= ~left_out
+        rough = mean_along(seen.load_kg, valid)
     load = np.where(valid, seen.load_kg, 0.0)
-    rough = mean_along(seen.load_kg, valid)
     system = covariance_kg2(seen, valid, rough, swing, speed_mps)
     doubted = doubted_kg2(system, seen, valid, rough, swing)
     solved = np.linalg.solve(doubted, np.ones((*load.shape, 1)))[:, :, 0]
@@ -122,7 +125,8 @@ def fuse(
     best = information / _or_nan(sum_along(information))[:, None]
     weight = _cautious(best, _plain(valid, seen.row), doubted)
     fused = sum_along(weight * load)
-    scale = _scale(*_scatter(system, load, valid, seen.row), swing, vehicle)
+    scatter = _scatter(system, load, valid, seen.row)
+    scale = _scale(*scatter, swing, vehicle, n_axles_of)
     u_kg = np.sqrt(scale * _variance(weight, system))
     correlations = swing.group_correlation, swing.axle_correlation
     return Fusion(fused, u_kg, weight, *correlations, left_out)
@@ -161,7 +165,7 @@ def _variance(weight: Floats, system: Floats) -> Floats:
 
 def _plain(valid: Bools, row: Indices) -> Floats:
     """Weights of the plain mean of the rows that saw an axle, of each the mean of its parts."""
-    each = np.where(valid, 1 / np.maximum(parts(valid, row), 1), 0.0)
+    each = valid / np.maximum(parts(valid, row), 1)
     return np.asarray(each / _or_nan(sum_along(each))[:, None])
 
 
@@ -195,14 +199,15 @@ def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[
     return sum_along(left * whitened), np.maximum(seen.sum(axis=1) - 1.0, 0.0)
 
 
-def _scale(scatter: Floats, freedom: Floats, swing: Swing, vehicle: Indices) -> Floats:
+def _scale(
+    scatter: Floats, freedom: Floats, swing: Swing, vehicle: Indices, n_axles: Indices
+) -> Floats:
     """Variance of each axle's vehicle against the expected one: a Bayesian mean, (n_axles,).
 
     Axles that swing alike repeat each other, so their degrees of freedom count for less (the
     variance of a sum of correlated squares).
     """
-    others = np.bincount(vehicle)[vehicle] - 1
-    worth = 1 / (1 + others * swing.axle_correlation**2)
+    worth = 1 / (1 + (n_axles - 1) * swing.axle_correlation**2)
     known = worth * np.bincount(vehicle, freedom)[vehicle]
     shown = worth * np.bincount(vehicle, scatter)[vehicle]
     return _UNLIKE * np.maximum((swing.weight + shown) / (swing.weight + known), _LEAST_SCALE)
