@@ -35,65 +35,66 @@ def _vote(
     centre_s: Sequence[Floats], position_m: Floats, rough_mps: float, trust: float
 ) -> tuple[float, bool]:
     """Speed that explains most touches, negative if reversed; and whether another does as well."""
-    pairs = [
-        (a, b, float(dx))
-        for a, b, dx in zip(centre_s[:-1], centre_s[1:], np.diff(position_m), strict=True)
-        if len(a) and len(b)
-    ]
+    steps_m = (position_m[1:] - position_m[:-1]).tolist()
+    rows = zip(centre_s[:-1], centre_s[1:], steps_m, strict=True)
+    pairs = [(a, b, dx) for a, b, dx in rows if len(a) and len(b)]
     if not pairs:
         return rough_mps, True
-    slowness = np.concatenate([((b[None, :] - a[:, None]) / dx).ravel() for a, b, dx in pairs])
+    slowness = np.concatenate([((b - a[:, None]) / dx).ravel() for a, b, dx in pairs])
     factor = np.abs(slowness) * rough_mps
-    slowness = slowness[(factor > 1 / trust) & (factor < trust)]
+    believed = (factor > 1 / trust) & (factor < trust)
+    slowness, factor = slowness[believed], factor[believed]
     if not len(slowness):
         return rough_mps, True
-    likely = np.log(np.abs(slowness) * rough_mps) / np.log(trust)
+    likely = np.log(factor) / np.log(trust)
     score = -_UNLIKELY * likely**2 - np.where(slowness < 0, _WRONG_WAY, 0.0)
+    each = slowness[:, None]
     for a, b, dx in pairs:
-        due = a[None, :] + slowness[:, None] * dx
-        miss_m = np.abs(due[:, :, None] - b[None, None, :]).min(axis=2) / np.abs(slowness)[:, None]
-        score += np.maximum(0.0, 1 - (miss_m / _MATCH_M) ** 2).sum(axis=1)
-    best = int(np.argmax(score))
-    other = np.abs(slowness / slowness[best] - 1) * np.ptp(position_m) > 2 * _MATCH_M
+        away_s = (a + each * dx)[:, :, None] - b
+        away_s = np.minimum.reduce(np.abs(away_s, out=away_s), axis=2)
+        match = 1 - (away_s / np.abs(each) / _MATCH_M) ** 2
+        score += np.add.reduce(np.maximum(match, 0.0, out=match), axis=1)
+    best = int(score.argmax())
+    length_m = position_m.max() - position_m.min()
+    other = np.abs(slowness / slowness[best] - 1) * length_m > 2 * _MATCH_M
     rival = float(score[other].max(initial=0.0))
     return 1 / float(slowness[best]), rival > score[best] - 0.5
 
 
 def _chain(centre_s: Sequence[Floats], position_m: Floats, speed_mps: float) -> Indices:
     """Follow each axle from row to row; rows are met in the direction of ``speed_mps``."""
-    n_rows = len(centre_s)
+    n_rows, at_m = len(centre_s), position_m.tolist()
     order = range(n_rows) if speed_mps > 0 else range(n_rows - 1, -1, -1)
     axles: list[list[int]] = []
-    seen: list[tuple[int, float]] = []
+    seen: list[tuple[float, float]] = []
     for r in order:
-        times = centre_s[r]
-        taken = _match(seen, times, r, position_m, speed_mps)
-        for axle, k in taken.items():
-            axles[axle][r] = k
-            seen[axle] = (r, float(times[k]))
-        for k in sorted(set(range(len(times))) - set(taken.values())):
-            axles.append([k if row == r else -1 for row in range(n_rows)])
-            seen.append((r, float(times[k])))
-    at_first_s = [t - (position_m[r] - position_m[0]) / speed_mps for r, t in seen]
-    return np.array(axles, np.int64)[np.argsort(at_first_s, kind="stable")]
+        times, here_m = centre_s[r].tolist(), at_m[r]
+        taken = _match(seen, times, here_m, speed_mps)
+        for k, time in enumerate(times):
+            if k in taken:
+                axles[taken[k]][r], seen[taken[k]] = k, (here_m, time)
+            else:
+                axles.append([k if row == r else -1 for row in range(n_rows)])
+                seen.append((here_m, time))
+    at_first_s = np.array([t - (m - at_m[0]) / speed_mps for m, t in seen])
+    return np.array(axles, np.int64)[at_first_s.argsort(kind="stable")]
 
 
 def _match(
-    seen: Sequence[tuple[int, float]],
-    times_s: Floats,
-    r: int,
-    position_m: Floats,
-    speed_mps: float,
+    seen: Sequence[tuple[float, float]], times_s: Sequence[float], at_m: float, speed_mps: float
 ) -> dict[int, int]:
-    """Nearest first: which axle takes which touch of row ``r``."""
+    """Nearest first: the axle that takes each touch of a row at ``at_m``.
+
+    ``seen`` tells where and when each axle was seen last.
+    """
     offers = sorted(
         (miss_m, axle, k)
-        for axle, (last, t) in enumerate(seen)
-        for k, time in enumerate(times_s.tolist())
-        if (miss_m := abs((time - t) * speed_mps - (position_m[r] - position_m[last]))) < _MATCH_M
+        for axle, (last_m, t) in enumerate(seen)
+        for k, time in enumerate(times_s)
+        if (miss_m := abs((time - t) * speed_mps - (at_m - last_m))) < _MATCH_M
     )
     taken: dict[int, int] = {}
     for _, axle, k in offers:
-        if axle not in taken and k not in taken.values():
-            taken[axle] = k
+        if k not in taken and axle not in taken.values():
+            taken[k] = axle
     return taken
