@@ -107,7 +107,7 @@ def find_axles(
     believed = trust(rows)
     n_rows = len(rows)
     count = np.bincount(vehicle * n_rows + row, minlength=n_vehicles * n_rows)
-    first = (np.cumsum(count) - count).reshape(n_vehicles, n_rows)
+    first = (count.cumsum() - count).reshape(n_vehicles, n_rows)
     count = count.reshape(n_vehicles, n_rows)
     rough_mps = _rough_speeds(vehicle, row, duration_s, n_vehicles, rows)
     regular = (count == count[:, :1]).all(axis=1) & (count[:, 0] > 0)
@@ -154,10 +154,12 @@ def axle_speeds(at_s: Floats, position_m: Floats, axles: Axles) -> Floats:
     """
     first, last = _ends(~np.isnan(at_s))
     each = np.arange(len(at_s))
-    time_s = at_s[each, last] - at_s[each, first]
+    time_s, way_m = at_s[each, last] - at_s[each, first], position_m[last] - position_m[first]
     known = (last > first) & (time_s != 0)
+    if known.all():
+        return np.asarray(way_m / time_s)
     speed = np.where(axles.reversed, -axles.rough_mps, axles.rough_mps)[axles.vehicle]
-    speed[known] = (position_m[last] - position_m[first])[known] / time_s[known]
+    speed[known] = way_m[known] / time_s[known]
     for v in set(axles.vehicle[~known].tolist()):
         own = axles.vehicle == v
         if known[own].any():
@@ -181,9 +183,10 @@ def spans(
     projected from the nearest row that did. ``backward`` (n_axles,) tells the direction.
     """
     first, last = _ends(~np.isnan(enter_s))
-    first, last = np.where(backward, last, first), np.where(backward, first, last)
-    begin_m = np.where(backward, position_m[-1], position_m[0])
-    end_m = np.where(backward, position_m[0], position_m[-1])
+    begin_m, end_m = position_m[:1], position_m[-1:]
+    if backward.any():
+        first, last = np.where(backward, (last, first), (first, last))
+        begin_m, end_m = np.where(backward, (end_m, begin_m), (begin_m, end_m))
     each = np.arange(len(enter_s))
     start = enter_s[each, first] - (position_m[first] - begin_m) / speed_mps
     end = leave_s[each, last] + (end_m - position_m[last]) / speed_mps
@@ -195,12 +198,14 @@ def _rough_speeds(
 ) -> Floats:
     """Median over the touches of the rows that tell it best; 0 where there is no touch."""
     width_m = np.array([r.width_m for r in rows])
-    plate = np.array([r.kind == "plate" for r in rows])[row]
-    has_plate = np.bincount(vehicle[plate], minlength=n_vehicles) > 0
-    used = (plate == has_plate[vehicle]).nonzero()[0]
-    speed = rolling_speeds(width_m[row[used]], duration_s[used])
-    ranked = speed[np.lexsort((speed, vehicle[used]))]
-    count = np.bincount(vehicle[used], minlength=n_vehicles)
+    if len({r.kind for r in rows}) > 1:
+        plate = np.array([r.kind == "plate" for r in rows])[row]
+        has_plate = np.bincount(vehicle[plate], minlength=n_vehicles) > 0
+        used = plate == has_plate[vehicle]
+        vehicle, row, duration_s = vehicle[used], row[used], duration_s[used]
+    speed = rolling_speeds(width_m[row], duration_s)
+    ranked = speed[np.lexsort((speed, vehicle))]
+    count = np.bincount(vehicle, minlength=n_vehicles)
     middle = count.cumsum() - count + count // 2
     if not len(ranked):
         return np.zeros(n_vehicles)

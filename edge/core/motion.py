@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.records import Floats, Indices
+from edge.records import Bools, Floats, Indices
 
 __all__ = ["Motion", "follow"]
 
@@ -14,8 +14,8 @@ _POSITION_U_M = 0.002
 """Standard uncertainty of a row's surveyed position."""
 
 _TERMS = 3
-_CUBIC_FREEDOM = 6
-"""Degrees of freedom from which a change of acceleration is fitted as well."""
+_SQUARE_FREEDOM, _CUBIC_FREEDOM = 3, 6
+"""Degrees of freedom from which an acceleration, and a change of it, are fitted as well."""
 
 _NUMBERS = np.arange(_TERMS)
 _ONE = np.array([0, 1, 1, 2, 2, 2, 0, 1, 2])
@@ -23,6 +23,7 @@ _OTHER = np.array([0, 0, 1, 0, 1, 2, 3, 3, 3])
 """Products of columns that are summed: the lower half of the normal matrix, and the right side."""
 _NORMAL = np.array([[0, 1, 3], [1, 2, 4], [3, 4, 5]])
 _DIAGONAL = np.array([0, 2, 5])
+_EYE = np.eye(_TERMS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,21 +102,23 @@ def follow(centre_s: Floats, position_m: Floats, u_time_s: float, vehicle: Indic
         No axle of a vehicle was seen by two rows: there is no speed in the data.
     """
     first = _firsts(vehicle)
-    seen = ~np.isnan(centre_s)
-    per_axle = seen.sum(axis=1)
+    unseen = np.isnan(centre_s)
+    holes = unseen if unseen.any() else None
+    per_axle = len(position_m) - unseen.sum(axis=1)
     freedom = np.add.reduceat(np.maximum(per_axle - 1, 0), first)
     if freedom.min() < 1:
         raise ValueError("no axle was seen by two rows")
-    terms = np.where(freedom < 3, 1, np.where(freedom < _CUBIC_FREEDOM, 2, _TERMS))
-    number = np.maximum(per_axle, 1)
-    t0_s = np.add.reduceat(_across(np.where(seen, centre_s, 0.0)), first)
+    terms = 1 + (freedom >= _SQUARE_FREEDOM) + (freedom >= _CUBIC_FREEDOM)
+    t0_s = np.add.reduceat(_across(_filled(centre_s, holes)), first)
     t0_s /= np.add.reduceat(per_axle, first)
-    t = np.where(seen, centre_s - t0_s[vehicle][:, None], 0.0)
     # Powers of time and, last, the rows' positions: (n_axles, n_rows) each.
-    squares = t * t
-    columns = np.array([t, squares, squares * t, np.where(seen, position_m, 0.0)])
-    means = _across(columns) / number
-    columns = np.where(seen, columns - means[:, :, None], 0.0)
+    columns = np.empty((_TERMS + 1, *centre_s.shape))
+    t = np.subtract(centre_s, t0_s[vehicle][:, None], out=columns[0])
+    np.multiply(np.multiply(t, t, out=columns[1]), t, out=columns[2])
+    columns[_TERMS] = position_m
+    columns = _filled(columns, holes)
+    means = _across(columns) / np.maximum(per_axle, 1)
+    columns = _filled(columns - means[:, :, None], holes)
     inverse, coefficients = _solved(columns, first, terms)
     of_axle = coefficients[vehicle].T
     parts_m = columns[:_TERMS] * of_axle[:, :, None]
@@ -144,6 +147,11 @@ def _firsts(vehicle: Indices) -> Indices:
     return begins.nonzero()[0]
 
 
+def _filled(values: Floats, holes: Bools | None) -> Floats:
+    """Values, 0 where a row did not see an axle."""
+    return values if holes is None else np.where(holes, 0.0, values)
+
+
 def _across(values: Floats) -> Floats:
     """Sum over the rows from the first to the last: the same bits for any number of axles."""
     return np.asarray(np.add.accumulate(values, axis=-1)[..., -1])
@@ -157,7 +165,7 @@ def _solved(columns: Floats, first: Indices, terms: Indices) -> tuple[Floats, Fl
     both = used[:, :, None] & used[:, None, :]
     scale = np.where(used, np.sqrt(products[_DIAGONAL].T), 1.0)
     outer = scale[:, :, None] * scale[:, None, :]
-    inverse = np.linalg.inv(np.where(both, normal / outer, np.eye(_TERMS)))
+    inverse = np.linalg.inv(np.where(both, normal / outer, _EYE))
     inverse = np.where(both, inverse / outer, 0.0)
     return inverse, _across(inverse * right[:, None, :])
 

@@ -112,9 +112,7 @@ def look(
         axles.doubtful,
     )
     sight = _in_window(sight, axles, begin / rate_hz, end / rate_hz, lane)
-    sight, flags = _without_extras(sight, len(clips), lane)
-    rows_seen = sight.seen.sum(axis=1)
-    return sight, flags, np.bincount(sight.vehicle[rows_seen > 1], minlength=len(clips)) > 0
+    return _without_extras(sight, len(clips), lane)
 
 
 def _window(clips: Sequence[RawClip], rate_hz: float) -> tuple[int, Indices]:
@@ -144,7 +142,9 @@ def _in_window(
     return sight.only(inside)
 
 
-def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight, FlagBits]:
+def _without_extras(
+    sight: Sight, n_clips: int, lane: LaneLayout
+) -> tuple[Sight, FlagBits, Bools]:
     """Leave out touches of one row alone; one that looks like a wheel's is doubt.
 
     With two rows, one of them may as well have missed the axle: then it stays, in doubt.
@@ -154,6 +154,8 @@ def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight
     moved = np.bincount(sight.vehicle[~alone], minlength=n_clips) > 0
     # What no speed is known for is left to the caller as it is.
     extra = alone & moved[sight.vehicle]
+    if not extra.any():
+        return sight, flags, moved
     kept = ~extra
     for v in set(sight.vehicle[extra].tolist()):
         own = sight.vehicle == v
@@ -162,7 +164,7 @@ def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight
             flags[v] = Flag.AMBIGUOUS
         if len(lane.rows) == 2:
             kept[own & alone] = wheel
-    return sight.only(kept), flags
+    return sight.only(kept), flags, moved
 
 
 def _wheels(sight: Sight, rolling: Bools, alone: Bools, lane: LaneLayout) -> Bools:
