@@ -142,9 +142,7 @@ def _in_window(
     return sight.only(inside)
 
 
-def _without_extras(
-    sight: Sight, n_clips: int, lane: LaneLayout
-) -> tuple[Sight, FlagBits, Bools]:
+def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight, FlagBits, Bools]:
     """Leave out touches of one row alone; one that looks like a wheel's is doubt.
 
     With two rows, one of them may as well have missed the axle: then it stays, in doubt.
