@@ -93,7 +93,7 @@ class Frozen:
                 int(body["vehicles"]),
                 Dynamics.from_json(json.dumps(body["dynamics"])),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a file of dynamics: {error!r}") from error
         if read.dynamics.sha256 != body.get("sha256"):
             raise ValueError("its contents are not those of its sha256")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,20 @@ _KIND_ZH = {
 }
 _RAISED = "Value error, "
 """What pydantic puts before the words of a check of our own."""
+
+
+def read_toml(raw: bytes) -> dict[str, Any]:
+    """The tree of a TOML file.
+
+    Raises
+    ------
+    ValueError
+        No UTF-8, no TOML, or nested beyond all sense.
+    """
+    try:
+        return tomllib.loads(raw.decode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def problems(error: ValidationError) -> Text:

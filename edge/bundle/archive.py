@@ -23,8 +23,10 @@ _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 _VERSION, _UNIX, _STORED = 20, 3, 0
 _MODE = 0o100644 << 16
-_MOST_BYTES = 2 << 30
+_MOST_BYTES = 512 << 20
 _MOST_FILES = 20_000
+_MOST_HEAD_BYTES = 1_000
+"""Of one file: both its headers with its name in each."""
 
 
 def pack(files: Mapping[str, bytes], time_us: int) -> bytes:
@@ -84,13 +86,14 @@ def read(path: Path) -> tuple[dict[str, bytes], bytes | None]:
     Raises
     ------
     InputError
-        It can't be read.
+        It can't be read, or is larger than any bundle.
     IntegrityError
         It is no archive of this kind.
     """
     try:
         if path.is_dir():
             return _read_folder(path), None
+        _check_size(1, path.stat().st_size - _MOST_FILES * _MOST_HEAD_BYTES)
         data = path.read_bytes()
     except OSError as error:
         raise InputError(
@@ -113,8 +116,20 @@ def damaged(at: int, why: str) -> IntegrityError:
 
 def _read_folder(folder: Path) -> dict[str, bytes]:
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
-    own = {name: path for name, path in found.items() if name.split("/")[0] != WORK}
-    return {name: path.read_bytes() for name, path in own.items() if path.is_file()}
+    own = {n: p for n, p in found.items() if n.split("/")[0] != WORK and p.is_file()}
+    _check_size(len(own), sum(path.stat().st_size for path in own.values()))
+    return {name: path.read_bytes() for name, path in own.items()}
+
+
+def _check_size(files: int, size_bytes: int) -> None:
+    """Before anything is read: what somebody hands us may be made to fill the memory."""
+    if files > _MOST_FILES or size_bytes > _MOST_BYTES:
+        raise InputError(
+            f"太大，不是证据包（{files:,} 个文件，{size_bytes / 1e6:,.0f} MB）",
+            f"too large to be a bundle ({files:,} files, {size_bytes / 1e6:,.0f} MB)",
+            next_zh="检查是否选错了文件或文件夹",
+            next_en="see whether this is the file or folder that was meant",
+        )
 
 
 def _dos_time(time_us: int) -> tuple[int, int]:

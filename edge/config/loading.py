@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 from edge.config.file import StationFile
 from edge.config.site import StationConfig
 from edge.errors import ConfigError
-from edge.validation import problems
+from edge.validation import problems, read_toml
 
 __all__ = ["load_station", "parse_station"]
 
@@ -42,8 +41,8 @@ def parse_station(path: Path, raw: bytes) -> StationConfig:
         Not TOML, an unknown key, a value outside its range, names that do not fit.
     """
     try:
-        tree = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tree = read_toml(raw)
+    except ValueError as error:
         raise ConfigError(
             f"{path} 不是有效的 TOML：{error}", f"{path} is not valid TOML: {error}"
         ) from error

@@ -7,7 +7,6 @@ errors), hashed, and never changed by the program. How to write one: ``docs/rule
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 
 from edge.errors import ConfigError, Text
 from edge.rules.sections import GrossLimit, PackFile, RuleSet
-from edge.validation import problems
+from edge.validation import problems, read_toml
 
 _NS_PER_S = 1_000_000_000
 _S_PER_DAY = 86_400
@@ -55,13 +54,13 @@ class RulePack:
             fact from memory marked as verified, or a reason without words.
         """
         try:
-            file = PackFile.model_validate(tomllib.loads(raw.decode()))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            file = PackFile.model_validate(read_toml(raw))
+        except ValidationError as error:
+            raise _wrong(name, *problems(error)) from error
+        except ValueError as error:
             raise _wrong(
                 name, f"不是有效的 TOML：{error}", f"is not valid TOML: {error}"
             ) from error
-        except ValidationError as error:
-            raise _wrong(name, *problems(error)) from error
         return cls(file, hashlib.sha256(raw).hexdigest())
 
     @property

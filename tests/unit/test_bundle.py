@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from edge.bundle.archive import pack, unpack
+from edge.bundle.archive import pack, read, unpack
 from edge.config import StationFile, StationSection, parse_station
-from edge.errors import ConfigError, IntegrityError
+from edge.errors import ConfigError, InputError, IntegrityError
 from tests.unit.test_config import GOOD
 
 FILES = {"a.txt": b"one", "b/c.bin": bytes(range(256)), "empty": b""}
@@ -31,6 +31,16 @@ def test_no_byte_of_an_archive_can_change_and_give_the_same_files() -> None:
 def test_what_is_no_archive_is_told(data: bytes) -> None:
     with pytest.raises(IntegrityError):
         unpack(data)
+
+
+def test_what_is_larger_than_any_bundle_is_refused_unread(tmp_path: Path) -> None:
+    huge = tmp_path / "folder" / "huge.zip"
+    huge.parent.mkdir()
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)
+    for path in (huge, huge.parent):
+        with pytest.raises(InputError, match="too large"):
+            read(path)
 
 
 @pytest.mark.parametrize("time_us", [0, -(10**18), 10**18, TIME_US])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from edge.config import load_station
+from edge.config import load_station, parse_station
 from edge.errors import ConfigError
+from edge.frozen import Frozen
 from edge.gains import parse_gains
+from edge.rules.pack import RulePack
 
 GOOD = """
 [station]
@@ -189,3 +192,43 @@ def test_missing_certificate_is_named(tmp_path: Path) -> None:
     text = GOOD + '\n[calibration]\nfile = "none.json"\n'
     with pytest.raises(ConfigError, match=r"none\.json"):
         load_station(write(tmp_path, text)).gains_of("D1", 1.0)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda deep: parse_station(Path("station.toml"), b"x = " + deep),
+        lambda deep: RulePack.parse(b"x = " + deep),
+        lambda deep: parse_gains(deep, Path("certificate.json"), "D1", ["a"]),
+        lambda deep: Frozen.parse(deep),
+    ],
+    ids=["station file", "rule pack", "certificate", "dynamics"],
+)
+def test_a_file_that_is_nested_beyond_all_sense_is_refused_as_any_wrong_one(
+    read: Callable[[bytes], object],
+) -> None:
+    with pytest.raises((ConfigError, ValueError)):
+        read(b"[" * 50_000 + b"]" * 50_000)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("newton_per_count", 0.0),
+        ("newton_per_count", float("nan")),
+        ("u_rel", 0.0),
+        ("u_rel", -0.1),
+        ("u_rel_common", float("nan")),
+        ("gravity_mps2", 0.0),
+    ],
+)
+def test_a_certificate_with_a_figure_that_no_calibration_gives_weighs_nothing(
+    key: str, value: float
+) -> None:
+    figures = {"newton_per_count": 1.0, "u_rel": 0.01, "u_rel_common": 0.003, "gravity_mps2": 9.8}
+    figures[key] = value
+    common, gravity = figures.pop("u_rel_common"), figures.pop("gravity_mps2")
+    device = {"u_rel_common": common, "channels": [{"name": "a", **figures}]}
+    body = {"certificate_id": "C", "gravity_mps2": gravity, "digitisers": {"D1": device}}
+    with pytest.raises(ConfigError, match=key):
+        parse_gains(json.dumps(body).encode(), Path("certificate.json"), "D1", ["a"])
