@@ -8,7 +8,7 @@ therefore gives the same bits alone and among others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,40 +91,48 @@ class Signals:
         """Standard deviation of a mean of a quiet block, scaled to one sample."""
         return np.asarray(self.ground.noise[clip, row])
 
-    def stretches(self, clip: Indices, row: Indices, start: Indices, length: Indices) -> Int32s:
-        """Counts of stretches (n,) of samples, end to end: left and right, (2, n_counts)."""
-        width, ahead = self.counts.shape[1], np.cumsum(length) - length
-        flat, sample = self.counts.reshape(-1), self.begin[clip] + start - ahead
-        left, right = self.channels[clip, row].T
-        place = np.repeat(sample * width + left, length)
-        place += np.arange(0, width * len(place), width)
-        found = np.empty((2, len(place)), np.int32)
-        flat.take(place, out=found[0], mode="clip")
-        across = right - left
-        place += across[:1] if (across == across[:1]).all() else across.repeat(length)
-        flat.take(place, out=found[1], mode="clip")
-        self._turn(found, clip, row, length)
-        return found
+    def stretches(
+        self, clip: Indices, row: Indices, start: Indices, length: Indices
+    ) -> tuple[Int32s, Indices]:
+        """Counts of stretches (n,) of samples within their clips, and a little around each.
 
-    def blocks(self, clip: Indices, row: Indices, start: Indices) -> list[Int32s]:
-        """Counts of stretches (n,) of a block's length: left and right, (n, block) each."""
-        (n, width), (step, next_channel) = self.counts.shape, self.counts.strides
-        shape, strides = (n - self.block + 1, width, self.block), (step, next_channel, step)
-        each = np.ndarray(shape, np.int32, self.counts, 0, strides)
+        Returns
+        -------
+        counts : int32 array (2, n_counts)
+            Left and right.
+        place : int64 array (n,)
+            A clip's sample ``s`` of the stretch is at ``place + s``.
+        """
+        pieces, begin = -(-length // _STEP), self.begin[clip]
+        first = np.minimum(begin + start, len(self.counts) - pieces * _STEP)
+        ahead = (pieces.cumsum() - pieces) * _STEP
+        sample = (first - ahead).repeat(pieces)
+        sample += np.arange(0, _STEP * len(sample), _STEP)
+        channels = self.channels[clip, row].repeat(pieces, axis=0)
+        found = self._pieces(_STEP)[sample[:, None], channels]
+        self._turn(found, clip, row, pieces)
+        return found.transpose(1, 0, 2).reshape(2, -1), ahead + begin - first
+
+    def blocks(self, clip: Indices, row: Indices, start: Indices) -> Int32s:
+        """Counts of stretches (n,) of a block's length: left and right, (n, 2, block)."""
         sample = self.begin[clip] + start
-        found = [each[sample, channel] for channel in self.channels[clip, row].T]
+        found: Int32s = self._pieces(self.block)[sample[:, None], self.channels[clip, row]]
         self._turn(found, clip, row, 1)
         return found
 
-    def _turn(
-        self, found: Iterable[Int32s], clip: Indices, row: Indices, times: Indices | int
-    ) -> None:
-        """Turn the channels that press downwards."""
-        if not self.falling.any():
-            return
-        for side, falling in zip(found, self.falling[clip, row].T, strict=True):
-            sign = np.repeat(np.where(falling, np.int32(-1), np.int32(1)), times)
-            side *= sign.reshape(-1, *[1] * (side.ndim - 1))
+    def _pieces(self, length: int) -> Int32s:
+        """Pieces that begin at each sample: (n_samples, n_channels, length).
+
+        Left and right are asked of it together: they lie in the same lines of the cache.
+        """
+        (n, width), (step, next_channel) = self.counts.shape, self.counts.strides
+        shape, strides = (n - length + 1, width, length), (step, next_channel, step)
+        return np.ndarray(shape, np.int32, self.counts, 0, strides)
+
+    def _turn(self, found: Int32s, clip: Indices, row: Indices, times: Indices | int) -> None:
+        """Turn the channels that press downwards in pieces, so many of each clip and row."""
+        if self.falling.any():
+            found[self.falling[clip, row].repeat(times, axis=0)] *= -1
 
 
 def condition(clips: Sequence[RawClip], scales: Scales) -> Signals:
@@ -202,11 +210,12 @@ def _summaries(
     clips: Sequence[RawClip], blocks: Indices, block: int, channels: Indices
 ) -> tuple[Int32s, Int32s, Int32s]:
     """Highest, lowest and sum of all clips' blocks in their channels, (n_blocks, n_channels)."""
-    highest, lowest, total = np.empty((3, int(blocks.sum()), channels.shape[1]), np.int32)
+    shape = int(blocks.sum()), channels.shape[1]
+    highest, lowest, total = np.empty((3, *shape), np.int32)
     counts = (clip.counts[:n] for clip, n in zip(clips, (blocks * block).tolist(), strict=True))
     adjacent = (channels == channels[:, :1] + np.arange(channels.shape[1])).all(axis=1)
     own = map(_chosen, counts, channels, adjacent.tolist())
-    for at, laid in side_by_side(own, block):
+    for at, laid in side_by_side(own, block, *shape):
         np.maximum.reduce(laid, axis=0, out=highest[at].reshape(-1))
         np.minimum.reduce(laid, axis=0, out=lowest[at].reshape(-1))
         np.add.reduce(laid, axis=0, dtype=np.int32, out=total[at].reshape(-1))

@@ -20,9 +20,12 @@ __all__ = [
     "floor_counts",
     "range_per_sigma",
     "renewal_samples",
+    "whole_counts",
 ]
 
-_TILES_AT_ONCE = 128
+_MOST_AHEAD, _GROWTH = 512, 8
+"""Half seconds that are guessed at once; how fast they grow more while guesses hold."""
+
 _BEYOND = 1 << 30
 
 TYPICAL_CONTACT_M = 0.25
@@ -105,40 +108,44 @@ class Baseline:
         self._highest = np.empty((self._tile, len(floor)), np.int32)
         self._lowest = np.empty_like(self._highest)
         self._filled = 0
+        self._ahead = 1
         self._started = False
         self._renewed = False
         self.level = np.zeros(len(floor))
         self.release = floor.copy()
         self._pressed_tiles = np.zeros(len(floor), np.int64)
 
-    def step(self, highest: Int32s, lowest: Int32s) -> tuple[Floats, Floats]:
-        """Take the extremes of further chunks, (n, n_channels) each; give levels for each chunk.
+    def step(self, highest: Int32s, lowest: Int32s) -> tuple[Floats, Floats, Indices]:
+        """Take the extremes of further chunks, (n, n_channels) each, one at least.
 
         Returns
         -------
-        level, release : float arrays (n, n_channels)
+        level, release : float arrays (n_lines, n_channels)
             A wheel is on where a sample passes ``level + release``.
+        line : int64 array (n,)
+            Which line of them holds for each chunk.
         """
         n = len(highest)
-        level, release = np.empty(highest.shape), np.empty(highest.shape)
-        if n and not self._started:
+        if not self._started:
             self._begin(highest[0], lowest[0])
+        levels, releases, lengths = [], [], []
         done = 0
         while done < n:
-            part = slice(done, done + min(n - done, self._tile - self._filled))
-            whole = (n - done) // self._tile
-            if whole and not self._filled:
-                count = min(whole, _TILES_AT_ONCE) if self._renewed else 1
-                part = slice(done, done + count * self._tile)
-                levels, releases = self._renew(highest[part], lowest[part])
-                part = slice(done, done + len(levels) * self._tile)
-                level[part] = np.repeat(levels, self._tile, axis=0)
-                release[part] = np.repeat(releases, self._tile, axis=0)
+            whole = 0 if self._filled else (n - done) // self._tile
+            if whole:
+                part = slice(done, done + min(whole, self._ahead) * self._tile)
+                level, release = self._renew(highest[part], lowest[part])
+                length = self._tile
             else:
-                level[part], release[part] = self.level, self.release
-                self._keep(highest[part], lowest[part])
-            done = part.stop
-        return level, release
+                length = min(n - done, self._tile - self._filled)
+                level, release = self.level[None], self.release[None]
+                self._keep(highest[done : done + length], lowest[done : done + length])
+            levels.append(level)
+            releases.append(release)
+            lengths += [length] * len(level)
+            done += length * len(level)
+        line = np.arange(len(lengths)).repeat(lengths)
+        return np.concatenate(levels), np.concatenate(releases), line
 
     def _begin(self, highest: Int32s, lowest: Int32s) -> None:
         self._started = True
@@ -178,9 +185,8 @@ class Baseline:
         while True:
             before = quiet
             # Whole counts compare fast: one passes a bound where it passes the whole part of it.
-            quiet = (high <= _whole(np.floor(levels + releases))) & (
-                low >= _whole(np.ceil(levels - releases))
-            )
+            quiet = high <= whole_counts(np.floor(levels + releases))
+            quiet &= low >= whole_counts(np.ceil(levels - releases))
             counted = quiet.astype(np.int32)
             seen = np.add.reduce(counted, axis=0, dtype=np.int32)
             poor = np.flatnonzero((seen * 8 < self._tile).any(axis=1))
@@ -198,6 +204,7 @@ class Baseline:
         self.level = np.where(enough, after[taken], after[taken - 1])
         self._set_noise(np.where(enough, spreads[taken], spreads[taken - 1]))
         self._renewed = True
+        self._ahead = min(_GROWTH * taken, _MOST_AHEAD)
         self._pressed_tiles[enough] = 0
         if not enough.all():
             last = (high[:, taken - 1] - after[taken - 1], low[:, taken - 1] - after[taken - 1])
@@ -243,6 +250,6 @@ class Baseline:
         self._pressed_tiles[stepped] = 0
 
 
-def _whole(bound: Floats) -> Int32s:
+def whole_counts(bound: Floats) -> Int32s:
     """A whole bound as counts; beyond what 24 bits hold, none is passed."""
     return np.clip(bound, -_BEYOND, _BEYOND).astype(np.int32)

@@ -137,11 +137,10 @@ def _pulses(
 ) -> tuple[Indices, Pulses]:
     """Fetch the touches, and so much behind each as a crossing between two samples needs."""
     length = np.minimum(end + 2, signals.n_samples[clip]) - start
-    counts = signals.stretches(clip, row, start, length)
+    counts, place = signals.stretches(clip, row, start, length)
     sums = np.zeros((2, counts.shape[1] + 1), np.int64)
-    sums[:, 1:] = counts
-    np.cumsum(sums, axis=1, out=sums)
-    return np.cumsum(length) - length - start, Pulses(counts, sums)
+    counts.cumsum(axis=1, dtype=np.int64, out=sums[:, 1:])
+    return place, Pulses(counts, sums)
 
 
 def _crossings(

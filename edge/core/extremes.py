@@ -17,16 +17,22 @@ _SLAB_SAMPLES = 1 << 14
 """Samples that are looked at together: they stay in the cache."""
 
 
-def side_by_side(arrays: Iterable[Int32s], chunk: int) -> Iterator[tuple[slice, Int32s]]:
+def side_by_side(
+    arrays: Iterable[Int32s], chunk: int, n_chunks: int, n_channels: int
+) -> Iterator[tuple[slice, Int32s]]:
     """Slabs of chunks: their first samples beside each other, then all second ones, and so on.
 
-    Reductions over a chunk then run along long rows, at several times the speed of short ones.
+    Reductions over a chunk then run along long rows, at several times the speed of short ones;
+    short arrays share a slab.
 
     Parameters
     ----------
-    arrays : iterable of int32 arrays (n_chunks * chunk, n_channels)
+    arrays : iterable of int32 arrays (n * chunk, n_channels)
         Each sample's channels adjacent in memory.
     chunk : int
+    n_chunks : int
+        Of all arrays.
+    n_channels : int
 
     Yields
     ------
@@ -35,19 +41,18 @@ def side_by_side(arrays: Iterable[Int32s], chunk: int) -> Iterator[tuple[slice, 
     laid : int32 array (chunk, n_chunks of the slab * n_channels)
         Valid until the next one is asked for.
     """
-    step = max(1, _SLAB_SAMPLES // chunk)
-    done, room = 0, np.empty(0, np.int32)
+    sample = np.dtype((np.void, np.dtype(np.int32).itemsize * n_channels))
+    room = np.empty((chunk, min(max(1, _SLAB_SAMPLES // chunk), n_chunks)), sample)
+    begin = end = 0
     for counts in arrays:
-        n_chunks, n_channels = len(counts) // chunk, counts.shape[1]
-        sample = np.dtype((np.void, counts.itemsize * n_channels))
-        samples = counts.view(sample).reshape(n_chunks, chunk)
-        for first in range(0, n_chunks, step):
-            part = samples[first : first + step]
-            size = part.size * n_channels
-            room = np.empty(size, np.int32) if len(room) < size else room
-            room[:size].view(sample).reshape(chunk, -1)[...] = part.T
-            yield slice(done, done + len(part)), room[:size].reshape(chunk, -1)
-            done += len(part)
+        samples = counts.view(sample).reshape(-1, chunk).T
+        while samples.shape[1]:
+            free = min(begin + room.shape[1] - end, samples.shape[1])
+            room[:, end - begin : end - begin + free] = samples[:, :free]
+            samples, end = samples[:, free:], end + free
+            if end in (begin + room.shape[1], n_chunks):
+                yield slice(begin, end), room[:, : end - begin].view(np.int32)
+                begin = end
 
 
 def extremes(counts: Int32s, chunk: int = CHUNK) -> tuple[Int32s, Int32s]:
@@ -64,9 +69,10 @@ def extremes(counts: Int32s, chunk: int = CHUNK) -> tuple[Int32s, Int32s]:
     highest, lowest : int32 arrays (n_chunks, n_channels)
     """
     n_chunks, n_channels = len(counts) // chunk, counts.shape[1]
+    whole = counts[: n_chunks * chunk]
     highest = np.empty((n_chunks, n_channels), np.int32)
     lowest = np.empty_like(highest)
-    for chunks, laid in side_by_side([counts[: n_chunks * chunk]], chunk):
+    for chunks, laid in side_by_side([whole], chunk, n_chunks, n_channels):
         np.maximum.reduce(laid, axis=0, out=highest[chunks].reshape(-1))
         np.minimum.reduce(laid, axis=0, out=lowest[chunks].reshape(-1))
     return highest, lowest

@@ -14,7 +14,7 @@ from itertools import chain
 import numpy as np
 
 from edge.core.clip import ROOM_AFTER_S
-from edge.core.conditioning import Baseline, floor_counts
+from edge.core.conditioning import Baseline, floor_counts, whole_counts
 from edge.core.extremes import CHUNK, extremes
 from edge.core.joining import Joiner
 from edge.core.modes import PRIOR, Dynamics
@@ -234,11 +234,11 @@ class Pipeline:
         if len(self._falling):
             flipped = -lowest[:, self._falling], -highest[:, self._falling]
             highest[:, self._falling], lowest[:, self._falling] = flipped
-        level, release = self._baseline.step(highest, lowest)
-        pressed = highest > level + release
+        level, release, line = self._baseline.step(highest, lowest)
+        pressed = highest > whole_counts(np.floor(level + release)).take(line, axis=0)
         begin = self._done
         self._done += len(counts)
-        self._follow(self._finder.step(begin, counts, pressed, level, release))
+        self._follow(self._finder.step(begin, counts, pressed, level, release, line))
         ready = [w for w in self._windows if self._ready(w[0]) <= self._done]
         if ready:
             self._windows = [w for w in self._windows if self._ready(w[0]) > self._done]

@@ -40,17 +40,17 @@ class Runs(NamedTuple):
     end: Indices
 
 
-def over(sides: Sequence[Int32s], base: Floats, release: Floats) -> tuple[Bools, Bools]:
+def over(sides: Int32s, base: Floats, release: Floats) -> tuple[Bools, Bools]:
     """Where either side passes the lower, and the upper threshold: (n_pieces, length) each.
 
     Parameters
     ----------
-    sides : two int32 arrays (n_pieces, length)
+    sides : int32 array (n_pieces, 2, length)
         Counts of pieces, left and right.
     base, release : float arrays (n_pieces, 2)
         In counts, left and right.
     """
-    left, right = sides
+    left, right = sides[:, 0], sides[:, 1]
     found = []
     for times in (1.0, HYSTERESIS):
         # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
@@ -123,7 +123,13 @@ class TouchFinder:
         return min((run.enter_sample for run in self._open.values()), default=None)
 
     def step(
-        self, first_sample: int, counts: Int32s, pressed: Bools, level: Floats, release: Floats
+        self,
+        first_sample: int,
+        counts: Int32s,
+        pressed: Bools,
+        level: Floats,
+        release: Floats,
+        line: Indices,
     ) -> Indices:
         """Touches that became certain or ended in these chunks, in order of time.
 
@@ -134,7 +140,9 @@ class TouchFinder:
         counts : int32 array (n_chunks * CHUNK, n_channels)
         pressed : bool array (n_chunks, n_channels)
             Chunks in which a channel passes its threshold.
-        level, release : float arrays (n_chunks, n_channels)
+        level, release : float arrays (n_lines, n_channels)
+        line : int64 array (n_chunks,)
+            Which line of them holds for each chunk.
 
         Returns
         -------
@@ -145,24 +153,21 @@ class TouchFinder:
         row, where = (pressed[:, left] | pressed[:, right]).T.nonzero()
         if not len(row) and not self._open:
             return _NONE
-        low, high = self._over(
-            row, where, counts.reshape(-1, CHUNK, counts.shape[1]), level, release
-        )
+        held = line[where][:, None], self._sides.T[row]
+        low, high = over(self._counts(row, where, counts), level[held], release[held])
         joined = np.zeros(len(row), np.bool_)
         joined[1:] = (where[1:] - where[:-1] == 1) & (row[1:] == row[:-1])
         events = self._events(first_sample, len(counts), row, where, runs(low, high, joined))
         return events[np.lexsort(events.T[::-1])]
 
-    def _over(
-        self, row: Indices, where: Indices, chunks: Int32s, level: Floats, release: Floats
-    ) -> tuple[Bools, Bools]:
-        """Where either channel of a row passes the lower, and the upper threshold: (n, CHUNK)."""
-        channel, where = self._sides.T[row], where[:, None]
-        sides = [chunks[where[:, 0], :, each] for each in channel.T]
+    def _counts(self, row: Indices, where: Indices, counts: Int32s) -> Int32s:
+        """Chunks of rows, wheels upwards: left and right, (n, 2, CHUNK)."""
+        # Both sides at once: they lie in the same lines of the cache.
+        chunks = counts.reshape(-1, CHUNK, counts.shape[1]).transpose(0, 2, 1)
+        sides: Int32s = chunks[where[:, None], self._sides.T[row]]
         if self._any_falling:
-            for samples, falling in zip(sides, self._falling, strict=True):
-                samples[falling[row]] *= -1
-        return over(sides, level[where, channel], release[where, channel])
+            sides[self._falling.T[row]] *= -1
+        return sides
 
     def _events(
         self, first_sample: int, n_samples: int, piece_row: Indices, where: Indices, found: Runs

@@ -173,14 +173,14 @@ def test_touches_are_those_of_a_loop(seed: int, sizes: list[int]) -> None:
     n = sum(sizes) * CHUNK
     wave = np.convolve(chance.standard_normal(n), np.ones(30) / 30, "same") * 3_000
     counts = np.stack([wave, np.roll(wave, 5)], axis=1).astype(np.int32)
-    level, step = np.zeros((len(counts) // CHUNK, 2)), np.full((len(counts) // CHUNK, 2), 300.0)
+    level, release = np.zeros((1, 2)), np.full((1, 2), 300.0)
     finder = TouchFinder([Row(0.0, 0.1, "strip", 0, 1)], np.ones(2))
     found, at = [], 0
     for size in sizes:
         part = counts[at * CHUNK : (at + size) * CHUNK]
         pressed = (part.reshape(-1, CHUNK, 2) > 300).any(axis=1)
-        chunks = slice(at, at + size)
-        found += finder.step(at * CHUNK, part, pressed, level[chunks], step[chunks]).tolist()
+        line = np.zeros(size, np.int64)
+        found += finder.step(at * CHUNK, part, pressed, level, release, line).tolist()
         at += size
     ended = [(enter, leave) for _, _, enter, leave in found if leave >= 0]
     assert ended == _slow_touches(counts.max(axis=1).tolist(), 300.0, 480.0)
@@ -209,9 +209,9 @@ def test_baseline_is_the_same_in_any_blocks(seed: int, cuts: list[int]) -> None:
     spread = chance.integers(10, 60, middle.shape)
     highest, lowest = (middle + spread).astype(np.int32), (middle - spread).astype(np.int32)
     floor, partner = np.full(3, 200.0), np.array([1, 0, 2])
-    whole = Baseline(1_000.0, floor, partner).step(highest, lowest)
+    *whole, line = Baseline(1_000.0, floor, partner).step(highest, lowest)
     tracker = Baseline(1_000.0, floor, partner)
     bounds = [0, *sorted(cuts), 200]
     parts = [tracker.step(highest[a:b], lowest[a:b]) for a, b in pairwise(bounds)]
     for i in (0, 1):
-        assert np.concatenate([p[i] for p in parts]).tobytes() == whole[i].tobytes()
+        assert np.concatenate([p[i][p[2]] for p in parts]).tobytes() == whole[i][line].tobytes()
