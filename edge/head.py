@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +45,7 @@ from edge.sources.camera_stream import StreamCamera
 from edge.sources.digitiser import DigitiserSource
 from edge.sources.modbus import ModbusBuses, ModbusSource
 from edge.sources.modbus_scale import ModbusScaleSource, Weights
-from edge.sources.pictures import sweep_pictures
+from edge.sources.pictures import keep_swept
 from edge.sources.ports import DeviceHello, SourceItem
 from edge.sources.recorder import Recorder
 from edge.sources.scale import Companions, ScaleSource
@@ -57,15 +56,12 @@ from edge.updating import Updating
 from firmware_bridge.tap_format import TapHeader
 from firmware_bridge.transports import Tap
 
-__all__ = ["Head", "lanes_by_device"]
+__all__ = ["Head"]
+
+_Run = Callable[[], Coroutine[Any, Any, None]]
 
 RELEASE_PERIOD_S = 0.02
 """How often the desk looks whether a vehicle has its plate or has waited long enough."""
-
-PICTURE_AGE_S = 3_600.0
-"""Pictures older than this are swept from the cameras' directories."""
-
-_STEP_US = 1_000_000
 
 
 class Head:
@@ -120,7 +116,7 @@ class Head:
         }
 
     def _keep_programs(self) -> dict[str, DeviceKeeper]:
-        lanes = lanes_by_device(self._config)
+        lanes = self._config.lane_names()
         return {
             section.id: DeviceKeeper(
                 section,
@@ -150,26 +146,10 @@ class Head:
     async def run(self, clerk: Clerk, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
         """Read the devices until the station is told to stop, then clear the lanes."""
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                *(
-                    self._supervised(group, f"digitiser.{name}", self._reading(name, source))
-                    for name, source in self._digitisers.items()
-                ),
-                *(
-                    self._supervised(group, f"camera.{section.id}", self._watching(section))
-                    for section in self._model.camera
-                ),
-                *(
-                    self._supervised(group, f"modbus.{section.id}", self._polling(section))
-                    for section in self._model.modbus
-                ),
-                *(
-                    self._supervised(group, f"scale.{section.id}", self._weighing(section))
-                    for section in self._model.scale
-                ),
-                self._supervised(group, "updating", self.updating.run),
+            tasks = [self._supervised(group, part, run) for part, run in self._parts().items()]
+            tasks += [
                 group.create_task(self._release(clerk), name="desk"),
-                group.create_task(self._sweep_pictures(), name="pictures"),
+                group.create_task(self._keep_swept(), name="pictures"),
             ]
             on_ready()
             await stop.wait()
@@ -179,14 +159,21 @@ class Head:
         for vehicle in self._lanes.finish(self._clock_of, time.monotonic_ns()):
             self._pass_on(vehicle, clerk)
 
-    def _supervised(
-        self, group: asyncio.TaskGroup, part: str, run: Callable[[], Coroutine[Any, Any, None]]
-    ) -> asyncio.Task[None]:
+    def _parts(self) -> dict[str, _Run]:
+        """What is begun anew when it fails, by the names that people are told."""
+        model = self._model
+        return {
+            **{f"digitiser.{name}": self._reading(name, s) for name, s in self._digitisers.items()},
+            **{f"camera.{section.id}": self._watching(section) for section in model.camera},
+            **{f"modbus.{section.id}": self._polling(section) for section in model.modbus},
+            **{f"scale.{section.id}": self._weighing(section) for section in model.scale},
+            "updating": self.updating.run,
+        }
+
+    def _supervised(self, group: asyncio.TaskGroup, part: str, run: _Run) -> asyncio.Task[None]:
         return group.create_task(supervise(part, run, self._health), name=part)
 
-    def _reading(
-        self, name: str, source: DigitiserSource
-    ) -> Callable[[], Coroutine[Any, Any, None]]:
+    def _reading(self, name: str, source: DigitiserSource) -> _Run:
         def deliver(item: SourceItem) -> None:
             if isinstance(item, DeviceHello):
                 self._gains[name] = self._config.gains_of(name, item.newton_per_count)
@@ -206,7 +193,7 @@ class Head:
 
         return read
 
-    def _watching(self, section: CameraSection) -> Callable[[], Coroutine[Any, Any, None]]:
+    def _watching(self, section: CameraSection) -> _Run:
         source = self._camera(self._config.with_files(section))
 
         def deliver(plate: PlateRead) -> None:
@@ -232,7 +219,7 @@ class Head:
         """How far UTC is ahead of the steady time."""
         return self._clock.utc_of(0)
 
-    def _polling(self, section: ModbusSection) -> Callable[[], Coroutine[Any, Any, None]]:
+    def _polling(self, section: ModbusSection) -> _Run:
         section = self._config.with_map(section)
         source = ModbusSource(section, self._health, time.time_ns, self._buses, self._weights.put)
         self.orders.reach(section.id, source.command)
@@ -242,7 +229,7 @@ class Head:
 
         return lambda: source.run(deliver)
 
-    def _weighing(self, section: ScaleSection) -> Callable[[], Coroutine[Any, Any, None]]:
+    def _weighing(self, section: ScaleSection) -> _Run:
         shared = (section, self._health, self._clock.steady_ns, self._companions)
         source: ScaleSource | ModbusScaleSource = (
             ModbusScaleSource(*shared, self._weights)
@@ -260,6 +247,10 @@ class Head:
                 self._health.gauge(f"scale.{reading.device}.load_kg", reading.load_kg)
 
         return lambda: source.run(deliver)
+
+    async def _keep_swept(self) -> None:
+        directories = {c.id: self._config.picture_dir(c) for c in self._model.camera}
+        await keep_swept(directories, self._clock.offset_us, self._health)
 
     def _tap(
         self,
@@ -307,26 +298,3 @@ class Head:
         if self._keepers[vehicle.passage.device].bars(vehicle.time_ns):
             flags |= Flag.SEAL_BROKEN
         return replace(vehicle, time_ns=utc_ns, host=host, flags=flags)
-
-    async def _sweep_pictures(self) -> None:
-        """The cameras' directories are letter boxes: what belongs to a record is in the store."""
-        offset_us = self._clock.offset_us()
-        while True:
-            # Ages of files mean nothing across a step of the clock that dated them.
-            before_us, offset_us = offset_us, self._clock.offset_us()
-            stepped = abs(offset_us - before_us) > _STEP_US
-            for section in [] if stepped else self._model.camera:
-                directory = self._config.picture_dir(section)
-                swept = await asyncio.to_thread(
-                    sweep_pictures, directory, time.time() - PICTURE_AGE_S
-                )
-                self._health.count(f"camera.{section.id}.pictures_swept", swept)
-            await asyncio.sleep(PICTURE_AGE_S / 6)
-
-
-def lanes_by_device(config: StationConfig) -> dict[str, list[str]]:
-    """Names of the lanes on each digitiser."""
-    lanes: defaultdict[str, list[str]] = defaultdict(list)
-    for lane in config.model.lane:
-        lanes[lane.digitiser].append(lane.id)
-    return lanes

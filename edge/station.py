@@ -29,7 +29,7 @@ from edge.evidence.receipt import Receipt
 from edge.evidence.statement import other_draft
 from edge.evidence.station_key import station_signer
 from edge.frozen import known_dynamics
-from edge.head import Head, lanes_by_device
+from edge.head import Head
 from edge.health import Health, Level, State
 from edge.opening import open_log
 from edge.records import Record
@@ -74,7 +74,7 @@ class Station:
         self._clock = clock or HostClock()
         self._outage_log = OutageLog()
         self._health = Health(time.monotonic_ns, self._hear)
-        self._chronicle = Chronicle(self._health, self._clock, lanes_by_device(config))
+        self._chronicle = Chronicle(self._health, self._clock, config.lane_names())
         self.feed = Feed()
         self._pack = RulePack.parse(config.pack_bytes(), config.model.rules.pack)
         self._software = software_identity()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -192,7 +193,6 @@ class StationFile(Section):
 
     @model_validator(mode="after")
     def _names_fit(self) -> StationFile:
-        digitisers = {d.id: d for d in self.digitiser}
         _unique("digitiser.id", [d.id for d in self.digitiser])
         _unique("lane.id", [lane.id for lane in self.lane])
         _unique("camera.id", [c.id for c in self.camera])
@@ -202,38 +202,47 @@ class StationFile(Section):
         for d in self.digitiser:
             _unique(f"digitiser {d.id}: channels", list(d.channels))
         for lane in self.lane:
-            if lane.digitiser not in digitisers:
-                raise ValueError(f"lane {lane.id}: digitiser {lane.digitiser!r} is not in the file")
-            known = digitisers[lane.digitiser].channels
-            for row in lane.row:
-                for channel in (row.left, row.right):
-                    if channel not in known:
-                        raise ValueError(
-                            f"lane {lane.id}: channel {channel!r} is not one of {', '.join(known)}"
-                        )
+            _channels_fit(lane, {d.id: d.channels for d in self.digitiser})
         lanes = {lane.id for lane in self.lane}
         for camera in self.camera:
             for name in camera.lanes:
-                if name not in lanes:
-                    raise ValueError(f"camera {camera.id}: lane {name!r} is not in the file")
+                _known(f"camera {camera.id}: lane", name, lanes)
         for scale in self.scale:
-            others = {s.id for s in self.scale} - {scale.id}
-            if scale.lane is not None and scale.lane not in lanes:
-                raise ValueError(f"scale {scale.id}: lane {scale.lane!r} is not in the file")
+            self._scale_fits(scale, lanes)
+        return self
+
+    def _scale_fits(self, scale: ScaleSection, lanes: set[str]) -> None:
+        if scale.lane is not None:
+            _known(f"scale {scale.id}: lane", scale.lane, lanes)
+        if scale.over_modbus:
             device, polls_s = (
                 scale.url.removeprefix("modbus:"),
                 {m.id: m.poll_s for m in self.modbus},
             )
-            if scale.over_modbus and device not in polls_s:
-                raise ValueError(f"scale {scale.id}: modbus {device!r} is not in the file")
-            if scale.over_modbus and polls_s[device] > WEIGHT_EVERY_S:
+            _known(f"scale {scale.id}: modbus", device, polls_s)
+            if polls_s[device] > WEIGHT_EVERY_S:
                 raise ValueError(
                     f"scale {scale.id}: modbus {device!r} needs poll_s <= {WEIGHT_EVERY_S:g}, "
                     "or no load is ever known to be at rest"
                 )
-            if scale.check_with is not None and scale.check_with not in others:
-                raise ValueError(f"scale {scale.id}: check_with must name another scale")
-        return self
+        if scale.check_with not in {None, *(s.id for s in self.scale)} - {scale.id}:
+            raise ValueError(f"scale {scale.id}: check_with must name another scale")
+
+
+def _channels_fit(lane: LaneSection, channels_of: Mapping[str, Collection[str]]) -> None:
+    _known(f"lane {lane.id}: digitiser", lane.digitiser, channels_of)
+    known = channels_of[lane.digitiser]
+    for row in lane.row:
+        for channel in (row.left, row.right):
+            if channel not in known:
+                raise ValueError(
+                    f"lane {lane.id}: channel {channel!r} is not one of {', '.join(known)}"
+                )
+
+
+def _known(what: str, name: str, names: Collection[str]) -> None:
+    if name not in names:
+        raise ValueError(f"{what} {name!r} is not in the file")
 
 
 def _unique(what: str, names: list[str]) -> None:

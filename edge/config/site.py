@@ -108,6 +108,13 @@ class StationConfig:
             return device
         return device.model_copy(update={"map": str(self.resolve(Path(device.map)))})
 
+    def lane_names(self) -> dict[str, list[str]]:
+        """Names of the lanes on each digitiser."""
+        return {
+            d.id: [lane.id for lane in self.model.lane if lane.digitiser == d.id]
+            for d in self.model.digitiser
+        }
+
     def lanes_of(self, digitiser: str) -> tuple[LaneLayout, ...]:
         """Layouts of the lanes on one digitiser, channels as numbers."""
         channels = next(d.channels for d in self.model.digitiser if d.id == digitiser)

@@ -7,9 +7,11 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from edge.health import Health
 from edge.records import Picture
 
 MAX_PICTURE_BYTES = 8 << 20
@@ -19,7 +21,11 @@ WAIT_S = 0.5
 MESSAGE_SUFFIX = ".message"
 """Ends the names under which messages of network cameras are laid down."""
 
+PICTURE_AGE_S = 3_600.0
+"""Pictures older than this are swept from the cameras' directories."""
+
 _POLL_S = 0.02
+_STEP_US = 1_000_000
 _PLAIN_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,128}")
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
@@ -96,6 +102,23 @@ def sweep_pictures(directory: Path, before_s: float) -> int:
             path.unlink(missing_ok=True)
             swept += 1
     return swept
+
+
+async def keep_swept(
+    directories: Mapping[str, Path], offset_us: Callable[[], int], health: Health
+) -> None:
+    """Sweep the directory of each camera for ever: what belongs to a record is in the store.
+
+    ``offset_us`` tells how far the wall clock is off the steady one: across a step of it the ages
+    of files mean nothing.
+    """
+    now_us = offset_us()
+    while True:
+        before_us, now_us = now_us, offset_us()
+        for camera, directory in directories.items() if abs(now_us - before_us) <= _STEP_US else ():
+            swept = await asyncio.to_thread(sweep_pictures, directory, time.time() - PICTURE_AGE_S)
+            health.count(f"camera.{camera}.pictures_swept", swept)
+        await asyncio.sleep(PICTURE_AGE_S / 6)
 
 
 def _read(path: Path) -> bytes:

@@ -18,7 +18,6 @@ from simulator.faults.wire import Wiretap
 
 _HOUR_NS = 3_600 * 1_000_000_000
 _NOTICED_S = 4.0
-_TOLERANCE_US = 5_000_000
 
 
 def stepped(place: Place, outcome: Outcome) -> None:

@@ -232,3 +232,10 @@ def test_a_certificate_with_a_figure_that_no_calibration_gives_weighs_nothing(
     body = {"certificate_id": "C", "gravity_mps2": gravity, "digitisers": {"D1": device}}
     with pytest.raises(ConfigError, match=key):
         parse_gains(json.dumps(body).encode(), Path("certificate.json"), "D1", ["a"])
+
+
+def test_a_digitiser_without_a_lane_is_no_reason_to_stop(tmp_path: Path) -> None:
+    spare = '[[digitiser]]\nid = "D2"\nurl = "socket://127.0.0.1:5002"\nchannels = ["c"]\n'
+    path = tmp_path / "station.toml"
+    path.write_text(GOOD + spare)
+    assert load_station(path).lane_names() == {"D1": ["1"], "D2": []}
