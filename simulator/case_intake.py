@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from edge.errors import IntegrityError, StoreError
+from edge.evidence.batch import JOINT_SCHEMA
 from edge.evidence.envelope import verify_checkpoint
 from edge.evidence.note import NoteSigner, NoteVerifier, origin_of
 from edge.evidence.receipt import MAX_ANSWERS, Answer, encode_answers
@@ -22,7 +23,15 @@ from edge.evidence.witness import Submission
 from edge.health import Health
 from edge.uplink.blobs import BlobState
 from edge.uplink.paho_client import Message
-from edge.uplink.topics import MOST_CHUNK_BYTES, Presence, Topics, Upward, parse_up, read_object
+from edge.uplink.topics import (
+    MOST_CHUNK_BYTES,
+    Presence,
+    Reads,
+    Topics,
+    Upward,
+    parse_up,
+    read_object,
+)
 from simulator.case_blobs import IncomingBlobs
 from simulator.case_records import MOST_SIZE, RecordDoor
 from simulator.case_store import CaseStore, Log
@@ -80,7 +89,7 @@ class Intake:
         self._records = RecordDoor(store, self._blobs, self._witness, health, self._now_us)
         self._answers: dict[Log, list[Answer]] = {}
         self._states: dict[tuple[str, str], BlobState] = {}
-        self._witnessed: list[Outgoing] = []
+        self._told: list[Outgoing] = []
 
     def close(self) -> None:
         """Wait for what is on its way to the disk."""
@@ -88,14 +97,14 @@ class Intake:
 
     def take(self, messages: Sequence[Message]) -> list[Outgoing]:
         """Everything that is kept is on the disk, and what may be answered comes back."""
-        self._answers, self._states, self._witnessed = {}, {}, []
+        self._answers, self._states, self._told = {}, {}, []
         with self._store.transaction():
             for message in messages:
                 self._take_guarded(message)
             for station, size_bytes in self._blobs.settle().items():
                 self._store.count_bytes(station, blobs=size_bytes)
             receipts = [r for of, answers in self._answers.items() for r in self._seal(of, answers)]
-        return [*receipts, *self._witnessed, *self._blob_states()]
+        return [*receipts, *self._told, *self._blob_states()]
 
     def _take_guarded(self, message: Message) -> None:
         """One message may not stop the others: not even by a defect of this program."""
@@ -167,7 +176,7 @@ class Intake:
             return
         answer = self._witness.judge(of, submission, checkpoint, self._now_us())
         topic = Topics(upward.station).witness
-        self._witnessed.append(Outgoing(topic, answer.encode(self._signer)))
+        self._told.append(Outgoing(topic, answer.encode(self._signer)))
 
     def _take_manifest(self, upward: Upward, payload: bytes) -> None:
         state = self._blobs.take_manifest(upward.station, upward.sha256, payload)
@@ -236,6 +245,9 @@ class Intake:
             self._health.count("case.states_bad")
             return
         self._store.set_state(upward.station, presence, self._now_us())
+        if presence.state == "online":
+            reads = Reads((JOINT_SCHEMA,)).encode()
+            self._told.append(Outgoing(Topics(upward.station).reads, reads))
 
     def _take_telemetry(self, upward: Upward, payload: bytes) -> None:
         try:

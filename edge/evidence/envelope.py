@@ -127,7 +127,7 @@ def prove_record(envelope: Envelope, checkpoint: Checkpoint) -> Record:
     if not verify_inclusion(leaf, envelope.index, checkpoint.size, envelope.proof, checkpoint.root):
         raise failed("inclusion", "记录不在日志树中", "the record is not in the signed tree")
     try:
-        record = reopen(envelope.record_bytes, private=envelope.private)
+        record = reopen(envelope.record_bytes, private=envelope.private, leaf=leaf)
     except ValueError as error:
         raise _malformed(envelope, checkpoint.origin, error) from error
     _check_number(record, envelope.index, checkpoint.origin)
@@ -149,9 +149,9 @@ def _malformed(envelope: Envelope, origin: str, error: ValueError) -> IntegrityE
 
 def entry_of(envelope: Envelope) -> dict[str, Any]:
     """The fields of one record in an envelope or in a batch."""
-    private = {} if envelope.private is None else {"private": _base64(envelope.private)}
+    private = {} if envelope.private is None else {"private": to_base64(envelope.private)}
     return {
-        "record": _base64(envelope.record_bytes),
+        "record": to_base64(envelope.record_bytes),
         "index": envelope.index,
         "proof": list(map(_shared_base64, envelope.proof)),
         **private,
@@ -220,8 +220,9 @@ def _shared_node(text: str) -> bytes:
 
 @functools.lru_cache(maxsize=4096)
 def _shared_base64(node: bytes) -> str:
-    return _base64(node)
+    return to_base64(node)
 
 
-def _base64(data: bytes) -> str:
+def to_base64(data: bytes) -> str:
+    """As bytes stand in JSON."""
     return base64.b64encode(data).decode()

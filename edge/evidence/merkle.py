@@ -39,7 +39,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-_climb = functools.lru_cache(maxsize=1024)(node_hash)
+climb = functools.lru_cache(maxsize=1024)(node_hash)
 """Neighbours in a log share most of their way to the root."""
 
 
@@ -80,41 +80,19 @@ def inclusion_proof(index: int, size: int, read: NodeReader) -> list[bytes]:
     ValueError
         The tree of that size has no such leaf.
     """
-    return Prover(size, read).inclusion(index)
-
-
-class Prover:
-    """Audit paths of many leaves of one tree; in order, they take two reads each on average."""
-
-    def __init__(self, size: int, read: NodeReader) -> None:
-        self._size = size
-        self._read = read
-        self._way: list[tuple[int, int, bytes]] = []
-        """From the root down to the last leaf: the range gone into, the hash of the other half."""
-
-    def inclusion(self, index: int) -> list[bytes]:
-        """Audit path of a leaf.
-
-        Raises
-        ------
-        ValueError
-            The tree has no such leaf.
-        """
-        if not 0 <= index < self._size:
-            raise ValueError(f"no leaf {index} in a tree of {self._size}")
-        way = self._way
-        while way and not way[-1][0] <= index < way[-1][1]:
-            way.pop()
-        begin, end = way[-1][:2] if way else (0, self._size)
-        while end - begin > 1:
-            split = _split(begin, end)
-            if index < split:
-                way.append((begin, split, _range_hash(split, end, self._read)))
-                end = split
-            else:
-                way.append((split, end, _range_hash(begin, split, self._read)))
-                begin = split
-        return [other for _, _, other in reversed(way)]
+    if not 0 <= index < size:
+        raise ValueError(f"no leaf {index} in a tree of {size}")
+    way = []
+    begin, end = 0, size
+    while end - begin > 1:
+        split = split_range(begin, end)
+        if index < split:
+            way.append(range_hash(split, end, read))
+            end = split
+        else:
+            way.append(range_hash(begin, split, read))
+            begin = split
+    return way[::-1]
 
 
 def consistency_proof(first: int, second: int, read: NodeReader) -> list[bytes]:
@@ -134,15 +112,15 @@ def consistency_proof(first: int, second: int, read: NodeReader) -> list[bytes]:
     path = []
     begin, end = 0, second
     while first != end:
-        split = _split(begin, end)
+        split = split_range(begin, end)
         if first <= split:
-            path.append(_range_hash(split, end, read))
+            path.append(range_hash(split, end, read))
             end = split
         else:
-            path.append(_range_hash(begin, split, read))
+            path.append(range_hash(begin, split, read))
             begin = split
     if begin:
-        path.append(_range_hash(begin, end, read))
+        path.append(range_hash(begin, end, read))
     return path[::-1]
 
 
@@ -157,10 +135,10 @@ def verify_inclusion(
         if last == 0:
             return False
         if position & 1 or position == last:
-            value = _climb(sibling, value)
+            value = climb(sibling, value)
             position, last = _skip_levels_without_sibling(position, last)
         else:
-            value = _climb(value, sibling)
+            value = climb(value, sibling)
         position, last = position >> 1, last >> 1
     return last == 0 and value == root
 
@@ -199,7 +177,7 @@ def _skip_levels_without_sibling(position: int, last: int) -> tuple[int, int]:
     return position, last
 
 
-def _split(begin: int, end: int) -> int:
+def split_range(begin: int, end: int) -> int:
     """Where RFC 6962 cuts a range: after the largest power of two smaller than its length."""
     return begin + (1 << ((end - begin - 1).bit_length() - 1))
 
@@ -217,7 +195,8 @@ def _cover(begin: int, end: int) -> list[tuple[int, int]]:
     return nodes
 
 
-def _range_hash(begin: int, end: int, read: NodeReader) -> bytes:
+def range_hash(begin: int, end: int, read: NodeReader) -> bytes:
+    """Hash over the leaves of a range as the RFC cuts them."""
     return _fold([read(level, index) for level, index in _cover(begin, end)])
 
 

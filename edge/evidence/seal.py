@@ -66,8 +66,12 @@ def seal(
     return Record(index, record_id, draft.kind, data, seen, draft.blobs, draft.urgent, private)
 
 
-def reopen(data: bytes, *, private: bytes | None = None, urgent: bool = False) -> Record:
+def reopen(
+    data: bytes, *, private: bytes | None = None, urgent: bool = False, leaf: bytes = b""
+) -> Record:
     """The record whose exact bytes are ``data``, with its private part if that is still there.
+
+    ``leaf`` is the leaf hash of the bytes, where the caller has it already.
 
     Raises
     ------
@@ -84,7 +88,8 @@ def reopen(data: bytes, *, private: bytes | None = None, urgent: bool = False) -
     if not (_is_integer(index) and isinstance(kind, str) and _is_integer(body.get("time_us"))):
         raise ValueError("not a record: index, kind and time_us are missing or wrong")
     body |= open_private(body, private) if private is not None else _erased(body, kind)
-    return Record(index, leaf_hash(data).hex(), kind, data, body, blobs, urgent, private)
+    record_id = (leaf or leaf_hash(data)).hex()
+    return Record(index, record_id, kind, data, body, blobs, urgent, private)
 
 
 def open_private(body: dict[str, Any], private: bytes) -> dict[str, Any]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from edge.evidence.batch import MAX_RECORDS, EnvelopeBatch
 from edge.evidence.envelope import Envelope
-from edge.evidence.merkle import Prover, consistency_proof, inclusion_proof
+from edge.evidence.joint import joint_proof, part
+from edge.evidence.merkle import consistency_proof, inclusion_proof, verify_inclusion
+from edge.evidence.note import Checkpoint, split_note
 from edge.store.rows import node_reader
 
 _NODE_BYTES = 47
 """One hash of a proof in base64, with quotes and comma."""
 _ENTRY_BYTES = 80
 """Names, quotes and number of one entry of a batch."""
+_JOINT_ENTRY_BYTES = 40
+"""The same where one proof serves all: number and lengths."""
 _HEAD_BYTES = 1024
 """Schema and checkpoint note of a batch, with a second signature."""
 
@@ -40,17 +46,22 @@ def envelope(connection: sqlite3.Connection, index: int) -> Envelope:
 
 
 def batch(
-    connection: sqlite3.Connection, limit: int, max_bytes: int, exclude: Collection[int]
+    connection: sqlite3.Connection,
+    limit: int,
+    max_bytes: int,
+    exclude: Collection[int],
+    *,
+    joint: bool = False,
 ) -> EnvelopeBatch | None:
     """The oldest records that wait and are no cases, under the newest checkpoint.
 
-    Its encoded form has at most ``max_bytes``, unless one record alone is larger; None where
-    nothing waits.
+    Its encoded form, ``joint`` or not, has at most ``max_bytes``, unless one record alone is
+    larger; None where nothing waits.
 
     Raises
     ------
     LookupError
-        A part of a proof is missing.
+        A part of a proof is missing or damaged.
     """
     head = connection.execute(
         "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
@@ -58,16 +69,18 @@ def batch(
     if head is None:
         return None
     size, note = head
-    prover = Prover(size, node_reader(connection))
-    envelopes: list[Envelope] = []
-    room = max_bytes - _HEAD_BYTES
-    for index, data, private in _waiting(connection, min(limit, MAX_RECORDS), exclude):
-        proof = tuple(prover.inclusion(index))
-        room -= _ENTRY_BYTES + _NODE_BYTES * len(proof) + _base64_bytes(data, private)
-        if envelopes and room < 0:
-            break
-        envelopes.append(Envelope(data, index, proof, note, private))
-    return EnvelopeBatch(note, tuple(envelopes)) if envelopes else None
+    waiting = _waiting(connection, min(limit, MAX_RECORDS), exclude)
+    rows = list(_that_fit(waiting, max_bytes - _HEAD_BYTES, size, joint))
+    if not rows:
+        return None
+    paths = _paths(connection, [(index, record_id) for index, record_id, _, _ in rows], note)
+    return EnvelopeBatch(
+        note,
+        tuple(
+            Envelope(data, index, path, note, private)
+            for (index, _, data, private), path in zip(rows, paths, strict=True)
+        ),
+    )
 
 
 def consistency(connection: sqlite3.Connection, old: int, new: int) -> list[bytes]:
@@ -95,20 +108,60 @@ def cosigned_size(connection: sqlite3.Connection) -> int:
     return size or 0
 
 
+_Row: TypeAlias = tuple[int, str, bytes, bytes | None]
+"""Number and id of a record, its bytes and its private part."""
+
+
 def _waiting(
     connection: sqlite3.Connection, limit: int, exclude: Collection[int]
-) -> Iterator[tuple[int, bytes, bytes | None]]:
+) -> Iterator[_Row]:
     """Their numbers first: of what is on its way already no bytes need be read."""
     rows = connection.execute(
         "SELECT idx FROM outbox WHERE poisoned IS NULL AND urgent = 0 ORDER BY idx LIMIT ?",
         (limit + len(exclude),),
     )
     wanted = [index for (index,) in rows if index not in exclude]
-    for index in wanted[:limit]:
-        yield connection.execute(
-            "SELECT idx, canonical, data FROM records LEFT JOIN private USING (idx) WHERE idx = ?",
-            (index,),
-        ).fetchone()
+    yield from connection.execute(
+        "SELECT idx, record_id, canonical, data FROM json_each(?) CROSS JOIN records ON idx = value"
+        " LEFT JOIN private USING (idx)",
+        (json.dumps(wanted[:limit]),),
+    )
+
+
+def _that_fit(rows: Iterable[_Row], room: int, size: int, joint: bool) -> Iterator[_Row]:
+    """As many as there is room for, and at least one."""
+    levels = size.bit_length()
+    room -= _NODE_BYTES * 2 * levels if joint else 0
+    last = None
+    for row in rows:
+        index, _, data, private = row
+        if joint:
+            room -= _JOINT_ENTRY_BYTES + len(data) + len(private or b"")
+            if last is not None and index > last + 1:  # below the node where their ways part
+                room -= _NODE_BYTES * 2 * ((index ^ last).bit_length() - 1)
+        else:
+            room -= _ENTRY_BYTES + _NODE_BYTES * levels + _base64_bytes(data, private)
+        if last is not None and room < 0:
+            return
+        yield row
+        last = index
+
+
+def _paths(
+    connection: sqlite3.Connection, leaves: Sequence[tuple[int, str]], note: str
+) -> list[tuple[bytes, ...]]:
+    """The audit paths of records by number and id, if they lead to the root of a checkpoint."""
+    checkpoint = Checkpoint.parse(split_note(note)[0])
+    indices = [index for index, _ in leaves]
+    try:
+        hashes = [bytes.fromhex(record_id) for _, record_id in leaves]
+    except ValueError as error:
+        raise LookupError(str(error)) from None
+    joint = joint_proof(indices, checkpoint.size, node_reader(connection))
+    paths = part(hashes, indices, checkpoint.size, joint)
+    if not verify_inclusion(hashes[0], indices[0], checkpoint.size, paths[0], checkpoint.root):
+        raise LookupError(f"the tree over records {indices[0]} to {indices[-1]} is damaged")
+    return paths
 
 
 def _base64_bytes(*parts: bytes | None) -> int:

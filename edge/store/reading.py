@@ -45,20 +45,22 @@ class Reading:
             raise _unproven(f"{index}", error) from error
 
     async def batch(
-        self, limit: int, max_bytes: int, exclude: Collection[int] = ()
+        self, limit: int, max_bytes: int, exclude: Collection[int] = (), *, joint: bool = False
     ) -> EnvelopeBatch | None:
         """The oldest records that wait and are no cases, under the newest checkpoint.
 
-        Encoded it has at most ``max_bytes``, unless one record alone is larger; None where
-        nothing waits.
+        Encoded, ``joint`` or not, it has at most ``max_bytes``, unless one record alone is larger;
+        None where nothing waits.
 
         Raises
         ------
         IntegrityError
-            A part of a proof is missing.
+            A part of a proof is missing or damaged.
         """
         try:
-            return await self._readers.ask(lambda c: proofs.batch(c, limit, max_bytes, exclude))
+            return await self._readers.ask(
+                lambda c: proofs.batch(c, limit, max_bytes, exclude, joint=joint)
+            )
         except LookupError as error:
             raise _unproven("*", error) from error
 

@@ -23,6 +23,8 @@ class Parcel:
     batch: EnvelopeBatch | None = None
     """None: one record with the proof of its own commit."""
     blobs: tuple[Blob, ...] = ()
+    is_joint: bool = False
+    """The batch goes with one proof for all: it was made to fit so."""
     is_case: bool = False
     handed_over: bool = False
     """The broker has acknowledged it."""
@@ -65,17 +67,19 @@ class Parcel:
             self._answered.set_result(answered)
 
 
-def parcels_of(batch: EnvelopeBatch) -> Iterator[Parcel]:
+def parcels_of(batch: EnvelopeBatch, *, is_joint: bool) -> Iterator[Parcel]:
     """A batch as it is sent: what has blobs to go before it goes by itself, all else at once."""
     plain = tuple(e for e in batch.envelopes if _NAMES_BLOBS not in e.record_bytes)
     if plain:
-        yield _parcel(batch.checkpoint_note, plain)
+        yield _parcel(batch.checkpoint_note, plain, is_joint)
     for envelope in batch.envelopes:
         if _NAMES_BLOBS in envelope.record_bytes:
             blobs = tuple(b for b in reopen(envelope.record_bytes).blobs if b.deliver)
-            yield _parcel(batch.checkpoint_note, (envelope,), blobs)
+            yield _parcel(batch.checkpoint_note, (envelope,), is_joint, blobs)
 
 
-def _parcel(note: str, envelopes: tuple[Envelope, ...], blobs: tuple[Blob, ...] = ()) -> Parcel:
+def _parcel(
+    note: str, envelopes: tuple[Envelope, ...], is_joint: bool, blobs: tuple[Blob, ...] = ()
+) -> Parcel:
     batch = EnvelopeBatch(note, envelopes)
-    return Parcel(batch.indices, batch, blobs)
+    return Parcel(batch.indices, batch, blobs, is_joint)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from edge.config import UplinkSection
 from edge.errors import IntegrityError, Text
+from edge.evidence.batch import JOINT_SCHEMA
 from edge.health import Health, Level
 from edge.store.store import Store
 from edge.uplink.gate import Turn
@@ -40,7 +41,6 @@ _BATCH_BYTES = 256 * 1024
 _BATCH_RECORDS = 200
 _BATCHES = 6
 """Batches on their way or waiting for their receipt."""
-_FEW = 8
 _ROUNDS = 3
 """Times that a record is sent within one delivery because the centre lacks its blobs."""
 _DRAIN_S = 2.0
@@ -70,6 +70,7 @@ class Pump:
         self._silence = Silence(health)
         self._parcel_of: dict[int, Parcel] = {}
         self._sending: dict[Parcel, asyncio.Task[None]] = {}
+        self._joint = False
 
     # ------------------------------------------------------------------------------------------
     # What the centre says
@@ -94,6 +95,10 @@ class Pump:
             parcel.settle(index)
         self._wake.set()
 
+    def reads(self, schemas: Iterable[str]) -> None:
+        """The centre has said which forms it reads; believed until a record gets no receipt."""
+        self._joint = JOINT_SCHEMA in schemas
+
     def lacks(self, sha256: str) -> None:
         """The centre has a record whose blob is not there."""
         for parcel in self._sending:
@@ -116,6 +121,7 @@ class Pump:
         LinkDown, StoreError
             The connection or the store failed; what was on its way goes again on the next.
         """
+        self._joint = False
         self._patience.on_new_line()
         watchers = [
             asyncio.create_task(self._watch_store(), name="uplink-appended"),
@@ -171,10 +177,11 @@ class Pump:
         limit = self._silence.limit(_BATCH_RECORDS)
         size = min(_BATCH_BYTES, line.room_bytes(self._topics.records), line.gate.budget_bytes // 2)
         try:
-            batch = await self._store.batch(limit, size, busy)
+            joint = self._joint
+            batch = await self._store.batch(limit, size, busy, joint=joint)
         except IntegrityError:  # one proof is damaged: found by sending each by itself
             return await self._one_by_one(busy)
-        return list(parcels_of(batch)) if batch else []
+        return list(parcels_of(batch, is_joint=joint)) if batch else []
 
     async def _one_by_one(self, busy: set[int]) -> list[Parcel]:
         entries = await self._store.outbox(self._section.window, exclude=busy)
@@ -246,9 +253,8 @@ class Pump:
         if parcel.batch is None:
             [index] = parcel.indices
             return self._topics.record, await self._store.envelope(index)
-        if len(parcel.indices) <= _FEW:  # a thread would take longer than the work
-            return self._topics.records, parcel.batch.encode()
-        return self._topics.records, await asyncio.to_thread(parcel.batch.encode)
+        batch = parcel.batch
+        return self._topics.records, batch.encode_joint() if parcel.is_joint else batch.encode()
 
     async def _miss(self, line: Line, parcel: Parcel) -> None:
         await self._note_miss(parcel)
@@ -257,6 +263,7 @@ class Pump:
             await line.link.subscribe(self._topics.all_down)
 
     async def _note_miss(self, parcel: Parcel) -> None:
+        self._joint = False  # a record that is damaged spoils the proof of others
         missed = list(parcel.open)
         self._patience.missed(missed)
         self._health.count("uplink.receipts_missed", len(missed))

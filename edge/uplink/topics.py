@@ -88,6 +88,11 @@ class Topics:
         return f"{ROOT}/{self.station}/down/witness"
 
     @property
+    def reads(self) -> str:
+        """Which schemas the centre reads beside those of the first release."""
+        return f"{ROOT}/{self.station}/down/reads"
+
+    @property
     def command(self) -> str:
         """Signed commands of the centre."""
         return f"{ROOT}/{self.station}/down/command"
@@ -151,6 +156,34 @@ class Presence:
         if state not in ("online", "offline") or reason not in ("", "stopped", "lost"):
             raise ValueError("state or reason of a station is unknown")
         return Presence(state, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What the centre tells a station that is online: schemas that not every centre reads.
+
+    It is not signed. A false one costs at most the time until a receipt is missed.
+    """
+
+    schemas: tuple[str, ...]
+
+    def encode(self) -> bytes:
+        """As it stands in the payload."""
+        return json.dumps({"schemas": self.schemas}).encode()
+
+    @staticmethod
+    def decode(data: bytes) -> Reads:
+        """The schemas in a payload.
+
+        Raises
+        ------
+        ValueError
+            The payload is something else.
+        """
+        schemas = read_object(data).get("schemas")
+        if not (isinstance(schemas, list) and all(isinstance(s, str) for s in schemas)):
+            raise ValueError("schemas is a list of texts")
+        return Reads(tuple(schemas))
 
 
 def read_object(data: bytes) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from edge.uplink.pump import Pump
 from edge.uplink.receipts import Receipts
 from edge.uplink.tasks import first_to_end
 from edge.uplink.telemetry import Telemetry
-from edge.uplink.topics import MOST_CHUNK_BYTES, Presence, Topics, blob_of_state
+from edge.uplink.topics import MOST_CHUNK_BYTES, Presence, Reads, Topics, blob_of_state
 from edge.uplink.witness import Witness
 
 PACKS_DIRECTORY = "rule-packs"
@@ -230,11 +230,19 @@ class Uplink:
                 await self._witness.take(message.payload)
             elif message.topic == self._topics.command:
                 await self._commands.take(message.payload)
+            elif message.topic == self._topics.reads:
+                self._take_reads(message.payload)
             elif sha256 := blob_of_state(message.topic):
                 self._take_blob_state(sha256, message.payload)
             else:
                 self._health.count("uplink.unknown")
         await self._receipts.take(receipts)
+
+    def _take_reads(self, payload: bytes) -> None:
+        try:
+            self._pump.reads(Reads.decode(payload).schemas)
+        except ValueError:
+            self._health.count("uplink.unknown")
 
     def _take_blob_state(self, sha256: str, payload: bytes) -> None:
         try:

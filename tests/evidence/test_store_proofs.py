@@ -152,17 +152,22 @@ def test_a_batch_is_the_backlog_under_one_checkpoint(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("room", [1, 3_000, 6_000, 20_000])
-def test_a_batch_keeps_to_its_bytes(tmp_path: Path, room: int) -> None:
+def test_a_batch_keeps_to_its_bytes(tmp_path: Path, room: int, joint: bool) -> None:
     async def scenario(store: Store) -> None:
         await store.append_many([vehicle(note="x" * (n * 37 % 300)) for n in range(40)])
-        batch = await store.batch(40, room)
+
+        def size_of(batch: EnvelopeBatch) -> int:
+            return len(batch.encode_joint() if joint else batch.encode())
+
+        batch = await store.batch(40, room, joint=joint)
         assert batch is not None
-        size = len(batch.encode())
+        size = size_of(batch)
         assert size <= room or len(batch.envelopes) == 1
         longer = await store.batch(len(batch.envelopes) + 1, 1_000_000)
         assert longer is not None
-        assert len(batch.envelopes) == 40 or len(longer.encode()) > room - 1_500
+        assert len(batch.envelopes) == 40 or size_of(longer) > room - 2_500
 
     run(tmp_path, scenario)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.evidence.joint import join, joint_proof, part
 from edge.evidence.merkle import (
     Frontier,
-    Prover,
     consistency_proof,
     inclusion_proof,
     verify_consistency,
@@ -134,9 +136,32 @@ def test_a_damaged_consistency_proof_proves_nothing(second: int, data: st.DataOb
     assert not verify_consistency(first, second, proof, root(first), root(first))
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, MOST), st.data())
-def test_one_prover_gives_the_rfc_s_path_in_any_order(size: int, choose: st.DataObject) -> None:
-    prover = Prover(size, read)
-    for index in choose.draw(st.lists(st.integers(0, size - 1), max_size=12)):
-        assert prover.inclusion(index) == path(index, LEAVES[:size])
+some_leaves = st.sets(st.integers(0, MOST - 1), min_size=1, max_size=12).map(sorted)
+
+
+@settings(max_examples=80, deadline=None)
+@given(some_leaves, st.integers(0, MOST))
+def test_a_joint_proof_holds_the_rfc_s_path_of_each_leaf(chosen: list[int], more: int) -> None:
+    size = min(chosen[-1] + 1 + more, MOST)
+    paths = [tuple(path(index, LEAVES[:size])) for index in chosen]
+    joint = joint_proof(chosen, size, read)
+    assert join(chosen, size, paths) == joint
+    assert part([LEAVES[index] for index in chosen], chosen, size, joint) == paths
+    assert len(joint) <= len({node for way in paths for node in way})
+
+
+@settings(max_examples=80, deadline=None)
+@given(some_leaves, st.data())
+def test_a_damaged_joint_proof_proves_nothing(chosen: list[int], data: st.DataObject) -> None:
+    leaves = [LEAVES[index] for index in chosen]
+    damaged = _damaged(joint_proof(chosen, MOST, read), data)
+    with contextlib.suppress(ValueError):
+        ways = zip(leaves, chosen, part(leaves, chosen, MOST, damaged), strict=True)
+        for leaf, index, way in ways:
+            assert not verify_inclusion(leaf, index, MOST, way, root(MOST))
+
+
+@pytest.mark.parametrize("indices", [[1, 1], [2, 1], [-1, 1], [1, MOST]])
+def test_leaves_of_a_joint_proof_ascend_within_the_tree(indices: list[int]) -> None:
+    with pytest.raises(ValueError, match="ascend"):
+        part(LEAVES[:2], indices, MOST, [])

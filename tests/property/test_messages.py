@@ -16,7 +16,7 @@ from edge.evidence.batch import EnvelopeBatch, verify_batch
 from edge.evidence.command import Command
 from edge.evidence.cosignature import CosignatureVerifier, Cosigner
 from edge.evidence.envelope import Envelope, verify_envelope
-from edge.evidence.merkle import Frontier, Prover
+from edge.evidence.merkle import Frontier, inclusion_proof
 from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier
 from edge.evidence.receipt import Receipt, encode_receipts
 from edge.evidence.seal import reopen, seal
@@ -87,11 +87,14 @@ def enveloped(records: list[Record], chosen: list[int]) -> EnvelopeBatch:
         frontier, made = frontier.append(bytes.fromhex(record.record_id))
         nodes |= {(level, position): value for level, position, value in made}
     note = STATION.sign(Checkpoint("steelyard/S1", frontier.size, frontier.root()).text())
-    prover = Prover(frontier.size, lambda *place: nodes[place])
+
+    def path(index: int) -> tuple[bytes, ...]:
+        return tuple(inclusion_proof(index, frontier.size, lambda *place: nodes[place]))
+
     return EnvelopeBatch(
         note,
         tuple(
-            Envelope(r.canonical, r.index, tuple(prover.inclusion(r.index)), note, r.private)
+            Envelope(r.canonical, r.index, path(r.index), note, r.private)
             for r in (records[index] for index in chosen)
         ),
     )
@@ -103,7 +106,7 @@ def test_envelopes_and_batches(size: int, choose: st.DataObject) -> None:
     records = [sealed(i, {"plate": f"P{i}"} if i % 3 else None) for i in range(size)]
     chosen = sorted(choose.draw(st.sets(st.integers(0, size - 1), min_size=1)))
     batch = enveloped(records, chosen)
-    data = batch.encode()
+    data = choose.draw(st.sampled_from([batch.encode(), batch.encode_joint()]))
     assert EnvelopeBatch.decode(data) == batch
     assert verify_batch(EnvelopeBatch.decode(data), OF_STATION) == [records[i].body for i in chosen]
     single = batch.envelopes[0]

@@ -150,9 +150,10 @@ class StationLog:
         proof = tuple(inclusion_proof(index, self._size(size), self._node))
         return Envelope(record.canonical, index, proof, self.note(size), record.private)
 
-    def batch(self, first: int = 0, last: int | None = None) -> bytes:
+    def batch(self, first: int = 0, last: int | None = None, *, joint: bool = False) -> bytes:
         indices = range(len(self.records))[first:last]
-        return EnvelopeBatch(self.note(), tuple(map(self.envelope, indices))).encode()
+        batch = EnvelopeBatch(self.note(), tuple(map(self.envelope, indices)))
+        return batch.encode_joint() if joint else batch.encode()
 
     def submission(
         self, old: int = 0, size: int | None = None, boot_id: str = "boot-a"

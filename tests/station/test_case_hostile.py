@@ -44,6 +44,13 @@ def hostile(log: StationLog) -> list[bytes]:
     good = json.loads(log.batch())
     single = json.loads(log.envelope().encode())
     first = good["records"][0]
+    line, _, parts = log.batch(joint=True).partition(b"\n")
+    joint = json.loads(line)
+    lengths = joint["records"]
+
+    def joined(**other: Any) -> bytes:
+        return encoded(joint | other) + b"\n" + parts
+
     return [
         b"",
         b"\x00" * 100,
@@ -71,6 +78,25 @@ def hostile(log: StationLog) -> list[bytes]:
         encoded(single | {"proof": [base64.b64encode(bytes(32)).decode()] * 5_000}),
         encoded(single | {"schema": "steelyard/envelope/9"}),
         encoded(single | {"index": 2**63}),
+        b"\n",
+        line,
+        line + b"\n" + parts[1:],
+        line + b"\n" + parts + b"x",
+        line + b" \n" + parts,
+        joined(schema="steelyard/envelopes/1"),
+        joined(extra=1),
+        joined(proof=[*joint["proof"], base64.b64encode(bytes(32)).decode()]),
+        joined(proof=["AAAA"]),
+        joined(proof=7),
+        joined(checkpoint="no checkpoint"),
+        joined(records=[]),
+        joined(records=[[index + 1, *sizes] for index, *sizes in lengths]),
+        joined(records=[[0, *sizes] for _, *sizes in lengths]),
+        joined(records=[[index, -1, None] for index, *_ in lengths]),
+        joined(records=[[index, True, None] for index, *_ in lengths]),
+        joined(records=[[index, 2**53 - 1, 2**53 - 1] for index, *_ in lengths]),
+        joined(records=[[index] for index, *_ in lengths]),
+        joined(records=dict.fromkeys("abc", 1)),
     ]
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.evidence.batch import JOINT_SCHEMA
 from edge.evidence.note import NoteSigner, NoteVerifier
 from edge.evidence.receipt import Receipt
 from edge.records import Blob
 from edge.uplink.blobs import BlobState, Manifest
-from edge.uplink.topics import Presence, Topics
+from edge.uplink.topics import Presence, Reads, Topics
 from simulator import case_records
 from simulator.case_store import Log
 from tests.station.case_desk import STATION, TOPICS, Desk, StationLog, message
@@ -108,6 +109,24 @@ def test_a_batch_keeps_what_can_be_kept(desk: Desk, log: StationLog) -> None:
     assert [r.index for r in receipts] == [0, 1, 3, 5]
     bring(desk, b"not here")
     assert {r.index for r in desk.receipts(TOPICS.records, log.batch())} == set(range(6))
+
+
+def test_one_proof_for_all_proves_all_or_nothing(desk: Desk, log: StationLog) -> None:
+    log.append(5)
+    good = log.batch(joint=True)
+    place = good.rindex(b"time_us")
+    assert desk.take(TOPICS.records, good[:place] + b"T" + good[place + 1 :]) == []
+    assert {refusal.reason for refusal in desk.store.refusals()} == {"inclusion"}
+    assert len(desk.receipts(TOPICS.records, good)) == len(log.records)
+    assert len(desk.receipts(TOPICS.records, log.batch())) == len(log.records)
+    assert desk.store.duplicates == len(log.records)
+    assert desk.store.verify() == []
+
+
+def test_a_station_that_comes_online_is_told_what_is_read(desk: Desk) -> None:
+    [said] = desk.take(TOPICS.state, Presence("online").encode())
+    assert (said.topic, Reads.decode(said.payload).schemas) == (TOPICS.reads, (JOINT_SCHEMA,))
+    assert desk.take(TOPICS.state, Presence("offline", "lost").encode()) == []
 
 
 def test_more_than_a_note_answers_is_answered_in_several(desk: Desk, log: StationLog) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import LinkDown
+from edge.evidence.batch import JOINT_SCHEMA
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
 from edge.uplink import acks, mqtt, paho_client, uplink
@@ -59,6 +60,28 @@ async def test_records_with_blobs_arrive_once_and_prove_themselves(tmp_path: Pat
         assert [r.record_id for r in store.records(STATION)] == [r.record_id for r in sent]
         assert store.verify() == []
         assert store.duplicates == 0
+
+
+@runs
+async def test_a_centre_that_reads_one_proof_for_many_is_sent_it(tmp_path: Path) -> None:
+    with mosquitto(tmp_path / "broker") as broker:
+        async with (
+            post(tmp_path / "station") as station,
+            case_system(broker.url, tmp_path / "centre") as centre,
+            _listener(broker) as listener,
+            station.delivering(broker.url, centre_key=centre.verifier_key),
+        ):
+            await listener.subscribe(TOPICS.records)
+
+            async def is_joint() -> bool:
+                await station.append()
+                return any(JOINT_SCHEMA.encode() in m.payload for m in await listener.receive())
+
+            await until(is_joint)
+            await until(station.is_empty)
+            assert station.count("receipts_missed") == 0
+    with cases(tmp_path / "centre") as store:
+        assert store.verify() == []
 
 
 @runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ import pytest
 
 from edge.config import UplinkSection
 from edge.errors import LinkDown
-from edge.evidence.batch import EnvelopeBatch
+from edge.evidence.batch import JOINT_SCHEMA, SCHEMA, EnvelopeBatch
 from edge.evidence.envelope import Envelope
 from edge.evidence.note import NoteSigner
 from edge.evidence.receipt import Receipt
@@ -50,6 +51,7 @@ class Centre:
     sent: list[tuple[str, Any]] = field(default_factory=list)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     chunks: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    schemas: list[str] = field(default_factory=list)
     subscriptions: int = 0
     pump: Pump | None = None
     porter: Porter | None = None
@@ -109,6 +111,7 @@ class Centre:
         if self.breaks_at in indices:
             raise LinkDown("断", "broken")
         self.sent.append((what, tuple(indices)))
+        self.schemas.append(json.loads(payload.partition(b"\n")[0])["schema"])
         receipts = [
             Receipt(e.record_id, e.index, "stored", "", 1, 1)
             for e in envelopes
@@ -521,6 +524,24 @@ async def test_pieces_are_as_small_as_the_broker_wants_and_what_never_fits_is_pu
         assert line.bytes_of(record.blobs[0].sha256) == data
         assert (await b.store.outbox_summary()).poisoned == 1
         assert sorted(line.records) == [0, 2]
+
+
+@runs
+async def test_one_proof_for_all_is_sent_to_who_reads_it_until_no_receipt_comes(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as b:
+        line = Centre()
+        async with b.pumping(line):
+            await b.append()
+            await emptied(b)
+            b.pump.reads(["another", JOINT_SCHEMA])
+            await b.append()
+            await emptied(b)
+            line.answers = lambda _: len(line.schemas) > 3
+            await b.append()
+            await emptied(b)
+        assert line.schemas == [SCHEMA, JOINT_SCHEMA, JOINT_SCHEMA, SCHEMA]
 
 
 @runs

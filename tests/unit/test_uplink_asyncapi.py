@@ -24,6 +24,7 @@ from edge.uplink.topics import (
     CHUNK_BYTES,
     MOST_CHUNK_BYTES,
     Presence,
+    Reads,
     Topics,
     blob_of_state,
     parse_up,
@@ -78,6 +79,7 @@ def test_the_addresses_are_the_topics_and_no_other() -> None:
         "witness": topics.witness,
         "blobState": topics.blob_state("{sha256}"),
         "command": topics.command,
+        "reads": topics.reads,
     }
 
 
@@ -91,7 +93,7 @@ def test_the_example_of_each_parameter_makes_a_topic_that_is_understood(name: st
     if name == "blobState":
         assert blob_of_state(topic) == values["sha256"]
     else:
-        assert upward.what == name if upward else name in ("receipt", "witness", "command")
+        assert upward.what == name if upward else name in ("receipt", "witness", "command", "reads")
 
 
 def test_every_channel_has_one_operation_with_quality_1() -> None:
@@ -131,6 +133,16 @@ def test_the_example_batch_proves_itself_with_the_example_key() -> None:
     entries = [set(entry) for entry in tree["records"]]
     assert set.union(*entries) == set(stated["items"]["properties"])
     assert set.intersection(*entries) == set(stated["items"]["required"])
+
+
+def test_the_example_batch_with_one_proof_says_the_same() -> None:
+    [tree], [joint], [told] = map(_examples, ("records", "jointRecords", "reads"))
+    batch = EnvelopeBatch.decode(joint.encode())
+    assert batch == EnvelopeBatch.decode(canonical(tree))
+    assert batch.encode_joint() == joint.encode()
+    head = json.loads(joint.partition("\n")[0])
+    assert set(head) == _fields("jointEnvelopes")
+    assert Reads.decode(json.dumps(told).encode()).schemas == (head["schema"],)
 
 
 def test_the_example_blob_is_read_and_written_as_it_stands() -> None:
