@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from edge.config import StationConfig
+from edge.errors import LinkDown, Text
 from edge.health import Health
 from edge.sources.camera import CameraSource
 from edge.sources.digitiser import DigitiserSource
@@ -20,8 +21,19 @@ from edge.supervise import OutageLog, supervise
 
 async def record_devices(
     config: StationConfig, directory: Path, stop: asyncio.Event, *, seconds: float | None
-) -> None:
-    """Record all digitisers and cameras until ``stop`` is set or the time is over."""
+) -> list[Text]:
+    """Record all digitisers and cameras until ``stop`` is set or the time is over.
+
+    Returns
+    -------
+    list of Text
+        A sentence for each digitiser of which nothing was recorded.
+
+    Raises
+    ------
+    LinkDown
+        Nothing was recorded of any.
+    """
     health = Health(time.monotonic_ns, OutageLog())
     recorder = Recorder(directory, config.model)
     jobs: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -41,6 +53,26 @@ async def record_devices(
                 task.cancel()
     finally:
         recorder.close()
+    missing = [
+        _nothing_of(section.id, health)
+        for section in config.model.digitiser
+        if section.id not in recorder.recorded
+    ]
+    if not recorder.recorded:
+        raise LinkDown(
+            f"什么都没有录到：{'；'.join(text.zh for text in missing)}",
+            f"nothing was recorded: {'; '.join(text.en for text in missing)}",
+            next_zh="用 steelyard doctor 检查线路后重录",
+            next_en="look at the lines with steelyard doctor, then record again",
+        )
+    return missing
+
+
+def _nothing_of(name: str, health: Health) -> Text:
+    """That a digitiser gave no samples, and how it was doing at the end."""
+    last = health.snapshot().states.get(f"digitiser.{name}")
+    zh, en = last.text if last else ("", "")
+    return Text(f"{name} 没有采样数据（{zh}）", f"no samples of {name} ({en})")
 
 
 async def _record(source: DigitiserSource, recorder: Recorder) -> None:

@@ -18,12 +18,19 @@ from edge.config import load_station
 @click.option("--out", "directory", type=ANY_PATH, required=True, help="A new directory.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="End by itself after N seconds.")
 def record(*, station_file: Path, directory: Path, seconds: float | None) -> None:
-    """Record what the devices of a station say; weighs nothing, seals nothing."""
+    """Record what the devices of a station say; weighs nothing, seals nothing.
+
+    Exits with an error where no digitiser gave any samples.
+    """
     from edge.record import record_devices
 
     config = load_station(station_file)
     new_directory(directory)
-    run_until_signal(lambda stop: record_devices(config, directory, stop, seconds=seconds))
+    missing = run_until_signal(
+        lambda stop: record_devices(config, directory, stop, seconds=seconds)
+    )
+    for text in missing:
+        click.echo(f"注意 / note: {text}", err=True)
 
 
 @click.command()

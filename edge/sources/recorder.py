@@ -28,6 +28,11 @@ class Recorder:
         self._parts: dict[str, int] = {}
         self._edges: defaultdict[str, list[InputEdge]] = defaultdict(list)
 
+    @property
+    def recorded(self) -> set[str]:
+        """The digitisers of which there are samples."""
+        return set(self._parts)
+
     def take(self, item: SourceItem, clock: ClockReading) -> None:
         """One item of a digitiser, as the station got it."""
         if isinstance(item, DeviceHello):
