@@ -10,16 +10,17 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 from edge.errors import InputError, Text
 from edge.sources.local_door import call_station
 from edge.sources.ports import bad_line, link_down
 from edge.sources.taps import find_line
+from firmware_bridge.lines import Parity
 from firmware_bridge.tap_format import Piece, TapDecoder, TapHeader, encode_piece
-from firmware_bridge.transports import BadLine, PortLost, PortReader
+from firmware_bridge.transports import BadLine, Bits, PortLost, PortReader
 
 _CHUNK_BYTES = 65_536
 
@@ -140,8 +141,10 @@ async def through_station(data_dir: Path, part: str) -> AsyncGenerator[Piece, No
         await station.close()
 
 
-async def from_port(url: str, baud: int) -> AsyncGenerator[Piece, None]:
+async def from_port(line: TapHeader) -> AsyncGenerator[Piece, None]:
     """What a port brings that no station holds, its header first.
+
+    Seven bits with parity are opened as eight without, and come as such, as from the station.
 
     Raises
     ------
@@ -157,12 +160,17 @@ async def from_port(url: str, baud: int) -> AsyncGenerator[Piece, None]:
         piece = Piece(kind, time_ns - start_ns, data)
         loop.call_soon_threadsafe(queue.put_nowait, piece)
 
-    header = TapHeader(url, time.time_ns(), baud)
+    parity = "none" if line.data_bits == 7 else line.parity
     try:
         async with PortReader(
-            url, baud=baud, name="tap", now_ns=time.monotonic_ns, tap=take
+            line.url,
+            baud=line.baud,
+            bits=Bits(8, cast(Parity, parity), 2 if line.stop_bits == 2 else 1),
+            name="tap",
+            now_ns=time.monotonic_ns,
+            tap=take,
         ) as reader:
-            yield header.piece()
+            yield replace(line, start_utc_ns=time.time_ns()).piece()
             while True:
                 await reader.read()  # an outage is told by it, the bytes by the tap
                 while not queue.empty():
@@ -184,11 +192,12 @@ async def write_down(pieces: AsyncIterator[Piece], file: TapFile) -> None:
 
 
 async def tap_line(
-    port: str, baud: int, data_dir: Path | None, told: Callable[[TapHeader], None]
+    line: TapHeader, data_dir: Path | None, told: Callable[[TapHeader], None]
 ) -> AsyncGenerator[Piece, None]:
     """What a line carries: through the station that holds it, else from the port itself.
 
-    ``told`` is called with the line where the station holds it.
+    ``line`` says by its ``url`` which one, and how to open it; ``told`` is called with the line
+    as it is set, where the station holds it by the station.
 
     Raises
     ------
@@ -198,12 +207,11 @@ async def tap_line(
         ``port`` is no line, and no name of one.
     """
     lines = await held_lines(data_dir) if data_dir else []
-    held = find_line(lines, port)
-    if held and data_dir:
-        told(held)
-    elif lines and not port.startswith(("/", "socket://")):
-        raise _unknown(port, lines)
-    pieces = through_station(data_dir, held.part) if held and data_dir else from_port(port, baud)
+    held = find_line(lines, line.url)
+    if not held and lines and not line.url.startswith(("/", "socket://")):
+        raise _unknown(line.url, lines)
+    told(held or line)
+    pieces = through_station(data_dir, held.part) if held and data_dir else from_port(line)
     async with aclosing(pieces):
         async for piece in pieces:
             yield piece

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -28,6 +30,7 @@ from edge.sources.taps import Taps
 from edge.tapping import TapFile, held_lines, tap_line, through_station
 from firmware_bridge.indicators.catalogue import FORMATS
 from firmware_bridge.tap_format import Piece, TapHeader, encode_piece
+from firmware_bridge.transports import Bits, PortLost
 from simulator.lines import PtyLine
 from simulator.playback import Playback, Tape, play_tape, read_tape
 from tests.station.line_up import LineUp
@@ -137,10 +140,11 @@ def test_a_line_is_found_by_its_part_its_id_and_its_path(tmp_path: Path) -> None
         link.symlink_to(url)
         for name in ("scale.F1", "F1", url, str(link)):
             held: list[TapHeader] = []
-            await some(tap_line(name, 9_600, tmp_path, held.append), lambda found: len(found) > 2)
+            wanted = tap_line(TapHeader(name, 0), tmp_path, held.append)
+            await some(wanted, lambda found: len(found) > 2)
             assert [header.part for header in held] == ["scale.F1"]
         with pytest.raises(InputError, match="no line F9"):
-            await some(tap_line("F9", 9_600, tmp_path, lambda _: None), bool)
+            await some(tap_line(TapHeader("F9", 0), tmp_path, lambda _: None), bool)
 
     with_station(tmp_path, "yaohua", scenario)
 
@@ -252,12 +256,66 @@ def test_the_command_taps_a_port_that_no_station_holds(tmp_path: Path) -> None:
     async def scenario() -> list[Piece]:
         async with LineUp() as devices:
             url = devices.indicator(PtyLine(), "yaohua", {}, load_kg=12_340)
-            return await some(
-                tap_line(url, 9_600, None, lambda _: None), lambda found: len(found) > 9
-            )
+            line = TapHeader(url, 0, 9_600)
+            return await some(tap_line(line, None, lambda _: None), lambda found: len(found) > 9)
 
     pieces = asyncio.run(scenario())
     assert bytes_of(pieces, "heard").count(b"\x02+123400") >= 5
+
+
+def test_a_port_is_tapped_with_the_speed_and_the_bits_that_are_given(tmp_path: Path) -> None:
+    path = tmp_path / "port.tap"
+
+    async def scenario() -> tuple[int | None, str]:
+        async with LineUp() as devices:
+            line = PtyLine(baud=2_400)
+            url = devices.indicator(line, "toledo", {}, load_kg=12_340, parity="even")
+            options = ["--baud", "2400", "--data-bits", "7", "--parity", "even", "--seconds", "1"]
+            command = [sys.executable, "-m", "edge.cli", "tap", url, str(path), *options]
+            tap = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE)
+            _, told = await tap.communicate()
+            return tap.returncode, told.decode()
+
+    code, told = asyncio.run(scenario())
+    assert (code, "2400 7E1" in told) == (0, True), told
+    tape = read_tape(path)
+    assert (tape.header.baud, tape.header.data_bits, tape.header.parity) == (2_400, 7, "even")
+    decoder = FORMATS["toledo"].make({}, 7, "even")
+    readings = decoder.feed(tape.heard)
+    assert {reading.weight_kg for reading in readings} == {12_340}
+
+
+@pytest.mark.parametrize(
+    ("options", "bits"),
+    [
+        ([], Bits()),
+        (["--parity", "even"], Bits(8, "even")),
+        (["--parity", "odd", "--stop-bits", "2"], Bits(8, "odd", 2)),
+        (["--data-bits", "7", "--parity", "odd"], Bits()),
+    ],
+)
+def test_characters_are_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], bits: Bits
+) -> None:
+    asked: list[tuple[int, Bits]] = []
+
+    def refuse(url: str, baud: int, bits: Bits) -> None:
+        asked.append((baud, bits))
+        raise PortLost(url, "refused", "no such port")
+
+    monkeypatch.setattr("firmware_bridge.transports.open_line", refuse)
+    done = CliRunner().invoke(main, ["tap", "/dev/x", str(tmp_path / "x.tap"), *options])
+    assert (done.exit_code, asked) == (4, [(9_600, bits)])
+
+
+def test_seven_bits_without_a_parity_and_silence_are_told_in_words(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.tap")
+    done = CliRunner().invoke(main, ["tap", "/dev/x", path, "--data-bits", "7"])
+    assert (done.exit_code, "--parity even" in done.output) == (2, True)
+    line = PtyLine()
+    done = CliRunner().invoke(main, ["tap", line.url, path, "--seconds", "0.3"])
+    line.unplug()
+    assert (done.exit_code, "没有收到数据" in done.output) == (0, True)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -81,7 +81,8 @@ async def _tapped(data_dir: Path, part: str) -> dict[str, bytes]:
     """What a line carried in three seconds, both ways."""
     heard = {"heard": b"", "sent": b""}
     end_s = time.monotonic() + 3.0
-    async with asyncio.timeout(30), aclosing(tap_line(part, 1, data_dir, lambda _: None)) as taps:
+    wanted = tap_line(TapHeader(part, 0), data_dir, lambda _: None)
+    async with asyncio.timeout(30), aclosing(wanted) as taps:
         async for piece in taps:
             if piece.kind in heard:
                 heard[piece.kind] += piece.payload
