@@ -45,8 +45,6 @@ class Look:
         The running station's line, if it holds it.
     holders : tuple of Holder
         Other programs that hold it.
-    maps : tuple of str
-        Register maps of which the first Modbus device has every register.
     """
 
     url: str
@@ -54,7 +52,6 @@ class Look:
     finding: Finding | None = None
     held: TapHeader | None = None
     holders: tuple[Holder, ...] = ()
-    maps: tuple[str, ...] = ()
 
     @property
     def speaker(self) -> Speaker | None:
@@ -122,7 +119,7 @@ async def _look(
     except BadLine as error:
         raise _no_line(url, error) from error
     if look.speaker and look.speaker.kind == "modbus":
-        return await _with_maps(look, look.speaker)
+        return await _with_maps(look)
     return look
 
 
@@ -155,18 +152,21 @@ def _heard(piece: Piece) -> bytes:
     return piece.payload if piece.kind == "heard" else b""
 
 
-async def _with_maps(look: Look, speaker: Speaker) -> Look:
-    """Try the register maps that ship with the bridge on a Modbus device."""
+async def _with_maps(look: Look) -> Look:
+    """Try the register maps that ship with the bridge on every Modbus device of a line."""
+    assert look.finding is not None
+    known = [await _mapped(modbus_url(look), speaker) for speaker in look.devices]
+    return replace(look, finding=replace(look.finding, speakers=tuple(known)))
+
+
+async def _mapped(url: str, speaker: Speaker) -> Speaker:
     fitting: list[str] = []
-    live: tuple[Live, ...] = speaker.live
+    live = speaker.live
     for name in own_maps():
-        if values := await _values(modbus_url(look), speaker.unit, name):
+        if values := await _values(url, speaker.unit, name):
             live = live if fitting else values
             fitting.append(name)
-    assert look.finding is not None
-    known = replace(speaker, live=live)
-    finding = replace(look.finding, speakers=(known, *look.finding.speakers[1:]))
-    return replace(look, finding=finding, maps=tuple(fitting))
+    return replace(speaker, live=live, maps=tuple(fitting))
 
 
 async def _values(url: str, unit: int, name: str) -> tuple[Live, ...]:

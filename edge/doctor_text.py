@@ -39,6 +39,10 @@ _SILENT = (
     "  → 检查设备电源、接线（收发是否接反）和输出方式；车牌相机只在有车时发送，可加 --wait 60",
     "  → check power, wiring (crossed?) and output mode; a camera waits for vehicles: --wait 60",
 )
+_MASTERED = (
+    "  → 一条总线只能有一个主站：停用它（触摸屏、PLC、其他程序），或给本站另接一条线",
+    "  → a bus has one master: switch the other off (panel, PLC, program), or take another line",
+)
 _NOISE = (
     "  有数据，但不是已知的格式 / bytes come, but of no known format",
     "  → 核对仪表的输出格式，或用 steelyard tap 抓取数据交给维护人员",
@@ -62,6 +66,13 @@ def describe(look: Look) -> Iterator[str]:
         yield f"  {link_down(Text('打不开', 'cannot be opened'), finding.lost).line()}"
     elif finding.outcome == "silent":
         yield from _SILENT[:1] if look.held else _SILENT
+    elif finding.outcome == "mastered":
+        units = ", ".join(map(str, finding.units))
+        yield (
+            f"  总线上另有 Modbus 主站：听到它与单元 {units} 通信，未再询问 / "
+            f"another Modbus master is on this bus, heard with units {units}: left alone"
+        )
+        yield from _MASTERED
     elif finding.outcome == "noise":
         yield from _NOISE
         yield f"  {finding.sample[:24].hex(' ')}"
@@ -99,15 +110,10 @@ def _speaker(look: Look, speaker: Speaker, *, other: bool) -> Iterator[str]:
     )
     if not other:
         yield from (f"      {_live(value)}" for value in speaker.live)
-    if maps := _maps(look, speaker):
-        yield f"      寄存器表 / register maps that fit: {', '.join(maps)}"
-    for name in speaker.open_settings if not maps else ():
+    if speaker.maps:
+        yield f"      寄存器表 / register maps that fit: {', '.join(speaker.maps)}"
+    for name in speaker.open_settings if not speaker.maps else ():
         yield f"      {name}: 数据看不出，请对照仪表 / the bytes don't tell: look at the device"
-
-
-def _maps(look: Look, speaker: Speaker) -> tuple[str, ...]:
-    """Maps are tried on the first device of a bus."""
-    return look.maps if speaker is look.speaker else ()
 
 
 def _settings(speaker: Speaker) -> str:
@@ -177,7 +183,7 @@ def _modbus(look: Look, speaker: Speaker, number: int) -> Iterator[str]:
     yield f'id = "M{number}"'
     yield f"url = {_toml(modbus_url(look))}"
     yield f"unit = {speaker.unit}"
-    maps = _maps(look, speaker)
+    maps = speaker.maps
     fitting, chosen = ", ".join(maps) or "-", maps[0] if maps else "cabinet"
     yield f"map = {_toml(chosen)}  # 改：寄存器表 / ! register maps that fit: {fitting}"
 

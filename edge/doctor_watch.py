@@ -47,8 +47,8 @@ async def _follow(look: Look, speaker: Speaker, data_dir: Path | None, tell: Tel
         try:
             if follows is not None:
                 await _bytes(look, speaker, data_dir, follows, tell)
-            elif look.maps:
-                await _registers(look, speaker.unit, tell)
+            elif speaker.maps:
+                await _registers(look, speaker, tell)
             else:
                 return
         except PortLost as error:
@@ -89,9 +89,9 @@ async def _heard(look: Look, speaker: Speaker) -> AsyncGenerator[bytes, None]:
             yield await collect(port, AGAIN_S, _MOST_BYTES)
 
 
-async def _registers(look: Look, unit: int, tell: Tell) -> None:
-    bus = ModbusBuses().bus(modbus_url(look))
-    async with ModbusDevice(bus, unit, load_map(look.maps[0]), _ANSWER_S) as device:
+async def _registers(look: Look, speaker: Speaker, tell: Tell) -> None:
+    bus, chosen = ModbusBuses().bus(modbus_url(look)), load_map(speaker.maps[0])
+    async with ModbusDevice(bus, speaker.unit, chosen, _ANSWER_S) as device:
         while True:
             tell(look.url, values_of(await device.read()))
             await asyncio.sleep(AGAIN_S)

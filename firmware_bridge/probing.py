@@ -3,6 +3,7 @@
 Who sends by himself is found by listening; a wrong speed gives bytes too, but wrong ones, so a line
 that is silent at one speed is silent at all. Only then is it asked: for a weight in the formats
 that have a question, and for one register of each Modbus unit. Questions read and change nothing.
+A bus that another master asks is left alone: two who ask disturb one another.
 Opening a serial port raises its control lines; the station's own ports are therefore never opened
 while it runs (see ``edge.doctor``).
 """
@@ -18,6 +19,7 @@ from typing import Literal, TypeAlias
 from firmware_bridge.indicators.catalogue import CATALOGUE
 from firmware_bridge.lines import BadLine, Bits, Parity, PortLost
 from firmware_bridge.recognising import Live, Speaker, is_hopeless, recognise, requests_of
+from firmware_bridge.rtu_frames import crc16, units_asked_besides, units_of_others
 from firmware_bridge.transports import PortReader
 
 BAUDS = (9_600, 115_200, 921_600, 19_200, 38_400, 4_800, 57_600, 2_400, 460_800, 230_400, 1_200)
@@ -39,7 +41,7 @@ TCP_UNITS = (1, 255, 0, 2, 3, 4)
 MOST_BYTES = 32_768
 _TIMES_ASKED = 4
 
-Outcome: TypeAlias = Literal["found", "noise", "silent", "away"]
+Outcome: TypeAlias = Literal["found", "mastered", "noise", "silent", "away"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,9 @@ class Finding:
     Attributes
     ----------
     url : str
-    outcome : {"found", "noise", "silent", "away"}
-        ``noise``: bytes come, but nobody known says such; ``away``: it can't be opened.
+    outcome : {"found", "mastered", "noise", "silent", "away"}
+        ``mastered``: another Modbus master asks on the line; ``noise``: bytes come, but nobody
+        known says such; ``away``: it can't be opened.
     speakers : tuple of Speaker
         The best explanation first; more than one only where bytes fit several formats, or where
         several units of a Modbus bus answer.
@@ -62,6 +65,8 @@ class Finding:
         The first bytes heard.
     lost : PortLost or None
         Why it can't be opened.
+    units : tuple of int
+        Modbus units of the frames of another master's traffic.
     """
 
     url: str
@@ -71,6 +76,15 @@ class Finding:
     asked: bool = False
     sample: bytes = b""
     lost: PortLost | None = None
+    units: tuple[int, ...] = ()
+
+
+class _OtherMaster(Exception):
+    """Somebody else asks on the bus."""
+
+    def __init__(self, units: tuple[int, ...]) -> None:
+        super().__init__(units)
+        self.units = units
 
 
 async def probe(url: str, tell: Callable[[str], None], silence_s: float = SILENCE_S) -> Finding:
@@ -95,6 +109,8 @@ async def probe(url: str, tell: Callable[[str], None], silence_s: float = SILENC
         return await one(url, tell, silence_s)
     except PortLost as error:
         return Finding(url, "away", lost=error)
+    except _OtherMaster as other:
+        return Finding(url, "mastered", units=other.units)
 
 
 async def _probe_serial(url: str, tell: Callable[[str], None], silence_s: float) -> Finding:
@@ -105,6 +121,8 @@ async def _probe_serial(url: str, tell: Callable[[str], None], silence_s: float)
             heard, speakers = await _listen(port, silence_s)
         if speakers:
             return Finding(url, "found", tuple(speakers), baud, sample=heard[:64])
+        if units := units_of_others(heard):
+            raise _OtherMaster(units)
         sample = sample or heard[:64]
         if not heard:
             break
@@ -121,6 +139,8 @@ async def _probe_tcp(url: str, tell: Callable[[str], None], silence_s: float) ->
     tell("TCP")
     async with PortReader(url, name="probe") as port:
         heard, speakers = await _listen(port, silence_s)
+        if units := () if speakers else units_of_others(heard):
+            raise _OtherMaster(units)
         if heard:
             outcome: Outcome = "found" if speakers else "noise"
             return Finding(url, outcome, tuple(speakers), sample=heard[:64])
@@ -179,14 +199,22 @@ async def _ask_formats(port: PortReader) -> list[Speaker]:
         for request in requests_of(row):
             heard = b""
             for _ in range(_TIMES_ASKED):
-                port.write(request)
-                answer = await collect(port, ANSWER_S, MOST_BYTES)
+                answer = await _answer(port, request, ANSWER_S)
                 heard += answer
                 if not answer or recognise(heard):
                     break
             if speakers := [s for s in recognise(heard) if s.what == row.name]:
                 return speakers
     return []
+
+
+async def _answer(port: PortReader, question: bytes, seconds: float) -> bytes:
+    """What follows a question."""
+    port.write(question)
+    heard = await collect(port, seconds, MOST_BYTES)
+    if units := units_asked_besides(heard, question):
+        raise _OtherMaster(units)
+    return heard
 
 
 # Modbus, by hand: one read of one register, and whatever answers to it in due form.
@@ -197,8 +225,8 @@ async def _ask_modbus_rtu(port: PortReader, parity: Parity) -> list[Speaker]:
     found = []
     for unit in UNITS:
         body = struct.pack(">BBHH", unit, 3, 0, 1)
-        port.write(body + struct.pack("<H", crc16(body)))
-        heard = await collect(port, MODBUS_ANSWER_S, 256)
+        question = body + struct.pack("<H", crc16(body))
+        heard = await _answer(port, question, MODBUS_ANSWER_S)
         if pdu := rtu_reply(heard, unit):
             found.append(_modbus(unit, pdu, "checksum", parity))
     return found
@@ -233,16 +261,6 @@ def rtu_reply(heard: bytes, unit: int) -> bytes:
     return b""
 
 
-def crc16(data: bytes) -> int:
-    """CRC-16 of Modbus over serial line (V1.02, 6.2.2)."""
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
-    return crc
-
-
 def _modbus(unit: int, pdu: bytes, protection: str, parity: Parity) -> Speaker:
     live: tuple[Live, ...] = ()
     if pdu[0] == 3 and len(pdu) >= 4:
@@ -257,7 +275,6 @@ __all__ = [
     "Finding",
     "Outcome",
     "collect",
-    "crc16",
     "probe",
     "rtu_reply",
 ]

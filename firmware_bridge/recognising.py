@@ -73,6 +73,8 @@ class Speaker:
         Device id of a digitiser, unit of a Modbus device; else 0.
     channels : int
         Of a digitiser; else 0.
+    maps : tuple of str
+        Register maps of which a Modbus device has every register.
     """
 
     kind: Kind
@@ -87,6 +89,7 @@ class Speaker:
     open_settings: tuple[str, ...] = ()
     unit: int = 0
     channels: int = 0
+    maps: tuple[str, ...] = ()
 
     @property
     def rank(self) -> tuple[int, float, int]:

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -24,11 +25,11 @@ from edge.errors import Text
 from firmware_bridge import probing
 from firmware_bridge.indicators.catalogue import FORMATS
 from firmware_bridge.modbus_toml import load_map
-from firmware_bridge.probing import crc16
 from firmware_bridge.recognising import Live
+from firmware_bridge.rtu_frames import crc16
 from simulator.cabinet import cabinet_values, simulated
 from simulator.lines import PtyLine, TcpLine
-from simulator.modbus_slave import TcpSlave
+from simulator.modbus_slave import RtuSlave, TcpSlave
 from tests.station.line_up import LineUp
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -158,7 +159,8 @@ def test_a_modbus_server_is_told_with_the_map_that_fits() -> None:
                 return look
 
     look = asyncio.run(whole())
-    assert "cabinet" in look.maps
+    assert look.speaker
+    assert "cabinet" in look.speaker.maps
     assert "road_temperature: 20" in told(look)
     assert tomllib.loads(station_piece([look]))["modbus"][0]["url"].startswith("tcp://")
 
@@ -175,6 +177,57 @@ def test_every_unit_of_a_bus_is_told() -> None:
     assert told(looks[url]).count("✓ Modbus 设备 / Modbus device") == 2
     tables = tomllib.loads(station_piece([looks[url]]))["modbus"]
     assert [(table["id"], table["unit"]) for table in tables] == [("M1", 2), ("M2", 5)]
+
+
+def test_the_maps_of_every_unit_of_a_bus_are_told() -> None:
+    async def whole() -> Look:
+        shown = {"status": 0b1, "gross": 12_340, "net": 12_340, "decimals": 1}
+        units = {
+            2: simulated(load_map("cabinet"), lambda: cabinet_values(0, 20.0)),
+            5: simulated(load_map("generic-scale"), lambda: shown),
+        }
+        async with RtuSlave(units) as slave:
+            url = urlsplit(slave.url).path
+            async with aclosing(examine([url], None, lambda *_: None)) as looks:
+                (look,) = [each async for each in looks]
+                return look
+
+    look = asyncio.run(whole())
+    assert {s.unit: s.maps[0] for s in look.devices} == {2: "cabinet", 5: "generic-scale"}
+    assert "road_temperature: 20" in told(look)
+    assert "gross: 1,234 kg" in told(look)
+    tables = tomllib.loads(station_piece([look]))["modbus"]
+    assert [(t["unit"], t["map"]) for t in tables] == [(2, "cabinet"), (5, "generic-scale")]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_bus_of_another_master_is_told_and_left_alone(waits: bool) -> None:
+    """One that is heard at once, and one that begins while the doctor asks."""
+    heard: list[bytes] = []
+
+    async def mastered(devices: LineUp) -> list[str]:
+        line, due_s = PtyLine(baud=9_600), 0.0
+        question = struct.pack(">BBHH", 3, 4, 7, 2)
+        question += struct.pack("<H", crc16(question))
+        answer = bytes([3, 4, 4, 1, 2, 3, 4])
+        answer += struct.pack("<H", crc16(answer))
+
+        def tick(time_s: float) -> None:
+            nonlocal due_s
+            heard.append(line.read())
+            if time_s >= due_s and (any(heard) or not waits):
+                line.send(question + answer)
+                due_s = time_s + 0.3
+
+        return [devices._add(line, tick)]
+
+    (url,), looks = look_at(mastered)
+    finding = looks[url].finding
+    assert finding is not None
+    assert (finding.outcome, finding.units) == ("mastered", (3,))
+    assert "另有 Modbus 主站" in told(looks[url])
+    assert tomllib.loads(station_piece([looks[url]])) == {}
+    assert len(b"".join(heard)) <= (64 if waits else 0), "it goes on asking on another's bus"
 
 
 def test_a_port_of_another_program_is_named_and_left_alone() -> None:
@@ -284,7 +337,8 @@ def test_a_modbus_scale_is_watched_in_kilograms_with_its_quality() -> None:
             url = slave.url.replace("tcp://", "socket://")
             async with aclosing(examine([url], None, lambda *_: None)) as looks:
                 found = [each async for each in looks]
-            assert found[0].maps[0] == "generic-scale"
+            assert found[0].speaker
+            assert found[0].speaker.maps[0] == "generic-scale"
             board = Board()
             watching = asyncio.create_task(watch(found, None, board.tell))
             await board.until(url, "gross: 1,234 kg  正常 / good")

@@ -10,8 +10,9 @@ import pytest
 
 from firmware_bridge.anpr import PlateFrame, encode_plate
 from firmware_bridge.indicators.catalogue import FORMATS
-from firmware_bridge.probing import crc16, rtu_reply
+from firmware_bridge.probing import rtu_reply
 from firmware_bridge.recognising import recognise
+from firmware_bridge.rtu_frames import crc16
 from firmware_bridge.stream import Hello, Samples, Status, encode
 from simulator.indicators import SPEAKERS, VARIANTS, Settings, Shown
 from simulator.indicators import with_parity as as_sent
