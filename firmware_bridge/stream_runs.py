@@ -44,6 +44,7 @@ _HEAD = struct.Struct("<HHIQBBH")
 
 _KIND = SAMPLES << 8 | VERSION
 _TYPE_AT = 2  # in the code of a frame: the first code, version, type, none of which is zero
+_FULL = 255  # code of a group without a zero, and its length
 _NO_BLOCK = bytes(kind != SAMPLES for kind in range(256))
 _WORD = np.dtype("<u4")
 _HEAD_WORDS = _HEAD.size // _WORD.itemsize
@@ -73,13 +74,16 @@ def sorted_out(line: bytes) -> Sorted | None:
     Sorted or None
         None: some frames are not as `encode` makes them, or there are so few that it is no use.
     """
-    places = _places_of_type(line)
+    places, full = _places_of_type(line)
     if len(places) < WORTH:
         return None
     codes: list[bytes] = []
     others: list[tuple[int, bytes]] = []
-    at, number = 0, -1
-    strange = bytes(map(line.__getitem__, places)).translate(_NO_BLOCK)
+    at = 0
+    strange = bytearray(map(line.__getitem__, places)).translate(_NO_BLOCK)
+    for number in full:
+        strange[number] = True
+    number = -1
     while (number := strange.find(True, number + 1)) >= 0:
         begin = places[number] - _TYPE_AT
         end = line.index(b"\0", begin)
@@ -94,14 +98,21 @@ def sorted_out(line: bytes) -> Sorted | None:
     return Sorted(len(places) - len(others), bare, others)
 
 
-def _places_of_type(line: bytes) -> list[int]:
-    """Where the type of each frame stands, if two zero bytes stand between frames."""
+def _places_of_type(line: bytes) -> tuple[list[int], list[int]]:
+    """Where the type of each frame stands, if two zero bytes stand between frames.
+
+    And the numbers of those that may end with a full group of COBS, which no zero follows: of
+    blocks with hardly a zero byte one in some hundreds, and it would spoil all opened with it.
+    """
     find, at = line.find, 1 + _TYPE_AT
     places: list[int] = []
+    full: list[int] = []
     while (end := find(b"\0", at)) >= 0:
+        if end > _FULL and line[end - _FULL] == _FULL:
+            full.append(len(places))
         places.append(at)
         at = end + 2 + _TYPE_AT
-    return places
+    return places, full
 
 
 def opened_together(blocks: int, codes: bytes) -> list[Samples] | None:

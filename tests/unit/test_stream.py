@@ -117,6 +117,30 @@ def test_blocks_are_joined_across_the_end_of_the_sequence_numbers() -> None:
     assert [block.sequence for block in joined.apart()] == [last - 1, last, 0, 1]
 
 
+def _ends_with_a_full_group(code: bytes) -> bool:
+    at, length = 0, 0
+    while at < len(code):
+        length = code[at]
+        at += length
+    return length == 255
+
+
+def test_a_block_whose_code_ends_with_a_full_group_costs_its_neighbours_nothing() -> None:
+    """COBS puts no zero after a group of 254 bytes, so what follows can't be decoded with it."""
+    chance = np.random.default_rng(11)
+    plain = Samples(7, 0, 0, np.full((40, 8), 0x050607, np.int32))
+    full = plain
+    while not _ends_with_a_full_group(encode(full)[1:-1]):
+        full = replace(plain, counts=chance.integers(1 << 16, 1 << 23, (40, 8), np.int32))
+    blocks = [plain] * 9 + [full] + [plain] * 10
+    sent = [replace(block, sequence=i, sample=40 * i) for i, block in enumerate(blocks)]
+    heard, decoder = _heard(sent)
+    assert [m.frames for m in heard if isinstance(m, Samples)] == [9, 1, 10]
+    apart = [one for m in heard if isinstance(m, Samples) for one in m.apart()]
+    assert all(_same(a, b) for a, b in zip(apart, sent, strict=True))
+    assert decoder.counters["frames"] == 20
+
+
 def test_joined_blocks_are_not_sent_as_a_frame() -> None:
     (joined,), _ = _heard(_blocks(1, 2, 3, 4))
     with pytest.raises(ValueError, match="joined"):
