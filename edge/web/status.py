@@ -28,6 +28,8 @@ class PartView:
     level: Level
     word: str
     text: str
+    line: str
+    """Name and text: what is read to maintenance on the telephone."""
     since: str
     next_step: str
 
@@ -43,10 +45,12 @@ class Headline:
 
 def parts(snapshot: Snapshot, t: Speaker) -> list[PartView]:
     """Every part, the worst first, then by name."""
+    colon = "：" if t.lang == "zh" else ": "
     rows = [
         PartView(
             part=part,
             name=t.pick(part_name(part)),
+            line=t.pick(part_name(part)) + colon + t.pick(state.text),
             level=state.level,
             word=t.pick(LEVELS[state.level]),
             text=t.pick(state.text),
@@ -63,15 +67,13 @@ def headline(rows: Sequence[PartView], t: Speaker) -> Headline:
     worst = rows[0].level if rows else Level.WAITING
     if worst is Level.OK:
         return Headline(worst, t("head.ok"), t("head.ok.more"))
-    joint, colon = ("；", "：") if t.lang == "zh" else ("; ", ": ")
+    joint = "；" if t.lang == "zh" else "; "
     bad = [row for row in rows if row.level is worst]
     if worst is Level.WAITING:
         return Headline(
             worst, t("head.waiting"), t("head.waiting.more") + joint.join(r.name for r in bad)
         )
-    return Headline(
-        worst, t(f"head.{worst.value}"), joint.join(row.name + colon + row.text for row in bad)
-    )
+    return Headline(worst, t(f"head.{worst.value}"), joint.join(row.line for row in bad))
 
 
 def troubles(rows: Sequence[PartView]) -> list[PartView]:
