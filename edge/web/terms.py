@@ -156,7 +156,9 @@ PARTS: dict[str, Text] = {
     "calibration": Text("标定 {id}", "Calibration {id}"),
     "rows": Text("车道 {id} 的传感器排", "Sensor rows of lane {id}"),
     "lessons": Text("学习数据", "What was learned"),
-    "disk": Text("磁盘", "Disk"),
+    "updating": Text("称重仪固件更新", "Firmware updates of digitisers"),
+    "ports": Text("端口检查", "Watch over the ports"),
+    "taps": Text("本机服务口（抄录、指令）", "Local door (tapping, orders)"),
     "log": Text("日志见证", "Log and witness"),
     "chronicle": Text("站点日记", "Diary of the station"),
 }
@@ -237,11 +239,13 @@ NEXT_STEP = Text("打电话叫维护，报出这一行。", "Call maintenance an
 
 def part_name(part: str) -> Text:
     """What people call a part of the station; its own name where it has none here."""
-    family, _, ident = part.partition(".")
-    text = PARTS.get(part) or PARTS.get(family)
+    device, port, _ = part.partition(".port")
+    family, _, ident = device.partition(".")
+    text = PARTS.get(device) or PARTS.get(family)
     if text is None:
         return Text(part, part)
-    return Text(text.zh.format(id=ident).strip(), text.en.format(id=ident).strip())
+    zh, en = (half.format(id=ident).strip() for half in text)
+    return Text(f"{zh} 的端口", f"{en}, its port") if port else Text(zh, en)
 
 
 def next_step(part: str) -> Text:

@@ -298,10 +298,10 @@ def test_records_are_paged_without_hole_or_repeat(tmp_path: Path) -> None:
 def test_the_line_that_is_read_to_maintenance_stands_where_it_is_asked_for(tmp_path: Path) -> None:
     async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
         sample.health.state("camera.C1", Level.DOWN, "无应答", "no answer")
-        sample.health.state("disk", Level.WARNING, "读取出错 3 次", "3 errors of reading")
+        sample.health.state("storage", Level.WARNING, "读取出错 3 次", "3 errors of reading")
         html = (await client.get("/")).text
         todo = html.split('data-part="todo"')[1].split("</section>")[0]
-        assert "磁盘：读取出错 3 次" in todo, "the headline speaks of the camera alone"
+        assert "磁盘空间：读取出错 3 次" in todo, "the headline speaks of the camera alone"
 
     visit(tmp_path, look)
 

@@ -56,6 +56,17 @@ def test_every_state_of_the_trade_has_a_word() -> None:
     assert set(terms.LEVELS) == set(Level)
 
 
+def test_every_part_that_the_station_tells_of_has_a_name_for_people() -> None:
+    code = "\n".join(path.read_text() for path in ROOM.parent.rglob("*.py"))
+    told = set(re.findall(r'(?:health\.state|_supervised)\((?:\w+,)?\s*f?"([a-z]+)', code))
+    assert {"web", "taps", "recovery"} <= told
+    assert {part for part in told if terms.part_name(part).zh == part} == set()
+
+
+def test_a_port_of_a_device_is_named_by_the_device() -> None:
+    assert terms.part_name("digitiser.D1.port") == ("称重仪 D1 的端口", "Digitiser D1, its port")
+
+
 def test_no_page_calls_the_sites_own_calibration_a_verification_by_law() -> None:
     assert [name for name, text in ALL.items() if "检定" in text.zh] == []
 
