@@ -138,7 +138,8 @@ def _pulses(
     """Fetch the touches, and so much behind each as a crossing between two samples needs."""
     length = np.minimum(end + 2, signals.n_samples[clip]) - start
     counts, place = signals.stretches(clip, row, start, length)
-    sums = np.zeros((2, counts.shape[1] + 1), np.int64)
+    sums = np.empty((2, counts.shape[1] + 1), np.int64)
+    sums[:, 0] = 0
     counts.cumsum(axis=1, dtype=np.int64, out=sums[:, 1:])
     return place, Pulses(counts, sums)
 

@@ -70,7 +70,7 @@ def find_ground(
     """
     laid = _Laid.of(first, whole)
     # Channel after channel: a block's own numbers then lie beside those of the next.
-    sums, tops, bottoms = (x.T.astype(np.float64) for x in (total, highest, lowest))
+    sums, tops, bottoms = (x.T.astype(np.float64, order="C") for x in (total, highest, lowest))
     spread = tops - bottoms
     usable = np.add.reduceat(whole, first, dtype=np.int64)
     lowest_total = laid.ranked(sums, np.minimum(_LOWEST, usable // 10))

@@ -81,9 +81,13 @@ def runs(low: Bools, high: Bools, joined: Bools) -> Runs:
     goes_on = low[:-1, -1] & low[1:, 0] & joined[1:]
     rises[::length], falls[length - 1 :: length] = low[:, 0], low[:, -1]
     rises[length::length][goes_on] = falls[length - 1 : -1 : length][goes_on] = False
-    start, end = np.flatnonzero(rises), np.flatnonzero(falls) + 1
-    highs = np.append(np.flatnonzero(high), low.size)
-    sure = highs[np.searchsorted(highs, start)]
+    start, end = rises.nonzero()[0], falls.nonzero()[0] + 1
+    # Highs that follow no high, or begin a run: the first of each run is among these few.
+    tops = high.ravel()
+    np.greater(tops[1:], tops[:-1], out=rises[1:])
+    rises[start] = tops[start]
+    highs = np.append(rises.nonzero()[0], low.size)
+    sure = highs[highs.searchsorted(start)]
     return Runs(start, np.where(sure < end, sure, -1), end)
 
 
