@@ -18,7 +18,8 @@ from edge.evidence.statement import other_draft
 from edge.records import LEGAL_BARRIERS, Draft, Flag
 
 NO_SHOW_NS = 30 * 60 * 1_000_000_000
-"""After half an hour a vehicle is gone: its case ends as a no-show, and the centre hears of it."""
+"""After half an hour a vehicle is gone: its case ends, and the centre hears of it. That nobody said
+it was guided is all that is known; whether the driver stayed away is not."""
 
 LIGHT_KG = 3_500
 """Below this gross mass nobody is guided: the limits of the packs begin at lorries."""

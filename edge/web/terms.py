@@ -103,7 +103,7 @@ SELECTIONS: dict[str, Text] = {
 CASES: dict[str, Text] = {
     "waiting": Text("等待引导到精检秤", "waits to be guided to the precise scale"),
     "guided": Text("已引导到精检秤", "guided to the precise scale"),
-    "expired": Text("没有到精检秤（超时）", "never came to the precise scale (time ran out)"),
+    "expired": Text("超时，没有人按“已引导”", "time ran out, nobody said that it was guided"),
 }
 
 _FIGURE = re.compile(r"\b([a-z_]+)=([\w.]+)")

@@ -67,6 +67,11 @@ def test_a_port_of_a_device_is_named_by_the_device() -> None:
     assert terms.part_name("digitiser.D1.port") == ("称重仪 D1 的端口", "Digitiser D1, its port")
 
 
+def test_a_case_that_ran_out_accuses_no_driver() -> None:
+    assert "没有人按" in terms.CASES["expired"].zh
+    assert "nobody said" in terms.CASES["expired"].en
+
+
 def test_no_page_calls_the_sites_own_calibration_a_verification_by_law() -> None:
     assert [name for name, text in ALL.items() if "检定" in text.zh] == []
 
