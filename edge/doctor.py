@@ -199,7 +199,7 @@ def modbus_url(look: Look) -> str:
 
 def _no_line(url: str, error: BadLine) -> InputError:
     return InputError(
-        f"{url} 不是端口：{error}",
+        f"{url} 不是端口",
         f"{url} is no port: {error}",
         next_zh="给出设备路径或 socket://主机:端口",
         next_en="give the path of a device or socket://host:port",

@@ -161,7 +161,7 @@ def trusted_keys(section: DigitiserSection) -> dict[str, bytes]:
         return dict(decode_key(key, ED25519, 32) for key in section.firmware_keys)
     except ValueError as error:
         raise ConfigError(
-            f"数字化仪 {section.id}：firmware_keys 不正确：{error}",
+            f"数字化仪 {section.id}：firmware_keys 不正确",
             f"digitiser {section.id}: firmware_keys is wrong: {error}",
             next_zh="写成 名称+编号+base64，由 steelyard firmware key 给出",
             next_en="write name+id+base64, as steelyard firmware key prints it",

@@ -23,10 +23,31 @@ _KIND_ZH = {
     "bool_parsing": "要写 true 或 false",
     "string_type": "要写带引号的文字",
     "string_pattern_mismatch": "要符合 {pattern}",
+    "string_too_short": "至少 {min_length} 个字符",
+    "string_too_long": "至多 {max_length} 个字符",
     "literal_error": "只能是 {expected}",
+    "list_type": "要写列表 [...]",
+    "tuple_type": "要写列表 [...]",
+    "too_short": "至少 {min_length} 项，现有 {actual_length} 项",
+    "too_long": "至多 {max_length} 项，现有 {actual_length} 项",
+    "dict_type": "要写表 {{...}}",
+    "model_type": "要写表 {{...}}",
+    "model_attributes_type": "要写表 {{...}}",
+    "path_type": "要写文件路径",
+    "finite_number": "要写有限的数字",
+    "date_type": "要写日期，如 2026-01-31",
+    "date_from_datetime_parsing": "要写日期，如 2026-01-31",
 }
 _RAISED = "Value error, "
 """What pydantic puts before the words of a check of our own."""
+
+
+class Wrong(ValueError):
+    """What a check of our own finds, in both languages."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.text = Text(zh, en)
 
 
 def read_toml(raw: bytes) -> dict[str, Any]:
@@ -66,8 +87,10 @@ def _key(location: Iterable[int | str]) -> str:
 
 def _allowed_zh(item: Any) -> str:
     context = item.get("ctx", {})
+    if isinstance(own := context.get("error"), Wrong):
+        return own.text.zh
     bounds = [text.format(context[key]) for key, text in _BOUND_ZH.items() if key in context]
-    kind = _KIND_ZH.get(item["type"], "").format(**context)
+    kind = _KIND_ZH.get(item["type"], "").format(**context).replace("' or '", "' 或 '")
     return "，".join(bounds) or kind or _told(item)
 
 

@@ -17,6 +17,7 @@ from edge.config.instruments import (
     ScaleSection,
     Section,
 )
+from edge.validation import Wrong
 
 __all__ = [
     "LOOPBACK",
@@ -88,11 +89,20 @@ class LaneSection(Section):
     def _ordered(self) -> LaneSection:
         positions = [row.position_m for row in self.row]
         if sorted(set(positions)) != positions:
-            raise ValueError("rows must be listed in order of travel, position_m rising")
+            raise Wrong(
+                "row 要按行车方向排列，position_m 递增",
+                "rows must be listed in order of travel, position_m rising",
+            )
         if not 0 < self.speed_kmh[0] < self.speed_kmh[1] <= 250:
-            raise ValueError("speed_kmh must be [lowest, highest], 0 < lowest < highest <= 250")
+            raise Wrong(
+                "speed_kmh 要写 [最低, 最高]，0 < 最低 < 最高 <= 250",
+                "speed_kmh must be [lowest, highest], 0 < lowest < highest <= 250",
+            )
         if not 0 <= self.axle_kg[0] < self.axle_kg[1]:
-            raise ValueError("axle_kg must be [Min, Max], 0 <= Min < Max")
+            raise Wrong(
+                "axle_kg 要写 [Min, Max]，0 <= Min < Max",
+                "axle_kg must be [Min, Max], 0 <= Min < Max",
+            )
         return self
 
     def title(self, lang: str) -> str:
@@ -131,11 +141,17 @@ class UplinkSection(Section):
     def _broker_url(self) -> UplinkSection:
         parts = urlsplit(self.broker)
         if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-            raise ValueError("broker must be mqtt://host:port or mqtts://host:port")
+            raise Wrong(
+                "broker 要写 mqtt://主机:端口 或 mqtts://主机:端口",
+                "broker must be mqtt://host:port or mqtts://host:port",
+            )
         if parts.password is not None:
-            raise ValueError("broker holds no password: the station file is sealed and handed out")
+            raise Wrong(
+                "broker 里不能写密码：站点文件会封存并交给别人",
+                "broker holds no password: the station file is sealed and handed out",
+            )
         if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file belong together")
+            raise Wrong("cert_file 和 key_file 要一起写", "cert_file and key_file belong together")
         return self
 
 
@@ -221,12 +237,17 @@ class StationFile(Section):
             )
             _known(f"scale {scale.id}: modbus", device, polls_s)
             if polls_s[device] > WEIGHT_EVERY_S:
-                raise ValueError(
+                raise Wrong(
+                    f"scale {scale.id}：modbus {device!r} 要写 poll_s <= {WEIGHT_EVERY_S:g}，"
+                    "否则无法判断载荷稳定",
                     f"scale {scale.id}: modbus {device!r} needs poll_s <= {WEIGHT_EVERY_S:g}, "
-                    "or no load is ever known to be at rest"
+                    "or no load is ever known to be at rest",
                 )
         if scale.check_with not in {None, *(s.id for s in self.scale)} - {scale.id}:
-            raise ValueError(f"scale {scale.id}: check_with must name another scale")
+            raise Wrong(
+                f"scale {scale.id}：check_with 要写另一台衡器",
+                f"scale {scale.id}: check_with must name another scale",
+            )
 
 
 def _channels_fit(lane: LaneSection, channels_of: Mapping[str, Collection[str]]) -> None:
@@ -235,17 +256,19 @@ def _channels_fit(lane: LaneSection, channels_of: Mapping[str, Collection[str]])
     for row in lane.row:
         for channel in (row.left, row.right):
             if channel not in known:
-                raise ValueError(
-                    f"lane {lane.id}: channel {channel!r} is not one of {', '.join(known)}"
+                raise Wrong(
+                    f"lane {lane.id}：channel {channel!r} 不在 {'、'.join(known)} 之中",
+                    f"lane {lane.id}: channel {channel!r} is not one of {', '.join(known)}",
                 )
 
 
 def _known(what: str, name: str, names: Collection[str]) -> None:
     if name not in names:
-        raise ValueError(f"{what} {name!r} is not in the file")
+        raise Wrong(f"{what} {name!r}：文件里没有", f"{what} {name!r} is not in the file")
 
 
 def _unique(what: str, names: list[str]) -> None:
     doubled = sorted({n for n in names if names.count(n) > 1})
     if doubled:
-        raise ValueError(f"{what}: {', '.join(doubled)} stands twice")
+        told = ", ".join(doubled)
+        raise Wrong(f"{what}：{told} 写了两次", f"{what}: {told} stands twice")

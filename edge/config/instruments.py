@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from edge.validation import Wrong
+
 __all__ = [
     "LINE_FORMATS",
     "CameraSection",
@@ -87,19 +89,28 @@ class CameraSection(Section):
     def _fits(self) -> CameraSection:
         on_line = self.format in LINE_FORMATS
         if on_line == (self.listens or self.pulls):
-            raise ValueError(f"{self.url} does not carry the format {self.format}")
+            raise Wrong(
+                f"{self.url} 不能传 {self.format} 格式",
+                f"{self.url} does not carry the format {self.format}",
+            )
         if self.listens or self.pulls:
             parts = urlsplit(self.url)
             if not parts.hostname or parts.password is not None:
-                raise ValueError("url holds an address and no password")
+                raise Wrong("url 要写地址，不能写密码", "url holds an address and no password")
         if self.listens and urlsplit(self.url).port is None:
-            raise ValueError("url needs a port: listen://host:port")
+            raise Wrong("url 要写端口：listen://主机:端口", "url needs a port: listen://host:port")
         if (self.user is None) != (self.password_file is None):
-            raise ValueError("user and password_file belong together")
+            raise Wrong("user 和 password_file 要一起写", "user and password_file belong together")
         if self.listens and (self.token_file is None) == (self.password_file is None):
-            raise ValueError("listen:// needs either token_file, or user and password_file")
+            raise Wrong(
+                "listen:// 要写 token_file，或者 user 和 password_file",
+                "listen:// needs either token_file, or user and password_file",
+            )
         if unknown := set(self.lane_names.values()) - set(self.lanes):
-            raise ValueError(f"lane_names: {', '.join(sorted(unknown))} is not one of lanes")
+            names = ", ".join(sorted(unknown))
+            raise Wrong(
+                f"lane_names：{names} 不在 lanes 之中", f"lane_names: {names} is not one of lanes"
+            )
         return self
 
 
@@ -157,7 +168,13 @@ class ScaleSection(Section):
     @model_validator(mode="after")
     def _bits_fit(self) -> ScaleSection:
         if (self.data_bits == 7) != (self.parity != "none"):
-            raise ValueError("data_bits = 7 goes with parity even or odd, data_bits = 8 with none")
+            raise Wrong(
+                "data_bits = 7 时 parity 为 even 或 odd，data_bits = 8 时为 none",
+                "data_bits = 7 goes with parity even or odd, data_bits = 8 with none",
+            )
         if self.over_modbus != (self.format == "modbus"):
-            raise ValueError('url = "modbus:ID" and format = "modbus" go together')
+            raise Wrong(
+                'url = "modbus:ID" 和 format = "modbus" 要一起写',
+                'url = "modbus:ID" and format = "modbus" go together',
+            )
         return self

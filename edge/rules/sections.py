@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge.records import LEGAL_BARRIERS, Flag
 from edge.rules.reasons import INFORMATION_KEYS, REASON_KEYS, barrier_keys
+from edge.validation import Wrong
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,48}$")]
 Pattern = Annotated[str, Field(pattern=r"^[1-9](\+[1-9])*$")]
@@ -36,7 +37,10 @@ class Cited(_Section):
     @model_validator(mode="after")
     def _memory_is_no_source(self) -> Cited:
         if self.verified and self.grade in "CD":
-            raise ValueError("grade C or D is from memory: verified must be false")
+            raise Wrong(
+                "grade C 或 D 出自记忆：verified 只能是 false",
+                "grade C or D is from memory: verified must be false",
+            )
         return self
 
 
@@ -58,7 +62,10 @@ class GrossLimit(Cited):
     def _patterns_have_the_axles(self) -> GrossLimit:
         for pattern in self.patterns:
             if sum(map(int, pattern.split("+"))) != self.axles:
-                raise ValueError(f"pattern {pattern!r} does not have {self.axles} axles")
+                raise Wrong(
+                    f"pattern {pattern!r} 不是 {self.axles} 轴",
+                    f"pattern {pattern!r} does not have {self.axles} axles",
+                )
         return self
 
     def covers(self, axles: int) -> bool:
@@ -76,9 +83,12 @@ class GroupLimit(Cited):
     @model_validator(mode="after")
     def _spacing_where_axles_stand_apart(self) -> GroupLimit:
         if (self.spacing_mm is None) != (self.axles == 1):
-            raise ValueError("spacing_mm belongs to groups of two and more axles, and to all")
+            raise Wrong(
+                "两轴以上的轴组都要写 spacing_mm，单轴不写",
+                "spacing_mm belongs to groups of two and more axles, and to all",
+            )
         if self.spacing_mm and not 0 <= self.spacing_mm[0] <= self.spacing_mm[1]:
-            raise ValueError("spacing_mm must be [least, greatest]")
+            raise Wrong("spacing_mm 要写 [最小, 最大]", "spacing_mm must be [least, greatest]")
         return self
 
 
@@ -99,7 +109,7 @@ class Amount(_Section):
     @model_validator(mode="after")
     def _one_of_two(self) -> Amount:
         if (self.kg is None) == (self.permille is None):
-            raise ValueError("give either kg or permille")
+            raise Wrong("kg 和 permille 只写一个", "give either kg or permille")
         return self
 
     def of(self, limit_kg: int) -> int:
@@ -161,7 +171,10 @@ class RuleSet(_Section):
     @model_validator(mode="after")
     def _begins_before_it_ends(self) -> RuleSet:
         if self.effective_until and self.effective_until < self.effective_from:
-            raise ValueError("effective_until lies before effective_from")
+            raise Wrong(
+                "effective_until 早于 effective_from",
+                "effective_until lies before effective_from",
+            )
         return self
 
     def holds_on(self, ordinal: int) -> bool:
@@ -197,7 +210,10 @@ class PackFile(_Section):
         days = sorted((s.effective_from, s.effective_until or date.max, s.id) for s in self.set)
         for (_, last, before), (first, _, after) in pairwise(days):
             if first <= last:
-                raise ValueError(f"sets {before!r} and {after!r} hold on the same day")
+                raise Wrong(
+                    f"set {before!r} 和 {after!r} 在同一天有效",
+                    f"sets {before!r} and {after!r} hold on the same day",
+                )
         return self
 
     @model_validator(mode="after")
@@ -206,5 +222,6 @@ class PackFile(_Section):
         barriers = barrier_keys(LEGAL_BARRIERS & ~Flag.SEAL_BROKEN)
         wanted = {*barriers, *REASON_KEYS, *INFORMATION_KEYS}
         if missing := sorted(wanted - set(self.texts)):
-            raise ValueError(f"texts: no words for {', '.join(missing)}")
+            keys = ", ".join(missing)
+            raise Wrong(f"texts：缺少 {keys} 的文字", f"texts: no words for {keys}")
         return self

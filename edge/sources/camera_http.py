@@ -38,7 +38,7 @@ def dialect_of(section: CameraSection) -> Dialect:
         return load_dialect(section.format)
     except BadDialect as error:
         raise ConfigError(
-            f"车牌相机 {section.id}：format 不正确：{error}",
+            f"车牌相机 {section.id}：format 不正确（{section.format}）",
             f"plate camera {section.id}: format is wrong: {error}",
             next_zh="按 docs/instruments.md 改正站点文件，然后运行 steelyard check",
             next_en="mend the station file by docs/instruments.md, then run steelyard check",

@@ -80,7 +80,8 @@ class ModbusSource:
                 _PATIENCE_S[section.priority],
             )
         except ValueError as error:
-            raise _config_error(self._name, "url / unit", error) from error
+            given = f"{section.url}, {section.unit}"
+            raise _config_error(self._name, "url / unit", given, error) from error
 
     async def run(self, deliver: Callable[[Measurement], None]) -> None:
         """Poll and deliver until cancelled.
@@ -101,7 +102,7 @@ class ModbusSource:
             raise self._link_down(error) from error
         except ModbusRefused as error:
             raise DeviceFault(
-                f"{self._name.zh}：设备拒绝读取寄存器：{error}",
+                f"{self._name.zh}：设备拒绝读取寄存器",
                 f"{self._name.en}: the device refuses a register: {error}",
                 next_zh="核对站点文件的 unit 和 map 与设备型号",
                 next_en="check unit and map in the station file against the device",
@@ -142,7 +143,7 @@ class ModbusSource:
             ) from error
         except ModbusRefused as error:
             raise DeviceFault(
-                f"{self._name.zh}：设备拒绝 {name}：{error}",
+                f"{self._name.zh}：设备拒绝 {name}",
                 f"{self._name.en}: the device refuses {name}: {error}",
                 **look,
             ) from error
@@ -220,16 +221,16 @@ def modbus_map(section: ModbusSection) -> RegisterMap:
     try:
         return load_map(section.map)
     except MapError as error:
-        raise _config_error(_name(section), "map", error) from error
+        raise _config_error(_name(section), "map", section.map, error) from error
 
 
 def _name(section: ModbusSection) -> Text:
     return Text(f"Modbus 设备 {section.id}", f"Modbus device {section.id}")
 
 
-def _config_error(name: Text, key: str, error: ValueError) -> ConfigError:
+def _config_error(name: Text, key: str, given: str, error: ValueError) -> ConfigError:
     return ConfigError(
-        f"{name.zh}：站点文件的 {key} 不正确：{error}",
+        f"{name.zh}：站点文件的 {key} 不正确（{given}）",
         f"{name.en}: {key} of the station file is wrong: {error}",
         next_zh="改正后运行 steelyard check",
         next_en="mend it, then run steelyard check",

@@ -233,7 +233,7 @@ def scale_format(section: ScaleSection) -> Format:
     except BadFormat as error:
         name = _name(section)
         raise ConfigError(
-            f"{name.zh}：format 或 settings 不正确：{error}",
+            f"{name.zh}：format 或 settings 不正确：{error.zh}",
             f"{name.en}: format or settings are wrong: {error}",
             next_zh="按 docs/instruments.md 改正站点文件，然后运行 steelyard check",
             next_en="mend the station file by docs/instruments.md, then run steelyard check",

@@ -28,7 +28,11 @@ Parity: TypeAlias = Literal["none", "even", "odd"]
 
 
 class BadFormat(ValueError):
-    """There is no such format, or it has no such setting."""
+    """There is no such format, or it has no such setting; ``zh`` says so in Chinese."""
+
+    def __init__(self, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.zh = zh
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,11 @@ class Format:
         """
         for name in settings:
             if name not in self.settings:
-                known = ", ".join(self.settings) or "none"
-                raise BadFormat(f"{self.name} has no setting {name!r}; it has: {known}")
+                known = ", ".join(self.settings)
+                raise BadFormat(
+                    f"{self.name} 没有设置项 {name!r}；可用：{known or '无'}",
+                    f"{self.name} has no setting {name!r}; it has: {known or 'none'}",
+                )
         return {name: self._value(name, settings) for name in self.settings}
 
     def _value(self, name: str, settings: Mapping[str, Value]) -> Value:
@@ -103,8 +110,12 @@ class Format:
         value = settings.get(name, setting.default)
         if value is None or not setting.takes(value):
             allowed = setting.allowed
-            text = allowed if isinstance(allowed, str) else ", ".join(map(str, allowed))
-            raise BadFormat(f"{self.name}: {name} must be one of: {text}")
+            several = not isinstance(allowed, str)
+            text = ", ".join(map(str, allowed)) if several else allowed
+            raise BadFormat(
+                f"{self.name}：{name} 只能是：{text if several else '大于 0 的数'}",
+                f"{self.name}: {name} must be one of: {text}",
+            )
         return value
 
     def make(
@@ -267,4 +278,7 @@ def format_named(name: str) -> Format:
     try:
         return FORMATS[name]
     except KeyError:
-        raise BadFormat(f"no format {name!r}; known: {', '.join(FORMATS)}") from None
+        known = ", ".join(FORMATS)
+        raise BadFormat(
+            f"没有格式 {name!r}；可用：{known}", f"no format {name!r}; known: {known}"
+        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,59 @@ def test_every_mistake_is_named(tmp_path: Path, old: str, new: str, named: str) 
     assert str(path) in caught.value.what.zh
 
 
+SCALE = """
+[[scale]]
+id = "F1"
+url = "/dev/ttyS2"
+format = "yaohua"
+max_kg = 60000
+division_kg = 20
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("speed_kmh = [5, 90]", "speed_kmh = [90, 5]"),
+        lambda text: text.replace("speed_kmh = [5, 90]", "speed_kmh = [5]"),
+        lambda text: text.replace("speed_kmh = [5, 90]", "speed_kmh = 5"),
+        lambda text: text.replace("speed_kmh = [5, 90]", "axle_kg = [9, 5]"),
+        lambda text: text.replace("position_m = 2.0", "position_m = 0.0"),
+        lambda text: text.replace('left = "bL"', 'left = "zL"'),
+        lambda text: text.replace('digitiser = "D1"', 'digitiser = "D9"'),
+        lambda text: text.replace('lanes = ["1"]', 'lanes = ["7"]'),
+        lambda text: text.replace('lanes = ["1"]', 'lanes = "1"'),
+        lambda text: text.replace('lanes = ["1"]', "lanes = []"),
+        lambda text: text.replace('"bL", "bR"]', '"bL", "bL"]'),
+        lambda text: text.replace("/dev/ttyS1", "listen://0.0.0.0"),
+        lambda text: text.replace('"/dev/ttyS1"', '"listen://h:1"\nformat = "dahua"'),
+        lambda text: text.replace('"/dev/ttyS1"', '"http://u:p@h/"\nformat = "dahua"'),
+        lambda text: text.replace('"/dev/ttyS1"', '"http://h/"\nformat = "dahua"\nuser = "u"'),
+        lambda text: text + 'lane_names = { "2" = "9" }',
+        lambda text: text + '[uplink]\nbroker = "http://x"',
+        lambda text: text + '[uplink]\nbroker = "mqtt://u:p@x"',
+        lambda text: text + '[uplink]\ncert_file = "x"',
+        lambda text: text + SCALE + "data_bits = 7",
+        lambda text: text + SCALE + 'lane = "9"',
+        lambda text: text + SCALE + 'check_with = "F1"',
+        lambda text: text + SCALE.replace("yaohua", "modbus"),
+        lambda text: text + MODBUS_SCALE.format(poll_s=2.5),
+        lambda text: text + MODBUS_SCALE.format(poll_s=1).replace("modbus:W1", "modbus:W2"),
+        lambda text: (
+            "station = 5\n" + text.replace("[station]", "[web]").replace('id = "ST01"', "")
+        ),
+    ],
+)
+def test_the_chinese_half_is_chinese(tmp_path: Path, change: Callable[[str], str]) -> None:
+    """Names, keys and values apart, no three English words stand in a row in it."""
+    path = write(tmp_path, change(GOOD))
+    with pytest.raises(ConfigError) as caught:
+        load_station(path)
+    said = caught.value.what.zh.replace(str(path), "")
+    assert not re.search(r"\b[a-z]{2,} [a-z]{2,} [a-z]{2,}\b", said), said
+    assert len(re.findall(r"[\u4e00-\u9fff]", said)) >= 6, said
+
+
 MODBUS_SCALE = """
 [[modbus]]
 id = "W1"
@@ -120,9 +174,9 @@ def test_allowed_range_is_told(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ('id = "D1"', 'id = "D1"\nbaud = "fast"', "baud = 'fast'：不允许（要写整数）"),
-        ('kind = "strip"', 'kind = "quartz"', "'quartz'：不允许（只能是 'strip' or 'plate'）"),
+        ('kind = "strip"', 'kind = "quartz"', "'quartz'：不允许（只能是 'strip' 或 'plate'）"),
         ('id = "ST01"', 'id = "../x"', "不允许（要符合 ^[A-Za-z0-9_-]{1,32}$）"),
-        ("speed_kmh = [5, 90]", "speed_kmh = [90, 5]", "不允许（speed_kmh must be"),
+        ("speed_kmh = [5, 90]", "speed_kmh = [90, 5]", "不允许（speed_kmh 要写 [最低, 最高]"),
     ],
 )
 def test_what_is_allowed_is_told_in_chinese(tmp_path: Path, old: str, new: str, said: str) -> None:

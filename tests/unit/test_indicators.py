@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import reduce
 from operator import xor
 
@@ -248,8 +249,9 @@ def test_the_mirrored_form_is_told_by_a_load_that_moves() -> None:
     ],
 )
 def test_settings_that_cannot_be(name: str, settings: dict[str, bool]) -> None:
-    with pytest.raises(BadFormat):
+    with pytest.raises(BadFormat) as caught:
         format_named(name).make(settings)
+    assert re.search(r"只能是：|没有设置项", caught.value.zh)
 
 
 def test_the_catalogue_is_whole() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import re
 
 import pytest
 
@@ -155,6 +156,7 @@ def test_a_wrong_pack_is_refused_with_file_and_key(change, said):
     assert "my.toml" in caught.value.what.zh
     assert "my.toml" in caught.value.what.en
     assert said in caught.value.what.en
+    assert not re.search(r"\b[a-z]{2,} [a-z]{2,} [a-z]{2,}\b", caught.value.what.zh)
 
 
 @pytest.mark.parametrize("raw", [b"level = ", b"\xff\xfe", b""])
