@@ -6,9 +6,12 @@ It listens on the loopback only, keeps its sessions in the given directory, and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
+import itertools
 import json
 import os
+import random
 import shutil
 import socket
 from pathlib import Path
@@ -19,6 +22,8 @@ from simulator.children import die_with_parent, end
 
 _START_S = 10.0
 _TRIES = 3
+_LOWEST_PORT, _PORTS = 12_000, 20_000
+_turns = itertools.count(random.SystemRandom().randrange(_PORTS))
 
 _NATS = """\
 server_name: steelyard-demo
@@ -142,10 +147,18 @@ def _find_program() -> tuple[Path, str]:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody has now."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
+    """A TCP port of the loopback that nobody has now, and that is not given twice.
+
+    It lies below those that the kernel gives to whoever connects (ip(7), ip_local_port_range): one
+    of them may be taken again before its server is up, and who connects to one that nobody serves
+    may reach himself.
+    """
+    for turn in itertools.islice(_turns, _PORTS):
+        port = _LOWEST_PORT + turn % _PORTS
+        with contextlib.suppress(LinkDown):
+            _require_free(port)
+            return port
+    raise LinkDown("没有空闲的端口", "no port is free")
 
 
 def _require_free(port: int) -> None:

@@ -192,7 +192,7 @@ class Mosquitto:
     def start(self) -> Self:
         """Start, and wait until it accepts."""
         self._child.start()
-        until(lambda: _accepts(self.port), 15, "mosquitto")
+        until(lambda: _accepts(self.port), START_S, "mosquitto")
         return self
 
     def kill(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge.modbus import ModbusBus, ModbusDevice, ModbusLost, load_map
+from simulator.broker import free_port
 from simulator.modbus_slave import Memory, RtuSlave, TcpSlave
 
+TIMEOUT_S = 3.0
 _SOURCE = Path(__file__).with_name("libmodbus_server.c")
 
 
@@ -55,7 +56,7 @@ async def null_modem(directory: Path) -> AsyncIterator[tuple[Path, Path]]:
 
 async def read_ten(url: str, silences: int) -> None:
     """Ten weights, after so many readings at most in which the device could not be made out."""
-    async with ModbusDevice(ModbusBus(url), 1, load_map("generic-scale"), 1.0) as device:
+    async with ModbusDevice(ModbusBus(url), 1, load_map("generic-scale"), TIMEOUT_S) as device:
         while not device.counters["reads"]:
             with contextlib.suppress(ModbusLost):
                 await device.read()
@@ -86,8 +87,7 @@ def test_we_read_a_scale_on_libmodbus_over_rtu(server: Path, tmp_path: Path) -> 
 @pytest.mark.compiler
 @pytest.mark.libmodbus
 def test_we_read_a_scale_on_libmodbus_over_tcp(server: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
 
     async def scenario() -> None:
         async with running(server, "tcp", str(port), ready="ready"):
@@ -104,7 +104,7 @@ def scale() -> Memory:
 async def mbpoll(*arguments: str) -> list[str]:
     """The lines in which mbpoll shows values."""
     process = await asyncio.create_subprocess_exec(
-        "mbpoll", "-0", "-1", "-q", *arguments, stdout=asyncio.subprocess.PIPE
+        "mbpoll", "-0", "-1", "-q", "-o", "10", *arguments, stdout=asyncio.subprocess.PIPE
     )
     told, _ = await process.communicate()
     assert process.returncode == 0, told.decode()

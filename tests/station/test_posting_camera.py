@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from edge.config import load_station
 from edge.health import Health
 from edge.records import PlateRead
 from edge.sources.camera_http import HttpCameraSource, HttpDoors
+from simulator.broker import free_port
 from simulator.posting_camera import PostingCamera
 from simulator.scenario import Scenario
 from simulator.world import World
@@ -30,12 +30,6 @@ lane_names = { "1" = "1" }
 picture_dir = "pictures"
 """
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_lorries_of_the_simulator_are_read_over_the_network(tmp_path: Path) -> None:
@@ -62,7 +56,7 @@ def test_lorries_of_the_simulator_are_read_over_the_network(tmp_path: Path) -> N
             for number, event in enumerate(events, 1):
                 world.start_utc_ns = time.time_ns() - round(event.sent_s * 1e9)
                 camera.tick(event.sent_s + 1e-6)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while len(reads) < number:
                         await asyncio.sleep(0.01)
         finally:
