@@ -334,11 +334,11 @@ class Served:
 
     def seal(self, sample: Sample) -> Record:
         """A vehicle passes."""
-        return asyncio.run_coroutine_threadsafe(self.station.seal(sample), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(self.station.seal(sample), self._loop).result(60)
 
     def wait_ready(self) -> None:
         """Until the page answers."""
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
 
     def stop(self) -> None:
         """End the server; the thread ends after it."""
@@ -356,4 +356,4 @@ def served(directory: Path, samples: tuple[Sample, ...] = SAMPLES) -> Iterator[S
         yield sample
     finally:
         sample.stop()
-        thread.join(20)
+        thread.join(60)

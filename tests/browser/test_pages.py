@@ -12,6 +12,8 @@ from tests.browser.sample_station import CAR, LEGAL_SEMI, OVER_SEMI, Served, ser
 
 pytestmark = pytest.mark.browser
 
+expect.set_options(timeout=60_000)
+
 OVER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -32,6 +34,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def page(browser: Browser, sample: Served) -> Iterator[Page]:
     context = browser.new_context(base_url=sample.url, locale="zh-CN")
+    context.set_default_timeout(60_000)
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -49,7 +52,7 @@ def test_a_vehicle_appears_without_reload(page: Page, sample: Served) -> None:
     expect(lane).to_contain_text("49,250")
     page.evaluate("window.notReloaded = true")
     sample.seal(LEGAL_SEMI)
-    expect(lane).to_contain_text("冀B·5T288", timeout=3_000)
+    expect(lane).to_contain_text("冀B·5T288")
     expect(lane).to_contain_text("44,750")
     expect(page.locator('[data-part="recent"] li').first).to_contain_text("冀B·5T288")
     assert page.evaluate("window.notReloaded")
@@ -157,9 +160,9 @@ def test_a_lost_station_is_said_and_found_again(page: Page) -> None:
     page.wait_for_timeout(500)
     page.context.set_offline(True)
     page.evaluate("stop()")  # the open stream; the browser tries again and finds no network
-    expect(banner).to_be_visible(timeout=8_000)
+    expect(banner).to_be_visible()
     page.context.set_offline(False)
-    expect(banner).to_be_hidden(timeout=8_000)
+    expect(banner).to_be_hidden()
 
 
 def test_a_car_is_drawn_as_one(page: Page, sample: Served) -> None:

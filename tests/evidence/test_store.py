@@ -440,7 +440,7 @@ def test_a_full_disk_fails_the_append_and_nothing_else(tmp_path: Path) -> None:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

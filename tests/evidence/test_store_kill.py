@@ -16,7 +16,7 @@ from edge.evidence.note import NoteVerifier
 from edge.store.verify import TITLES, verify_store
 from tests.evidence.sample import opened, station_signer
 
-KILLS = 10
+KILLS = 7
 
 STATION = textwrap.dedent(
     """
@@ -40,21 +40,20 @@ STATION = textwrap.dedent(
 )
 
 
-def run_and_kill(directory: Path, after_s: float) -> dict[int, str]:
-    """Let a station append for a moment, kill it; what it had acknowledged by then."""
-    station = subprocess.Popen(
+def run_and_kill(directory: Path, after: int, later_s: float) -> dict[int, str]:
+    """Kill a station a moment after so many appends; what it had acknowledged by then."""
+    with subprocess.Popen(
         [sys.executable, "-c", STATION, str(directory)],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
-    )
-    assert station.stdout is not None
-    first = station.stdout.readline()
-    time.sleep(after_s)
-    station.send_signal(signal.SIGKILL)
-    out, err = station.communicate()
-    assert first == "ready\n", err
+    ) as station:
+        assert station.stdout is not None
+        assert station.stdout.readline() == "ready\n"
+        told = [station.stdout.readline() for _ in range(after)]
+        time.sleep(later_s)
+        station.send_signal(signal.SIGKILL)
+        out = "".join(told) + station.stdout.read()
     whole_lines = out[: out.rfind("\n") + 1].splitlines()
     return {int(index): record_id for index, record_id in (line.split() for line in whole_lines)}
 
@@ -63,7 +62,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     chance = random.Random(5)
     acknowledged: dict[int, str] = {}
     for _ in range(KILLS):
-        told = run_and_kill(tmp_path, chance.uniform(0.005, 0.12))
+        told = run_and_kill(tmp_path, chance.randrange(4), chance.uniform(0.0, 0.06))
         assert not acknowledged.keys() & told.keys(), "a number was given twice"
         acknowledged |= told
     assert len(acknowledged) > KILLS

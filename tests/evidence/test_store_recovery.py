@@ -59,7 +59,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record]
     async def scenario() -> list[Record]:
         async with opened(live) as store:
             records = await fill(store)
-            await asyncio.sleep(0.5)  # until the journal holds a checkpoint
+            while not (live / "journal" / "head").exists():
+                await asyncio.sleep(0.05)
             shutil.copytree(live, killed)
             return records
 
@@ -337,7 +338,7 @@ def index_page(database: Path, name: str) -> tuple[int, bytes]:
 
 async def _append_at_last(store: Store) -> Record:
     """As the clerk does: again and again until it is kept."""
-    for _ in range(200):
+    for _ in range(1_200):
         await asyncio.sleep(0.05)
         try:
             record = await store.append(secret(RECORDS))

@@ -55,7 +55,7 @@ def test_sealing_and_bare_commits_take_turns(tmp_path: Path) -> None:
 
 
 @needs_mosquitto
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_tiny_run_gives_every_figure_and_the_page(tmp_path: Path) -> None:
     told: list[float] = []
     figures = run(TINY, directory=tmp_path, progress=told.append)

@@ -19,6 +19,7 @@ from edge.config import CameraSection
 from edge.errors import ConfigError, LinkDown
 from edge.health import Health, Level
 from edge.records import PlateRead
+from edge.sources import camera as camera_source
 from edge.sources.camera import CameraSource
 from firmware_bridge.anpr import PlateFrame, encode_plate
 
@@ -45,13 +46,14 @@ class Bench:
     master: int
     health: Health = field(default_factory=lambda: Health(time.monotonic_ns))
     reads: list[PlateRead] = field(default_factory=list)
-    now_offset_ns: int = 0
+    now_ns: int = field(default_factory=time.time_ns)
+    """The station's clock; it stands still until a test moves it, so that no delay is chance."""
     sequence: int = 0
 
     def frame(self, plate: str = "冀B12345", **rest: object) -> PlateFrame:
         self.sequence += 1
         frame = PlateFrame(
-            self.sequence, "1", plate, "yellow", 0.95, "toward", time.time_ns() - 100_000_000, ""
+            self.sequence, "1", plate, "yellow", 0.95, "toward", self.now_ns - 100_000_000, ""
         )
         return replace(frame, **rest)  # type: ignore[arg-type]
 
@@ -59,7 +61,7 @@ class Bench:
         os.write(self.master, b"".join(map(encode_plate, frames)))
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             while not holds():
                 await asyncio.sleep(0.005)
 
@@ -83,7 +85,7 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
     tty.setraw(line)
     side = Bench(folder, master)
     section = CameraSection(id="C1", url=os.ttyname(line), lanes=["1"])
-    source = CameraSource(section, folder, side.health, time.time_ns)
+    source = CameraSource(section, folder, side.health, lambda: side.now_ns)
     task = asyncio.create_task(source.run(side.reads.append))
     try:
         await side.until(lambda: side.level is Level.OK)
@@ -134,7 +136,11 @@ def test_i_and_o_are_mended_in_sight_of_what_was_read(tmp_path: Path) -> None:
     on_bench(tmp_path, scenario)
 
 
-def test_a_plate_waits_for_its_picture_and_not_longer(tmp_path: Path) -> None:
+def test_a_plate_waits_for_its_picture_and_not_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_source, "WAIT_S", 2.0)
+
     async def scenario(side: Bench) -> None:
         begun = time.monotonic()
         side.send(
@@ -147,7 +153,7 @@ def test_a_plate_waits_for_its_picture_and_not_longer(tmp_path: Path) -> None:
         assert side.reads == []
         (side.folder / "late.jpg").write_bytes(JPEG)
         late, never, escape, without = await side.got(4)
-        assert 0.4 < time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun > 1.9
         assert late.picture is not None
         assert late.picture.sha256 == hashlib.sha256(JPEG).hexdigest()
         assert (never.picture, escape.picture, without.picture) == (None, None, None)
@@ -164,16 +170,14 @@ def test_a_wrong_camera_clock_is_allowed_for_and_told(tmp_path: Path, off_s: flo
     async def scenario(side: Bench) -> None:
         off_ns = round(off_s * 1e9)
         moments = []
-        for delay_s in (0.05, 0.25, 0.08):
-            moments.append(time.time_ns())
-            await asyncio.sleep(delay_s)
+        for number, delay_ms in enumerate((50, 250, 80), 1):
+            moments.append(side.now_ns)
+            side.now_ns += delay_ms * 1_000_000
             side.send(side.frame(camera_time_ns=moments[-1] + off_ns))
-        reads = await side.got(3)
-        for read, moment_ns in list(zip(reads, moments, strict=True)):
-            assert 0 <= read.time_ns - moment_ns < 150_000_000
+            await side.got(number)
         # What differs from reading to reading is the delay alone, and it is taken out.
-        spread = [read.time_ns - moment for read, moment in zip(reads, moments, strict=True)]
-        assert max(spread) - min(spread) < 40_000_000
+        late_ns = [r.time_ns - moment for r, moment in zip(side.reads, moments, strict=True)]
+        assert late_ns == [50_000_000] * 3
         assert side.level is (Level.WARNING if off_s else Level.OK)
 
     on_bench(tmp_path, scenario)
@@ -183,7 +187,7 @@ def test_a_clock_that_jumps_gives_no_times_until_it_is_known_again(tmp_path: Pat
     async def scenario(side: Bench) -> None:
         side.send(*(side.frame() for _ in range(3)))
         await side.got(3)
-        later = [side.frame(camera_time_ns=time.time_ns() + 60_000_000_000 + i) for i in range(4)]
+        later = [side.frame(camera_time_ns=side.now_ns + 60_000_000_000 + i) for i in range(4)]
         side.send(*later)
         reads = await side.got(5)
         assert side.counter("untimed") == 2
@@ -246,11 +250,12 @@ def test_a_pulled_cable_is_a_link_down_and_keeps_the_last_plate(tmp_path: Path) 
             await asyncio.sleep(0.005)
         frame = PlateFrame(1, "1", "冀B12345", "blue", None, "", time.time_ns(), "none.jpg")
         os.write(master, encode_plate(frame))
-        await asyncio.sleep(0.1)
+        while not health.snapshot().counters.get("camera.C1.reads"):
+            await asyncio.sleep(0.005)
         os.close(line)
         os.close(master)
         with pytest.raises(LinkDown, match="camera C1"):
-            await asyncio.wait_for(task, 3)
+            await asyncio.wait_for(task, 60)
         assert [read.text for read in reads] == ["冀B12345"]
 
     asyncio.run(scenario())

@@ -39,8 +39,12 @@ CLOSE = b"\xff\xd8\xff\xe0" + bytes(300) + b"\xff\xd9"
 TOKEN = "a-long-enough-token"
 
 
+NOW_NS = 1_795_000_000_000_000_000
+"""The station's clock stands still, so that no delay is chance."""
+
+
 def now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return NOW_NS // 1_000_000
 
 
 def shown(plate: str = "冀B12345", **rest: object) -> Shown:
@@ -84,7 +88,7 @@ class Bench:
 
     async def post(self, message: tuple[str, bytes], **rest: object) -> httpx.Response:
         rest.setdefault("params", {"token": TOKEN})
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return await client.post(
                 self.url,
                 content=message[1],
@@ -93,7 +97,7 @@ class Bench:
             )
 
     async def got(self, number: int) -> list[PlateRead]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(self.reads) < number:
                 await asyncio.sleep(0.005)
         return self.reads
@@ -103,11 +107,11 @@ class Bench:
 async def bench(folder: Path, camera: CameraSection) -> AsyncIterator[Bench]:
     side = Bench(folder)
     source = HttpCameraSource(
-        camera, folder / "pictures", side.health, time.time_ns, HttpDoors(side.health)
+        camera, folder / "pictures", side.health, lambda: NOW_NS, HttpDoors(side.health)
     )
     task = asyncio.create_task(source.run(side.reads.append))
     try:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             while "camera.C1" not in side.health.snapshot().states:
                 await asyncio.sleep(0.005)
         side.url = side.health.snapshot().states["camera.C1"].text.en.rpartition(" ")[2]
@@ -196,7 +200,7 @@ def test_only_who_knows_the_token_may_speak(tmp_path: Path) -> None:
         for wrong in ({"token": "x"}, {}, {"token": TOKEN + "x"}):
             assert (await side.post(message, params=wrong)).status_code == 401
         bearer = {"Authorization": f"Bearer {TOKEN}", "Content-Type": message[0]}
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             reply = await client.post(side.url, content=message[1], headers=bearer)
         assert reply.status_code == 200
         await side.got(1)
@@ -213,7 +217,7 @@ def test_digest_is_answered_and_never_good_twice(tmp_path: Path) -> None:
         again = await side.post(SPEAKERS["hikvision"](shown(number=2)), params={}, auth=good)
         assert again.status_code == 200
         proof = again.request.headers["authorization"]
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             headers = {"Content-Type": message[0], "Authorization": proof}
             stolen = await client.post(side.url, content=message[1], headers=headers)
         assert stolen.status_code == 401
@@ -273,7 +277,8 @@ def test_of_an_event_that_comes_twice_the_one_with_pictures_counts(tmp_path: Pat
         await side.post(SPEAKERS["hikvision"](seen))
         (read,) = await side.got(1)
         assert read.picture is not None
-        await asyncio.sleep(0.6)
+        while not side.counter("repeated"):
+            await asyncio.sleep(0.01)
         assert (len(side.reads), side.counter("repeated")) == (1, 1)
         alone = hikvision_xml(shown("冀A00009", number=9)).replace(b"</ANPR>", more)
         await side.post(("text/xml", alone))
@@ -286,7 +291,7 @@ def test_a_wrong_camera_clock_is_told_and_set_right(tmp_path: Path) -> None:
     async def scenario(side: Bench) -> None:
         await side.post(SPEAKERS["milesight"](shown(utc_ms=now_ms() - 3_600_000)))
         (read,) = await side.got(1)
-        assert abs(read.time_ns - time.time_ns()) < 1_000_000_000
+        assert abs(read.time_ns - NOW_NS) < 1_000_000_000
         assert side.level is Level.WARNING
 
     on_bench(tmp_path, scenario, "milesight")
@@ -303,7 +308,9 @@ def test_two_cameras_share_a_door_and_leave_it_alone(tmp_path: Path) -> None:
             for name in ("C1", "C2")
         )
         first, second = asyncio.create_task(one), asyncio.create_task(two)
-        await asyncio.sleep(0.1)
+        while len(rooms := [room for door in doors._doors.values() for room in door.rooms]) < 2:
+            await asyncio.sleep(0.01)
+        assert len(rooms) == 2
         (door,) = doors._doors.values()
         assert set(door.rooms) == {"/camera/C1", "/camera/C2"}
         first.cancel()
@@ -367,7 +374,7 @@ async def pull(
         StreamCamera(camera, folder / "pictures", health, time.time_ns).run(reads.append)
     )
     try:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(60):
             while len(reads) < number and not task.done():
                 await asyncio.sleep(0.01)
     finally:
@@ -475,9 +482,12 @@ def test_plain_text_on_a_line(tmp_path: Path) -> None:
             CameraSource(camera, tmp_path, health, time.time_ns).run(reads.append)
         )
         try:
-            await asyncio.sleep(0.2)
+            while "camera.C1" not in (told := health.snapshot().states) or (
+                told["camera.C1"].level is not Level.OK
+            ):
+                await asyncio.sleep(0.01)
             os.write(master, b"noise" + tcp_text(shown(lane=3)))
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(60):
                 while not reads:
                     await asyncio.sleep(0.01)
         finally:
@@ -486,6 +496,6 @@ def test_plain_text_on_a_line(tmp_path: Path) -> None:
             os.close(line)
             os.close(master)
         assert (reads[0].text, reads[0].lane) == ("冀B12345", "1")
-        assert abs(reads[0].time_ns - time.time_ns()) < 2_000_000_000
+        assert abs(reads[0].time_ns - time.time_ns()) < 60_000_000_000
 
     asyncio.run(run())

@@ -47,12 +47,12 @@ async def test_a_kill_between_storing_and_answering_does_no_harm(tmp_path: Path)
                     for n in range(10):
                         blob = os.urandom(300_000) if n == 0 else None
                         await station.append(blob, urgent=n % 3 == 0)
-                    await until(functools.partial(_holds_more, centre, held), within_s=60)
+                    await until(functools.partial(_holds_more, centre, held))
                     slow.kill()
                     await slow.wait()
                 assert not station.receipts, round_
             async with command(serve, tmp_path / "log"):
-                await until(station.is_empty, within_s=60)
+                await until(station.is_empty)
         assert {receipt.status for receipt in station.receipts} == {"stored"}
     with cases(centre) as store:
         assert [record.index for record in store.records(STATION)] == list(range(20))
@@ -95,8 +95,8 @@ async def _deliver(broker: Mosquitto, log: StationLog) -> list[bytes]:
             log.append(20)
             await link.publish(topics.records, log.batch(len(log) - 20))
         await link.publish(topics.checkpoint, log.submission().encode())
-        await until(lambda: sum(p.count(b'"record_id"') for p in payloads) >= 60, within_s=60)
-        await until(lambda: any(p.startswith(b"steelyard/witness") for p in payloads), within_s=60)
+        await until(lambda: sum(p.count(b'"record_id"') for p in payloads) >= 60)
+        await until(lambda: any(p.startswith(b"steelyard/witness") for p in payloads))
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
     return payloads

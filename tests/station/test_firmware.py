@@ -96,7 +96,7 @@ class Life:
     def counter(self, name: str) -> int:
         return self.station._health.snapshot().counters.get(name, 0)
 
-    async def until(self, enough: Callable[[], bool], timeout_s: float = 25.0) -> None:
+    async def until(self, enough: Callable[[], bool], timeout_s: float = 80.0) -> None:
         async with asyncio.timeout(timeout_s):
             while not enough():
                 await asyncio.sleep(0.02)
@@ -124,7 +124,7 @@ class Life:
 @pytest.fixture
 def life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Life:
     monkeypatch.setattr(update, "HEALTHY_S", 1.0)
-    monkeypatch.setattr(firmware_update, "TRIAL_S", 4.0)
+    monkeypatch.setattr(firmware_update, "TRIAL_S", 30.0)
     return Life(tmp_path)
 
 
@@ -163,7 +163,10 @@ async def test_an_update_is_carried_out_stated_and_weighed_through(life: Life) -
 
 @in_loop
 @pytest.mark.parametrize("behaviour", ["mute", "no-samples", "crashes"])
-async def test_a_program_that_does_not_work_is_gone_again(life: Life, behaviour: Behaviour) -> None:
+async def test_a_program_that_does_not_work_is_gone_again(
+    life: Life, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firmware_update, "TRIAL_S", 4.0)
     async with life.devices(), life.running():
         await life.until(lambda: life.level is Level.OK)
         result = await life.update(make_image("1.1", rollback=2, behaviour=behaviour))

@@ -15,6 +15,7 @@ from edge.sources import http_door, http_line
 from edge.sources.http_door import HttpDoor, Patience, Room
 from edge.sources.http_line import Answer, Request
 
+LONG = Patience(60.0, 60.0, 60.0)
 QUICK = Patience(head_s=0.2, body_s=0.3, idle_s=0.4)
 
 
@@ -34,8 +35,8 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def opened(site: Site) -> AsyncIterator[HttpDoor]:
-    door = HttpDoor("127.0.0.1", 0, lambda name: site.counted.update([f"door.{name}"]), QUICK)
+async def opened(site: Site, patience: Patience) -> AsyncIterator[HttpDoor]:
+    door = HttpDoor("127.0.0.1", 0, lambda name: site.counted.update([f"door.{name}"]), patience)
     await door.open()
     door.rooms["/in"] = Room(site.gate, site.handle, lambda name: site.counted.update([name]))
     try:
@@ -44,23 +45,30 @@ async def opened(site: Site) -> AsyncIterator[HttpDoor]:
         await door.close()
 
 
-def at_door(scenario: Callable[[HttpDoor, Site], Awaitable[None]]) -> None:
+def at_door(
+    scenario: Callable[[HttpDoor, Site], Awaitable[None]], patience: Patience = LONG
+) -> None:
     async def run() -> None:
         site = Site()
-        async with asyncio.timeout(20), opened(site) as door:
+        async with asyncio.timeout(60), opened(site, patience) as door:
             await scenario(door, site)
 
     asyncio.run(run())
 
 
-async def say(door: HttpDoor, *pieces: bytes, pause_s: float = 0.0) -> bytes:
-    """Send pieces, then hear everything until the door closes the connection."""
+async def say(door: HttpDoor, *pieces: bytes, pause_s: float = 0.0, dawdles: bool = False) -> bytes:
+    """Send pieces, then hear everything until the door closes the connection.
+
+    Who ``dawdles`` does not say that this is all, and is left when the door's patience ends.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     with contextlib.suppress(ConnectionError):
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(pause_s)
+        if not dawdles:
+            writer.write_eof()
     heard = b""
     with contextlib.suppress(ConnectionError):
         heard = await reader.read()
@@ -149,22 +157,20 @@ def test_a_body_without_a_length_ends_at_the_bound(monkeypatch: pytest.MonkeyPat
 )
 def test_slow_clients_are_let_go(wire: bytes, counter: str) -> None:
     async def scenario(door: HttpDoor, site: Site) -> None:
-        begun = asyncio.get_running_loop().time()
         trickle = [wire, *(b"a" for _ in range(12))] if counter == "door.slow" else [wire]
-        heard = await say(door, *trickle, pause_s=0.05)
+        heard = await say(door, *trickle, pause_s=0.05, dawdles=True)
         assert heard.startswith(b"HTTP/1.1 408")
-        assert asyncio.get_running_loop().time() - begun < 3
         assert site.counted == {counter: 1}
 
-    at_door(scenario)
+    at_door(scenario, QUICK)
 
 
 def test_a_silent_connection_is_closed_without_a_word() -> None:
     async def scenario(door: HttpDoor, site: Site) -> None:
-        assert await say(door) == b""
+        assert await say(door, dawdles=True) == b""
         assert not site.counted
 
-    at_door(scenario)
+    at_door(scenario, QUICK)
 
 
 def test_no_address_takes_all_connections() -> None:
@@ -173,13 +179,12 @@ def test_no_address_takes_all_connections() -> None:
             await asyncio.open_connection("127.0.0.1", door.port)
             for _ in range(http_door.CONNECTIONS_OF_ONE)
         ]
-        await asyncio.sleep(0.05)
         assert (await say(door, post())).startswith(b"HTTP/1.1 503")
         assert site.counted == {"door.too_many": 1}
         for _, writer in held:
             writer.close()
-        await asyncio.sleep(0.1)
-        assert b" 200 " in await say(door, post())
+        while b" 200 " not in await say(door, post()):
+            await asyncio.sleep(0.01)
 
     at_door(scenario)
 

@@ -1,6 +1,6 @@
 """The main job as three processes with Mosquitto between them, and a broker that dies meanwhile.
 
-One run, looked at from several sides: traffic over pty and TCP, the broker killed for twenty
+One run, looked at from several sides: traffic over pty and TCP, the broker killed for twelve
 seconds, everything recorded, then the recording replayed and the store verified.
 """
 
@@ -19,19 +19,21 @@ from simulator.score import pair
 from tests.station.brokers import Mosquitto
 from tests.station.three_processes import Outcome, run_station
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900)]
 
-BROKER_AWAY_S = 20.0
+BROKER_AWAY_S = 12.0
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(calibrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     directory = tmp_path_factory.mktemp("main-job")
-    return run_station(directory, scenario="demo", traffic_s=45.0, meanwhile=_kill_broker)
+    return run_station(
+        directory, calibrated, scenario="demo", traffic_s=30.0, meanwhile=_kill_broker
+    )
 
 
 async def _kill_broker(broker: Mosquitto) -> None:
-    await asyncio.sleep(10)
+    await asyncio.sleep(6)
     broker.kill()
     await asyncio.sleep(BROKER_AWAY_S)
     broker.start()
@@ -39,8 +41,8 @@ async def _kill_broker(broker: Mosquitto) -> None:
 
 def test_nothing_is_lost(outcome: Outcome) -> None:
     scored = pair(outcome.truth, outcome.vehicles)
-    assert len(scored) >= 20
-    assert [s.truth for s in scored if s.body is None] == []
+    assert len(scored) >= 12
+    assert outcome.lost(scored) == []
     assert outcome.problems == []
 
 
@@ -61,14 +63,15 @@ def test_the_outage_is_one_line_down_and_one_line_up(outcome: Outcome) -> None:
 
 
 def test_axles_and_loads_are_right(outcome: Outcome) -> None:
-    scored = pair(outcome.truth, outcome.vehicles)
-    assert all(s.has_right_axles for s in scored)
-    assert all(abs(s.gross_error_pct) < 8 for s in scored)
+    whole = outcome.whole(pair(outcome.truth, outcome.vehicles))
+    assert len(whole) >= 6
+    assert all(s.has_right_axles for s in whole)
+    assert all(abs(s.gross_error_pct) < 8 for s in whole)
 
 
 def test_replay_gives_the_same_kilograms(outcome: Outcome, tmp_path: Path) -> None:
     live, again = outcome.kilograms(), outcome.replayed_kilograms(tmp_path)
-    assert len(live) >= 20
+    assert len(live) >= 12
     assert {key: again.get(key) for key in live} == live
 
 

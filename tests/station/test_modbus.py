@@ -22,6 +22,8 @@ from firmware_bridge.modbus_map import RegisterMap
 from firmware_bridge.modbus_toml import load_map
 
 TIMEOUT_S = 0.06
+PATIENT_S = 1.0
+"""Where no answer may be missed, though the machine be busy."""
 
 TWO_REGISTERS = """
 name = "two"
@@ -214,11 +216,11 @@ def test_a_late_answer_is_never_taken_for_another(
 
 def test_a_cancelled_read_leaves_nothing_to_be_mistaken(two: RegisterMap) -> None:
     async def scenario() -> None:
-        slave = Slave({4: 0.8 * TIMEOUT_S})
-        async with on_pty(slave) as url, ModbusDevice(ModbusBus(url), 1, two, TIMEOUT_S) as device:
+        slave = Slave({4: 0.8 * PATIENT_S})
+        async with on_pty(slave) as url, ModbusDevice(ModbusBus(url), 1, two, PATIENT_S) as device:
             await device.read()
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(device.read(), 0.3 * TIMEOUT_S)
+                await asyncio.wait_for(device.read(), 0.3 * PATIENT_S)
             values = {value.name: value.value for value in (await device.read()).values}
             assert values == {"here": 1111, "there": 2222}
 
@@ -249,7 +251,7 @@ def test_the_cabinet_map_reads_in_two_requests(line: Line) -> None:
         slave.words = dict(CABINET_INPUTS)
         async with (
             line(slave) as url,
-            ModbusDevice(ModbusBus(url), 1, load_map("cabinet"), 0.5) as device,
+            ModbusDevice(ModbusBus(url), 1, load_map("cabinet"), 2.0) as device,
         ):
             values = {value.name: value.value for value in (await device.read()).values}
             slave.words[0] = 2000
@@ -290,7 +292,7 @@ def test_a_register_that_is_not_there_is_refused(two: RegisterMap, line: Line) -
     async def scenario() -> None:
         slave = Slave()
         del slave.words[100]
-        async with line(slave) as url, ModbusDevice(ModbusBus(url), 1, two, 0.5) as device:
+        async with line(slave) as url, ModbusDevice(ModbusBus(url), 1, two, 2.0) as device:
             with pytest.raises(ModbusRefused, match="exception 2"):
                 await device.read()
             slave.words[100] = 5
@@ -359,10 +361,10 @@ def test_the_source_polls_and_survives_one_missing_answer() -> None:
         slave.words = dict(CABINET_INPUTS)
         measured: list[Measurement] = []
         async with on_pty(slave) as url:
-            source, health = source_of(url)
+            source, health = source_of(url, timeout_s=PATIENT_S)
             levels: set[Level] = set()
             task = asyncio.create_task(source.run(measured.append))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while len(measured) < 32:
                     await asyncio.sleep(0.01)
                     levels.add(health.snapshot().states["modbus.M1"].level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.config import StationConfig
 from edge.errors import InputError
 from edge.records import Vehicle
 from edge.replay import replay_vehicles
@@ -40,38 +40,50 @@ def bits(vehicle: Vehicle) -> tuple[object, ...]:
     )
 
 
-def recorded(directory: Path, faults: list[dict[str, object]]) -> StationConfig:
-    station = strips(3)
+STATION = strips(3)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recorded(tmp_path_factory.mktemp("clean"), [])
+
+
+@pytest.fixture(scope="module")
+def stuck(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recorded(tmp_path_factory.mktemp("stuck"), [STUCK])
+
+
+def recorded(directory: Path, faults: list[dict[str, object]]) -> Path:
     traffic = TrafficSection(flow_per_h=700.0)
     scenario = Scenario.model_validate({"lane": [traffic], "fault": faults})
-    World(station, scenario, 5).recording(directory, SECONDS)
-    return station
+    World(STATION, scenario, 5).recording(directory, SECONDS)
+    return directory
 
 
-def weighed(directory: Path, station: StationConfig, jobs: int) -> list[tuple[object, ...]]:
+def weighed(directory: Path, jobs: int) -> list[tuple[object, ...]]:
     told: list[float] = []
-    found = replay_vehicles(directory, station, progress=told.append, jobs=jobs)
+    found = replay_vehicles(directory, STATION, progress=told.append, jobs=jobs)
     return [bits(vehicle) for vehicle in found]
 
 
-@pytest.mark.parametrize("faults", [[], [STUCK]], ids=["seams fit", "seams differ"])
-def test_slices_give_the_same_bits(tmp_path: Path, faults: list[dict[str, object]]) -> None:
+@pytest.mark.parametrize("seams", ["clean", "stuck"], ids=["seams fit", "seams differ"])
+def test_slices_give_the_same_bits(request: pytest.FixtureRequest, seams: str) -> None:
     # A beam that stuck before a slice began to listen is unknown to it: it is weighed again.
-    station = recorded(tmp_path, faults)
-    alone = weighed(tmp_path, station, 1)
+    directory = request.getfixturevalue(seams)
+    alone = weighed(directory, 1)
     assert len(alone) > 15
-    assert weighed(tmp_path, station, 2) == alone
+    assert weighed(directory, 2) == alone
 
 
-def test_a_damaged_signal_is_found_by_slices_too(tmp_path: Path) -> None:
-    station = recorded(tmp_path, [])
+def test_a_damaged_signal_is_found_by_slices_too(clean: Path, tmp_path: Path) -> None:
+    shutil.copytree(clean, tmp_path, dirs_exist_ok=True)
     head = tmp_path / "D1" / "recording.json"
     crc = f"{Recording.open(tmp_path / 'D1').counts_crc32:08x}"
     text = head.read_text()
     assert crc in text
     head.write_text(text.replace(crc, f"{int(crc, 16) ^ 1:08x}"))
     with pytest.raises(InputError, match="checksum"):
-        weighed(tmp_path, station, 2)
+        weighed(tmp_path, 2)
 
 
 def test_checksums_join() -> None:

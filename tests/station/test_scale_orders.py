@@ -60,7 +60,7 @@ def told(device: Memory, tmp_path: Path, action: str, name: str) -> tuple[Result
         orders = ScaleOrders(drafts.append, time.time_ns)
         door = LocalDoor(Taps(time.monotonic_ns, time.time_ns), tmp_path, health, orders.carry_out)
         async with RtuSlave({1: device}) as slave:
-            section = ModbusSection(id="W1", url=slave.url, map="generic-scale", timeout_s=0.3)
+            section = ModbusSection(id="W1", url=slave.url, map="generic-scale", timeout_s=5.0)
             source = ModbusSource(section, health, time.time_ns, ModbusBuses())
             orders.reach("W1", source.command)
             tasks = [

@@ -44,7 +44,7 @@ async def newest(readings: list[ScaleReading], wanted: ScaleReading) -> None:
         said = (reading.load_kg, reading.stable, reading.in_range)
         return said == (wanted.load_kg, wanted.stable, wanted.in_range)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (readings and same(readings[-1])):
             await asyncio.sleep(0.01)
 
@@ -87,7 +87,7 @@ def test_an_emulated_mt_sics_scale_obeys_or_refuses() -> None:
         source = ScaleSource(section, Health(time.monotonic_ns), time.monotonic_ns, Companions())
         readings: list[ScaleReading] = []
         task = asyncio.create_task(source.run(readings.append))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not readings:
                 await asyncio.sleep(0.01)
             state.set_weight(1.0, stable=False)
@@ -117,7 +117,7 @@ def test_a_simulated_weighbridge_is_read_over_its_pty(tmp_path: Path) -> None:
         )
         assert bridge.stdout is not None
         try:
-            said = await asyncio.wait_for(bridge.stdout.readline(), 10)
+            said = await asyncio.wait_for(bridge.stdout.readline(), 60)
             found = re.search(rb"(/dev/pts/\d+)", said)
             assert found is not None, said
             settings = {"mirrored": True}

@@ -83,7 +83,7 @@ def test_a_lorry_is_weighed_again_on_the_platform(tmp_path: Path) -> None:
 
 async def _weighed(url: str) -> dict[str, Any]:
     """The station's state once both scales rest under a load."""
-    async with httpx.AsyncClient(base_url=url) as page, asyncio.timeout(60):
+    async with httpx.AsyncClient(base_url=url, timeout=60) as page, asyncio.timeout(100):
         while True:
             state: dict[str, Any] = (await page.get("/api/state.json")).json()
             if all(

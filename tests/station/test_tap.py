@@ -69,7 +69,7 @@ class SmallStation:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def until(holds: Callable[[], bool], within_s: float = 5.0) -> None:
+async def until(holds: Callable[[], bool], within_s: float = 60.0) -> None:
     async with asyncio.timeout(within_s):
         while not holds():
             await asyncio.sleep(0.005)
@@ -103,7 +103,7 @@ def with_station(
 
 async def some(pieces: object, enough: Callable[[list[Piece]], bool]) -> list[Piece]:
     found: list[Piece] = []
-    async with asyncio.timeout(5), aclosing(pieces) as stream:  # type: ignore[type-var]
+    async with asyncio.timeout(60), aclosing(pieces) as stream:  # type: ignore[type-var]
         async for piece in stream:
             found.append(piece)
             if enough(found):
@@ -125,10 +125,10 @@ def test_a_tap_holds_the_very_bytes_while_the_station_weighs_on(tmp_path: Path) 
         assert pieces[0].kind == "header"
         told = json.loads(pieces[0].payload)
         assert (told["url"], told["part"]) == (url, "scale.F1")
-        assert abs(told["start_utc_ns"] - time.time_ns()) < 10e9
+        assert abs(told["start_utc_ns"] - time.time_ns()) < 60e9
         times = [piece.time_ns for piece in pieces[1:]]
         assert times == sorted(times)
-        assert 0 <= times[0] < times[-1] < 5e9
+        assert 0 <= times[0] < times[-1] < 60e9
         await until(lambda: len(station.readings) > count + 3)
 
     with_station(tmp_path, "sics", scenario)
@@ -159,7 +159,7 @@ def test_the_doctor_only_listens_to_the_stations_lines(tmp_path: Path) -> None:
         assert station.health.snapshot().counters.get("scale.F1.outages", 0) == 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edge.doctor.HELD_LISTEN_S", 1.0)
+        patch.setattr("edge.doctor.HELD_LISTEN_S", 3.0)
         with_station(tmp_path, "yaohua", scenario)
 
 
@@ -333,7 +333,7 @@ def played(tape: Tape, form: str, enough: int, **keys: object) -> list[ScaleRead
         source = ScaleSource(section, Health(time.monotonic_ns), time.monotonic_ns, Companions())
         task = asyncio.create_task(source.run(readings.append))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while len(readings) < enough:
                     playback.tick(time.monotonic())
                     await asyncio.sleep(0.002)
@@ -362,25 +362,22 @@ def test_there_are_golden_taps() -> None:
 def test_the_playback_keeps_the_timing() -> None:
     pieces = [Piece("heard", n * 50_000_000, bytes([n])) for n in range(8)]
     tape = Tape(TapHeader("/dev/x", 0), pieces, Counter())
-    times: list[float] = []
-
-    async def whole() -> None:
-        line = PtyLine()
-        playback = Playback(tape, line, speed=2.0)
-        host = os.open(line.url, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
-            while not playback.ended:
-                playback.tick(time.monotonic())
-                try:
-                    times.extend(time.monotonic() for _ in os.read(host, 99))
-                except BlockingIOError:
-                    await asyncio.sleep(0.001)
-        finally:
-            os.close(host)
-            line.unplug()
-
-    asyncio.run(whole())
-    assert times[6] - times[0] == pytest.approx(6 * 0.025, abs=0.05)
+    played_ms: dict[int, int] = {}
+    line = PtyLine()
+    playback = Playback(tape, line, speed=2.0)
+    host = os.open(line.url, os.O_RDWR | os.O_NOCTTY)
+    for now_ms in range(1_000, 1_200, 5):
+        before = playback._at
+        playback.tick(now_ms / 1e3)
+        played_ms.update(dict.fromkeys(range(before, playback._at), now_ms))
+    assert playback.ended
+    heard = b""
+    while len(heard) < len(pieces):
+        heard += os.read(host, 99)
+    os.close(host)
+    line.unplug()
+    assert heard == bytes(range(8))
+    assert [at_ms - played_ms[0] for at_ms in played_ms.values()] == list(range(0, 200, 25))
 
 
 def test_a_tape_with_an_outage_goes_on_when_the_host_is_back() -> None:
@@ -429,7 +426,7 @@ def test_a_bus_that_the_station_asks_is_not_opened_a_second_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many transmitters take one connection only: a second one would cost the station its own."""
-    monkeypatch.setattr("edge.doctor.HELD_LISTEN_S", 0.5)
+    monkeypatch.setattr("edge.doctor.HELD_LISTEN_S", 2.0)
 
     async def whole() -> str:
         taps = Taps(time.monotonic_ns, time.time_ns)

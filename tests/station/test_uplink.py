@@ -447,7 +447,7 @@ async def test_cancelling_at_any_moment_of_a_connection_leaves_nothing_behind(
                 began = time.monotonic()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-                assert time.monotonic() - began < 5
+                assert time.monotonic() - began < 30
 
 
 @runs
@@ -461,7 +461,7 @@ async def test_a_closed_port_is_said_in_plain_words(tmp_path: Path) -> None:
 
 async def _receive(link: Link, count: int) -> list[Message]:
     messages: list[Message] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(messages) < count:
             messages += await link.receive()
     return messages

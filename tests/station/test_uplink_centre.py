@@ -71,7 +71,7 @@ class Desk:
             await asyncio.gather(task, return_exceptions=True)
 
     async def submitted(self, count: int) -> Submission:
-        await until(lambda: len(self.submissions) >= count, 5)
+        await until(lambda: len(self.submissions) >= count)
         assert len(self.submissions) == count
         return self.submissions[-1]
 

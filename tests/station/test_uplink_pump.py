@@ -195,7 +195,7 @@ async def emptied(bench: Bench, but: int = 0) -> None:
 
 @runs
 async def test_cases_go_first_one_by_one_and_blobs_before_their_record(tmp_path: Path) -> None:
-    async with bench(tmp_path, timeout_s=5) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         for _ in range(3):
             await b.append()
         case = await b.append(b"three", urgent=True)
@@ -210,25 +210,30 @@ async def test_cases_go_first_one_by_one_and_blobs_before_their_record(tmp_path:
 
 @runs
 async def test_a_case_overtakes_a_backlog_that_waits_for_the_line(tmp_path: Path) -> None:
+    sealed = asyncio.Event()
+
     class Slow(Centre):
         async def publish(self, topic: str, payload: bytes, **more: Any) -> int:
+            if self.sent:  # the line stands still until the case is there
+                await sealed.wait()
             await asyncio.sleep(0.05)
             return await super().publish(topic, payload, **more)
 
-    async with bench(tmp_path, timeout_s=30) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         await b.store.append_many([Draft("note", {"time_us": 1, "t": "x" * 900})] * 2_000)
         line = Slow()
         async with b.pumping(line):
             await until(lambda: line.records)
             case = await b.append(urgent=True)
+            sealed.set()
             await until(lambda: case.index in line.records)
-            assert len(line.records) < 1_500
+            assert line.records.index(case.index) < 1_500
             await emptied(b)
 
 
 @runs
 async def test_a_record_that_comes_later_is_sent_at_once(tmp_path: Path) -> None:
-    async with bench(tmp_path, timeout_s=5) as b, b.pumping(line := Centre()):
+    async with bench(tmp_path, timeout_s=60) as b, b.pumping(line := Centre()):
         for n in range(3):
             await b.append(urgent=n == 1)
             await until(lambda n=n: line.records == list(range(n + 1)))
@@ -258,7 +263,7 @@ async def test_a_long_backlog_goes_in_few_messages_and_never_all_at_once(tmp_pat
             most = max(most, len(self.pump._parcel_of))
             return await super().publish(topic, payload, **more)
 
-    async with bench(tmp_path, timeout_s=5) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         await b.store.append_many([Draft("note", {"time_us": 1})] * 3_000)
         line = Watched()
         async with b.pumping(line):
@@ -358,7 +363,7 @@ async def test_a_broker_that_does_not_authorise_ends_the_connection(tmp_path: Pa
 
 @runs
 async def test_a_record_whose_file_is_gone_is_put_aside(tmp_path: Path) -> None:
-    async with bench(tmp_path, timeout_s=5) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         lost = await b.append(b"lost")
         b.store.blob_path(lost.blobs[0].sha256).unlink()
         kept = await b.append(b"kept")
@@ -383,7 +388,7 @@ async def test_a_file_that_rotted_is_found_and_its_record_put_aside(tmp_path: Pa
                     return
             await super()._take_records(what, payload)
 
-    async with bench(tmp_path, timeout_s=5) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         rotten = await b.append(os.urandom(300_000), urgent=True)
         path = b.store.blob_path(rotten.blobs[0].sha256)
         path.chmod(0o600)
@@ -409,7 +414,7 @@ async def test_a_record_whose_blob_the_centre_lacks_goes_again_after_it(tmp_path
                 return
             await super()._take_records(what, payload)
 
-    async with bench(tmp_path, timeout_s=5) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         data = os.urandom(300_000)
         record = await b.append(data, urgent=True)
         async with b.pumping(line := Forgetful()):
@@ -422,7 +427,7 @@ async def test_a_record_whose_blob_the_centre_lacks_goes_again_after_it(tmp_path
 async def test_only_the_missing_pieces_are_sent(tmp_path: Path) -> None:
     data = os.urandom(1_000_000)
     sha256 = hashlib.sha256(data).hexdigest()
-    async with bench(tmp_path, timeout_s=5) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         await b.append(data, urgent=True)
         size = CHUNK_BYTES
         held = {n: data[n * size : (n + 1) * size] for n in (0, 1, 2, 4)}
@@ -435,7 +440,7 @@ async def test_only_the_missing_pieces_are_sent(tmp_path: Path) -> None:
 @runs
 async def test_what_the_centre_has_from_elsewhere_is_not_sent(tmp_path: Path) -> None:
     data = b"the same picture"
-    async with bench(tmp_path, timeout_s=5) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         await b.append(data, urgent=True)
         held = {hashlib.sha256(data).hexdigest(): {0: data}}
         async with b.pumping(line := Centre(chunks=held)):
@@ -449,7 +454,7 @@ async def test_what_the_centre_has_from_elsewhere_is_not_sent(tmp_path: Path) ->
 
 @runs
 async def test_an_empty_blob_has_no_pieces(tmp_path: Path) -> None:
-    async with bench(tmp_path, timeout_s=5) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         await b.append(b"", urgent=True)
         async with b.pumping(line := Centre()):
             await emptied(b)
@@ -515,7 +520,7 @@ async def test_pieces_are_as_small_as_the_broker_wants_and_what_never_fits_is_pu
     tmp_path: Path,
 ) -> None:
     data = os.urandom(5_000)
-    async with bench(tmp_path, timeout_s=5) as b:
+    async with bench(tmp_path, timeout_s=60) as b:
         record = await b.append(data)
         await b.store.append(Draft("note", {"time_us": 1, "text": "long " * 1_000}))
         await b.append()

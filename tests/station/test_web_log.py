@@ -50,7 +50,7 @@ async def told(sample: SampleStation, **changes: Any) -> Record:
 
 
 async def until_shown(client: httpx.AsyncClient, text: str, *, gone: bool = False) -> str:
-    for _ in range(100):
+    for _ in range(1_200):
         html = (await client.get("/")).text
         if (text in html) is not gone:
             return html

@@ -18,7 +18,7 @@ from edge.errors import ConfigError, LinkDown, StoreError
 from edge.evidence.merkle import leaf_hash
 from edge.health import Level
 from edge.records import Draft
-from edge.web import server
+from edge.web import board, server
 from edge.web.app import create_app
 from edge.web.server import WebServer
 from edge.web.texts import Speaker
@@ -39,7 +39,7 @@ async def serving(sample: SampleStation) -> AsyncIterator[httpx.AsyncClient]:
     web = WebServer(create_app(sample.view), "127.0.0.1", 0)
     running = asyncio.create_task(web.run())
     try:
-        async with httpx.AsyncClient(base_url=web.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=web.url, trust_env=False, timeout=60) as client:
             yield client
     finally:
         running.cancel()
@@ -52,6 +52,11 @@ def visit(directory: Path, what: Visit) -> None:
             await what(sample, client)
 
     asyncio.run(scenario())
+
+
+async def waiting_cases(client: httpx.AsyncClient) -> list[int]:
+    found: list[int] = (await client.get("/api/state.json")).json()["waiting_cases"]
+    return found
 
 
 def own(client: httpx.AsyncClient) -> dict[str, str]:
@@ -113,7 +118,7 @@ def test_every_vehicle_that_waits_can_be_told_as_guided(tmp_path: Path) -> None:
     async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
         sealed = [await sample.seal(OVER_SEMI) for _ in range(5)]
         waiting = [one.index for one in sealed]
-        while (await client.get("/api/state.json")).json()["waiting_cases"] != waiting:
+        while await waiting_cases(client) != waiting:
             await asyncio.sleep(0.02)
         todo = (await client.get("/")).text.split('data-part="todo"')[1].split("</section>")[0]
         for record in sealed:
@@ -150,9 +155,8 @@ def test_the_floor_survives_a_restart(tmp_path: Path) -> None:
             async with serving(sample) as client:
                 await client.post(f"/cases/{guided.index}/guided", headers=own(client))
             async with serving(sample) as client:
-                await asyncio.sleep(0.1)
-                state = (await client.get("/api/state.json")).json()
-                assert state["waiting_cases"] == [waiting.index]
+                while await waiting_cases(client) != [waiting.index]:
+                    await asyncio.sleep(0.02)
             ends = {r.body["vehicle_index"]: r for r in await sample.store.latest(kind="case")}
             assert ends[guided.index].body["state"] == "guided"
             assert ends[gone.index].body["state"] == "expired"
@@ -339,51 +343,58 @@ def test_an_open_page_counts_the_new_day_from_midnight_though_nothing_passes(
         return seen
 
     async def bounded() -> list[bool]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await scenario()
 
     assert asyncio.run(bounded()) == [True, False]
 
 
-def test_stream_begins_with_everything_then_sends_what_changed(tmp_path: Path) -> None:
+def test_stream_begins_with_everything_then_sends_what_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is not told at once, but at the next turn, comes too late for the test.
+    monkeypatch.setattr(board, "_PERIOD_S", 3_600.0)
+
     async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
         async with client.stream("GET", "/events?lang=en") as stream:
             parts = (json.loads(x[6:]) async for x in stream.aiter_lines() if x[:5] == "data:")
             first = await anext(parts)
             assert {"clock", "headline", "todo", "lane-1", "lane-2", "recent"} <= set(first)
-            began = time.monotonic()
             await sample.seal(OVER_SEMI)
             while "lane-2" not in (changed := await anext(parts)):
                 pass
-            assert time.monotonic() - began < 0.9, "told at once, not at the next second"
             assert "63,750" in changed["lane-2"]
             assert "lane-1" not in changed
 
     visit(tmp_path, look)
 
 
-def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    async def scenario() -> float:
+def test_an_open_stream_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "_PERIOD_S", 3_600.0)
+
+    async def scenario() -> None:
         async with open_station(tmp_path) as sample:
             web = WebServer(create_app(sample.view), "127.0.0.1", 0)
+            web._server.config.timeout_graceful_shutdown = None  # it would wait for ever
             running = asyncio.create_task(web.run())
             async with (
-                httpx.AsyncClient(base_url=web.url, trust_env=False) as client,
+                httpx.AsyncClient(base_url=web.url, trust_env=False, timeout=60) as client,
                 client.stream("GET", "/events") as stream,
             ):
                 await anext(stream.aiter_lines())
-                began = time.monotonic()
                 running.cancel()
-                await asyncio.wait([running])
-                return time.monotonic() - began
+                async with asyncio.timeout(60):
+                    await asyncio.wait([running])
 
-    assert asyncio.run(scenario()) < 1.0
+    asyncio.run(scenario())
 
 
 def test_connections_that_ask_nothing_take_no_descriptors_from_the_station(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "SILENT_S", 0.3)
+    monkeypatch.setattr(server, "SILENT_S", 2.0)
 
     async def look(_: SampleStation, client: httpx.AsyncClient) -> None:
         address = client.base_url.host, client.base_url.port
@@ -391,7 +402,7 @@ def test_connections_that_ask_nothing_take_no_descriptors_from_the_station(
             lines = stream.aiter_lines()
             await anext(lines)
             idle = [await asyncio.open_connection(*address) for _ in range(80)]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 for reader, writer in idle:
                     with contextlib.suppress(ConnectionError):
                         assert await reader.read() == b""
@@ -413,20 +424,18 @@ def test_connections_that_ask_nothing_take_no_descriptors_from_the_station(
 def test_who_was_answered_once_may_not_drip_a_request_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drip: bytes
 ) -> None:
-    monkeypatch.setattr(server, "SILENT_S", 0.3)
+    monkeypatch.setattr(server, "SILENT_S", 1.0)
 
     async def look(_: SampleStation, client: httpx.AsyncClient) -> None:
         address = client.base_url.host, client.base_url.port
         reader, writer = await asyncio.open_connection(*address)
         writer.write(drip)
-        began = time.monotonic()
         with contextlib.suppress(ConnectionError):
-            while not reader.at_eof() and time.monotonic() - began < 3:
+            while not reader.at_eof():  # until it is hung up on
                 writer.write(b"T")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(reader.read(4096), 0.05)
         writer.close()
-        assert time.monotonic() - began < 3, "it is hung up on"
         assert (await client.get("/healthz")).status_code == 200
 
     visit(tmp_path, look)
@@ -443,8 +452,12 @@ def test_connections_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         for _, writer in held:
             writer.close()
             await writer.wait_closed()
-        await asyncio.sleep(0.1)
-        assert (await client.get("/healthz")).status_code == 200
+        async with asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    assert (await client.get("/healthz")).status_code == 200
+                    break
+                await asyncio.sleep(0.05)
 
     visit(tmp_path, look)
 

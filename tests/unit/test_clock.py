@@ -137,7 +137,7 @@ def test_without_an_answer_of_chrony_the_kernel_is_asked(
     _chronyc(tmp_path, script)
     began_s = time.monotonic()
     assert asyncio.run(ask_host()) == Sync(True, "kernel", 5)
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 25
 
 
 def test_the_kernel_answers_as_its_own_structure_says() -> None:

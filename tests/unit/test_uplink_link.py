@@ -158,6 +158,9 @@ def test_the_brokers_limits_are_kept() -> None:
             with pytest.raises(MessageTooLarge, match="256"):
                 await link.publish("a", bytes(250))
             tasks = [asyncio.create_task(link.publish("a", b"%d" % n)) for n in range(10)]
+            async with asyncio.timeout(60):
+                while b"".join(publishes).count(b"\x00\x01a") < 2:
+                    await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
             for task in tasks:
                 task.cancel()
@@ -271,7 +274,7 @@ def test_a_line_on_which_only_acknowledgements_are_cut_is_left_soon(
     async def run() -> None:
         answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_later(0.2, answered.set_result, True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await _publish(_acknowledges(None), answered)
 
     with pytest.raises(LinkDown, match="does not answer"):
