@@ -1,5 +1,5 @@
 """A whole station with scales: simulated lorries leave the lane, stand on the platform, and the
-page says what they weigh; ``check`` says what protects the line."""
+page says what they weigh, the platform is told an order; ``check`` says what protects the line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import Result
 
 from edge.config import load_station
 from edge.station import Station
@@ -57,6 +58,7 @@ def test_a_lorry_is_weighed_again_on_the_platform(tmp_path: Path) -> None:
     text = STATION.replace('"run/', f'"{tmp_path}/run/')
     path.write_text(text)
     left: list[float] = []
+    told: list[Result] = []
 
     async def scenario() -> dict[str, Any]:
         world = World(load_station(path), Scenario.model_validate(ONE_LORRY))
@@ -68,7 +70,10 @@ def test_a_lorry_is_weighed_again_on_the_platform(tmp_path: Path) -> None:
             running = asyncio.create_task(station.run(stop, on_ready=lambda _: ready.set()))
             await ready.wait()
             try:
-                return await _weighed(station.url)
+                state = await _weighed(station.url)
+                order = ("scale", "clear_tare", str(path), "F1", "--by", "Wang Wei")
+                told.append(await asyncio.to_thread(steelyard, *order))
+                return state
             finally:
                 stop.set()
                 await running
@@ -79,6 +84,7 @@ def test_a_lorry_is_weighed_again_on_the_platform(tmp_path: Path) -> None:
         assert part["level"] == "ok"
         assert "稳定" in part["zh"]
         assert state["gauges"][f"scale.{scale}.load_kg"] == pytest.approx(left[-1], abs=20)
+    assert told[0].exit_code == 0, told[0].output
 
 
 async def _weighed(url: str) -> dict[str, Any]:
