@@ -152,7 +152,12 @@ def remarks(lanes: Sequence[FittedLane]) -> tuple[Text, ...]:
 
 
 def _lane_remarks(lane: FittedLane) -> Iterator[Text]:
-    name = lane.layout.lane
+    yield from _of_vehicles(lane.layout.lane, lane)
+    yield from _of_fit(lane.layout.lane, lane)
+    yield from _of_outliers(lane.layout.lane, lane)
+
+
+def _of_vehicles(name: str, lane: FittedLane) -> Iterator[Text]:
     vehicles = {one.reference for one in lane.used}
     if not any(vehicle.absolute_axles for vehicle in vehicles):
         yield Text(
@@ -171,6 +176,9 @@ def _lane_remarks(lane: FittedLane) -> Iterator[Text]:
                 f"车道 {name}：{vehicle.vehicle_name} 只通过 {runs} 次，少于 {MIN_RUNS} 次。",
                 f"Lane {name}: {vehicle.vehicle_name} passed {runs} times, fewer than {MIN_RUNS}.",
             )
+
+
+def _of_fit(name: str, lane: FittedLane) -> Iterator[Text]:
     if (known := len(set(conditions(lane.used)))) < MIN_CONDITIONS:
         yield Text(
             f"车道 {name}：不同车辆和车速的组合只有 {known} 种，少于 {MIN_CONDITIONS} 种，"
@@ -185,6 +193,9 @@ def _lane_remarks(lane: FittedLane) -> Iterator[Text]:
             f"Lane {name}: these passes do not tell left from right; both channels of a row are "
             "held near equal corrections. Axle loads and gross are not affected.",
         )
+
+
+def _of_outliers(name: str, lane: FittedLane) -> Iterator[Text]:
     for i, one in enumerate(lane.used):
         if lane.fit.weight[i] < OUTLIER_WEIGHT:
             sample = math.floor(one.passage.first_wheel_sample)
