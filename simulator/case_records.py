@@ -114,7 +114,8 @@ class RecordDoor:
                 self._refuse(outcome, envelope, conflict)
             elif self._can_be_kept(outcome, record):
                 rows.append(_row(record, envelope.proof))
-        self._store.count_copies(of, copies)
+        if copies:
+            self._store.count_copies(of, copies)
         self._keep(outcome, checkpoint, rows)
         return outcome
 

@@ -134,7 +134,7 @@ def encode_answers(
 
 def _receipt(answer: dict[str, Any], shared: dict[str, Any], note: str) -> Receipt:
     receipt = Receipt(**answer, **shared, note=note)
-    if not all(is_count(n) for n in (receipt.index, receipt.time_us, receipt.tree_size)):
+    if not (is_count(receipt.index) and is_count(receipt.time_us) and is_count(receipt.tree_size)):
         raise ValueError("index, time_us and tree_size are integers, not negative")
     if not isinstance(receipt.reason, str) or receipt.status not in ("stored", "refused"):
         raise ValueError("status is stored or refused, reason a text")

@@ -162,11 +162,13 @@ class Pump:
         if self._silence.holds and self._sending:
             return
         busy = {*under_way, *self._patience.resting()}
-        for entry in await self._store.outbox(max(room, 0), exclude=busy):
-            if entry.urgent:
-                blobs = await self._store.deliverable_blobs(entry.index)
-                self._start(line, porter, Parcel((entry.index,), blobs=tuple(blobs), is_case=True))
-                self._on_case()
+        entries = await self._store.outbox(max(room, 0), exclude=busy)
+        cases = [entry.index for entry in entries if entry.urgent]
+        # Looked up at once, they leave together, and one commit of the centre serves them all.
+        found = await asyncio.gather(*map(self._store.deliverable_blobs, cases))
+        for index, blobs in zip(cases, found, strict=True):
+            self._start(line, porter, Parcel((index,), blobs=tuple(blobs), is_case=True))
+            self._on_case()
 
     def _has_room_for_batch(self) -> bool:
         batches = sum(not parcel.is_case for parcel in self._sending)
