@@ -127,6 +127,8 @@ async def _probe_serial(url: str, tell: Callable[[str], None], silence_s: float)
         if not heard:
             break
     if sample:
+        if units := await _others_at_even_parity(url, silence_s):
+            raise _OtherMaster(units)
         return Finding(url, "noise", sample=sample)
     for baud in ASK_BAUDS:
         tell(f"{baud} Bd ?")
@@ -176,6 +178,21 @@ async def collect(port: PortReader, seconds: float, most: int) -> bytes:
     except TimeoutError:
         pass
     return data
+
+
+async def _others_at_even_parity(url: str, seconds: float) -> tuple[int, ...]:
+    """Units of a bus of eight bits with even parity, which is what Modbus has by its standard."""
+    for baud in ASK_BAUDS:
+        try:
+            async with PortReader(url, baud=baud, bits=Bits(8, "even"), name="probe") as port:
+                heard = await collect(port, seconds, MOST_BYTES)
+        except PortLost as error:
+            if error.reason != "refused":  # a port without parity
+                raise
+            return ()
+        if units := units_of_others(heard):
+            return units
+    return ()
 
 
 async def _ask_serial(url: str, baud: int) -> list[Speaker]:

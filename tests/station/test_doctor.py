@@ -10,7 +10,9 @@ import time
 import tomllib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,6 +29,7 @@ from firmware_bridge.indicators.catalogue import FORMATS
 from firmware_bridge.modbus_toml import load_map
 from firmware_bridge.recognising import Live
 from firmware_bridge.rtu_frames import crc16
+from firmware_bridge.transports import EIGHT_BITS, Bits, Chunk, PortReader
 from simulator.cabinet import cabinet_values, simulated
 from simulator.lines import PtyLine, TcpLine
 from simulator.modbus_slave import RtuSlave, TcpSlave
@@ -232,6 +235,41 @@ def test_a_bus_of_another_master_is_told_and_left_alone(waits: bool) -> None:
     assert "另有 Modbus 主站" in told(looks[url])
     assert tomllib.loads(station_piece([looks[url]])) == {}
     assert len(b"".join(heard)) <= (64 if waits else 0), "it goes on asking on another's bus"
+
+
+def test_a_master_of_even_parity_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heard without parity its bytes are wrong; a pseudo-terminal has none, so the test has."""
+
+    class EvenLine(PortReader):
+        def __init__(self, url: str, *, bits: Bits = EIGHT_BITS, **given: Any) -> None:
+            super().__init__(url, **given)
+            self._wrong = bits != Bits(8, "even")
+
+        async def read(self) -> Chunk:
+            chunk = await super().read()
+            return replace(chunk, data=bytes(chunk.data[::-1])) if self._wrong else chunk
+
+    monkeypatch.setattr(probing, "PortReader", EvenLine)
+    monkeypatch.setattr(probing, "BAUDS", (9_600,))
+    body = struct.pack(">BBHH", 3, 4, 7, 2)
+    question, due_s = body + struct.pack("<H", crc16(body)), 0.0
+
+    async def mastered(devices: LineUp) -> list[str]:
+        line = PtyLine(baud=19_200)
+
+        def tick(time_s: float) -> None:
+            nonlocal due_s
+            line.read()
+            if time_s >= due_s:
+                line.send(question)
+                due_s = time_s + 0.2
+
+        return [devices._add(line, tick)]
+
+    (url,), looks = look_at(mastered)
+    finding = looks[url].finding
+    assert finding is not None
+    assert (finding.outcome, finding.units) == ("mastered", (3,))
 
 
 def test_a_port_of_another_program_is_named_and_left_alone() -> None:
