@@ -23,6 +23,9 @@ MEDIA_TYPE = "audio/flac"
 _CHANNELS_PER_FILE = 8
 _LEFT_JUSTIFY_BITS = 8
 """soundfile takes 24-bit samples in the upper bits of an int32."""
+_MOST_COUNTS = 1 << 27
+"""Of a clip, over all its channels: an hour of 16 at 2 kHz. Silence is packed to a thousandth, so a
+small file could fill the memory of whoever checks it."""
 _HEADER_RATE_HZ = (1, 65_535)
 """Whole rates that every FLAC decoder must take; the true rate stands in the tag."""
 
@@ -63,8 +66,9 @@ def decode_clip(files: Sequence[bytes]) -> RawClip:
         A file is damaged or missing, or the files belong to different clips.
     """
     try:
-        decoded = sorted((_decode_file(data) for data in files), key=lambda item: item[1]["file"])
-        return _join(decoded)
+        most = _MOST_COUNTS // max(1, len(files))
+        decoded = [_decode_file(data, most) for data in files]
+        return _join(sorted(decoded, key=lambda item: item[1]["file"]))
     except (soundfile.LibsndfileError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
             f"原始信号文件无法还原：{error}",
@@ -114,13 +118,15 @@ def _encode_file(counts: Int32s, rate_hz: float, tag: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _decode_file(data: bytes) -> tuple[Int32s, dict[str, Any]]:
+def _decode_file(data: bytes, most_counts: int) -> tuple[Int32s, dict[str, Any]]:
     with soundfile.SoundFile(io.BytesIO(data)) as file:
         tag = parse_canonical(file.comment.encode())
         if tag["schema"] != SCHEMA or file.channels != len(tag["channels"]):
             raise ValueError("the tag does not fit the file")
         if file.frames != tag["samples"]:  # before memory is taken for what a header claims
             raise ValueError("the number of samples does not fit the tag")
+        if file.frames * file.channels > most_counts:
+            raise ValueError("longer than any passage")
         counts = file.read(dtype="int32", always_2d=True)
     if len(counts) != tag["samples"]:
         raise ValueError("samples are missing at the end")
@@ -129,7 +135,7 @@ def _decode_file(data: bytes) -> tuple[Int32s, dict[str, Any]]:
 
 def _join(decoded: Sequence[tuple[Int32s, dict[str, Any]]]) -> RawClip:
     tags = [tag for _, tag in decoded]
-    if not tags or [tag["file"] for tag in tags] != list(range(tags[0]["files"])):
+    if not tags or any((t["file"], t["files"]) != (n, len(tags)) for n, t in enumerate(tags)):
         raise ValueError("the files of a clip are not complete")
     own = {"file", "channels"}
     shared = [{k: v for k, v in tag.items() if k not in own} for tag in tags]

@@ -9,7 +9,9 @@ import pytest
 import soundfile
 
 from edge.errors import IntegrityError
+from edge.evidence.canonical import canonical, parse_canonical
 from edge.records import ADC_FULL_SCALE, InputEdge, RawClip
+from edge.store import signal
 from edge.store.signal import decode_clip, encode_clip
 
 EDGES = (InputEdge("D1", 1_010, 0, True), InputEdge("D1", 1_400, 3, False))
@@ -103,3 +105,34 @@ def test_sound_that_is_no_clip_is_refused() -> None:
     soundfile.write(buffer, np.zeros((10, 2)), 4_000, format="FLAC", subtype="PCM_24")
     with pytest.raises(IntegrityError):
         decode_clip([buffer.getvalue()])
+
+
+def relabelled(data: bytes, **changes: int) -> bytes:
+    """The same samples under another tag, as who wants to harm the reader writes it."""
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        tag, counts = parse_canonical(file.comment.encode()), file.read(dtype="int32")
+    out = io.BytesIO()
+    with soundfile.SoundFile(
+        out, "w", samplerate=4_000, channels=counts.shape[1], subtype="PCM_24", format="FLAC"
+    ) as file:
+        file.comment = canonical(tag | changes).decode()
+        file.write(counts)
+    return out.getvalue()
+
+
+def test_a_tag_that_claims_more_files_than_memory_holds_is_refused() -> None:
+    (data,) = encode_clip(clip(2), names(2))
+    assert decode_clip([relabelled(data)]).counts.shape == (1_000, 2)
+    with pytest.raises(IntegrityError, match="not complete"):
+        decode_clip([relabelled(data, files=2**53 - 1)])
+
+
+def test_silence_longer_than_any_passage_is_refused_before_it_is_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = encode_clip(clip(12), names(12))
+    monkeypatch.setattr(signal, "_MOST_COUNTS", 16_000)
+    assert decode_clip(files).counts.shape == (1_000, 12)
+    monkeypatch.setattr(signal, "_MOST_COUNTS", 15_998)
+    with pytest.raises(IntegrityError, match="longer than any passage"):
+        decode_clip(files)
