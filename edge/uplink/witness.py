@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -184,12 +183,11 @@ class Witness:
 
     async def _agreed(self, answer: WitnessAnswer) -> None:
         self._retries = 0
-        when = time.strftime("%H:%M", time.localtime(answer.time_us / 1e6))
         self._health.state(
             "log",
             Level.OK,
-            f"中心已见证前 {answer.size} 条记录（{when}）",
-            f"the centre has witnessed {answer.size} records ({when})",
+            f"中心已见证前 {answer.size} 条记录",
+            f"the centre has witnessed {answer.size} records",
         )
         if self._conflict:
             self._conflict = ""
