@@ -64,7 +64,7 @@ def back_up(source: Path, to: Path, progress: Progress, *, with_key: bool = Fals
     """
     _check_places(source, to)
     try:
-        to.mkdir(parents=True, exist_ok=True)
+        to.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.closing(_Held(to)):
             return _Backup(source, to, progress).run(with_key=with_key)
     except (OSError, sqlite3.Error) as error:

@@ -67,7 +67,7 @@ class Store(Reading, Writing):
         storage: StorageSection | None = None,
         waits: bool = True,
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # plates are nobody else's
         self._health = health
         self._provenance = provenance
         self._now_ns = now_ns

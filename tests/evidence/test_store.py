@@ -54,6 +54,14 @@ def test_records_are_numbered_proven_and_still_there_after_reopening(tmp_path: P
     asyncio.run(scenario())
 
 
+def test_a_store_begun_by_hand_is_closed_to_other_users(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path / "data", signer=station_signer(tmp_path)):
+            assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+    asyncio.run(scenario())
+
+
 def test_appends_at_once_share_commits_and_keep_their_order(tmp_path: Path) -> None:
     async def scenario() -> None:
         health = Health(time.monotonic_ns)
