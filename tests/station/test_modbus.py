@@ -322,7 +322,7 @@ def test_a_device_that_never_answers_is_asked_for_nothing_but_a_sign_of_life(
 def test_a_line_that_chatters_is_given_up(two: RegisterMap) -> None:
     async def scenario() -> None:
         slave = Slave(loopback="babble")
-        async with on_pty(slave) as url, ModbusDevice(ModbusBus(url), 1, two, 0.02) as device:
+        async with on_pty(slave) as url, ModbusDevice(ModbusBus(url), 1, two, 0.3) as device:
             with pytest.raises(ModbusLost, match="rest"):
                 await device.read()
             assert all(pdu[0] == 0x08 for pdu in slave.requests)
