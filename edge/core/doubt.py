@@ -52,8 +52,13 @@ def doubts(
     ambiguous = count == 1
     if alone.any():
         ambiguous |= alone & (_headless(spacing_m, first, count) | _two(spacing_m, vehicle, first))
-    off = _one_sided(pressed.wheel_kg, pressed.u_load_rel, first, count)
-    return bits({Flag.AMBIGUOUS: ambiguous, Flag.WHEEL_OFF: off | beside(pressed, vehicle)})
+    held_kg = np.where(np.isnan(pressed.wheel_kg), 0.0, pressed.wheel_kg)
+    side_kg = held_kg.sum(axis=1)
+    u_mean_rel = np.add.reduceat(pressed.u_load_rel, first) / count
+    off = _one_sided(pressed.wheel_kg, side_kg, first)
+    off |= _drifts(held_kg, first, u_mean_rel)
+    off |= beside(pressed, side_kg, first, count, u_mean_rel)
+    return bits({Flag.AMBIGUOUS: ambiguous, Flag.WHEEL_OFF: off})
 
 
 def _headless(spacing_m: Floats, first: Indices, count: Indices) -> Bools:
@@ -73,21 +78,19 @@ def _two(spacing_m: Floats, vehicle: Indices, first: Indices) -> Bools:
     return found
 
 
-def _one_sided(wheel_kg: Floats, u_load_rel: Floats, first: Indices, count: Indices) -> Bools:
-    """Vehicles of which a side pressed too little, on a row, of an axle, or ever less."""
-    one, other = _sides(wheel_kg)
-    lighter, heavier = np.fmin(one, other), np.fmax(one, other)
-    off = (lighter < _OFF_SHARE * heavier).any(axis=1)
-    held_kg = np.where(np.isnan(wheel_kg), 0.0, wheel_kg)
-    left, right = held_kg.sum(axis=1).T
+def _one_sided(wheel_kg: Floats, side_kg: Floats, first: Indices) -> Bools:
+    """Vehicles of which a side pressed too little, on a row or of an axle."""
+    one, other = wheel_kg[:, :, 0], wheel_kg[:, :, 1]
+    off = (np.fmin(one, other) < _OFF_SHARE * np.fmax(one, other)).any(axis=1)
+    left, right = side_kg[:, 0], side_kg[:, 1]
     off |= np.minimum(left, right) < _AXLE_SHARE * (left + right)
-    row_left, row_right = _sides(np.add.reduceat(held_kg, first))
-    share = row_left / np.maximum(row_left + row_right, 1.0)
+    return np.asarray(np.logical_or.reduceat(off, first))
+
+
+def _drifts(held_kg: Floats, first: Indices, u_mean_rel: Floats) -> Bools:
+    """Vehicles of which a side pressed ever less, from row to row."""
+    rows = np.add.reduceat(held_kg, first)
+    left = rows[:, :, 0]
+    share = left / np.maximum(left + rows[:, :, 1], 1.0)
     drift = share.max(axis=1) - share.min(axis=1)
-    u_mean = np.add.reduceat(u_load_rel, first) / count
-    drifts = drift > np.maximum(_DRIFT_SHARE, _DRIFT_OF_U * u_mean)
-    return np.asarray(np.logical_or.reduceat(off, first) | drifts)
-
-
-def _sides(wheel_kg: Floats) -> tuple[Floats, Floats]:
-    return wheel_kg[:, :, 0], wheel_kg[:, :, 1]
+    return np.asarray(drift > np.maximum(_DRIFT_SHARE, _DRIFT_OF_U * u_mean_rel))

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge.core.axles import first_axles
 from edge.records import STANDARD_GRAVITY_MPS2, Bools, Floats, Indices
 
 __all__ = ["Pressed", "beside"]
@@ -87,20 +86,24 @@ class Pressed(NamedTuple):
     u_gross_rel: Floats
 
 
-def beside(pressed: Pressed, vehicle: Indices) -> Bools:
+def beside(
+    pressed: Pressed, side_kg: Floats, first: Indices, count: Indices, u_mean_rel: Floats
+) -> Bools:
     """Vehicles whose wheels may well have been partly beside the sensors: (n_vehicles,).
 
     Parameters
     ----------
     pressed : Pressed
-    vehicle : int array (n_axles,)
-        Number of each axle's vehicle, rising from 0 without a hole.
+    side_kg : float array (n_axles, 2)
+        Sums of the wheels over all rows that saw them.
+    first, count : int arrays (n_vehicles,)
+        Each vehicle's first axle and how many it has.
+    u_mean_rel : float array (n_vehicles,)
+        Mean of ``pressed.u_load_rel``.
     """
     wheel_kg, contact_m, u_load_rel, u_gross_rel = pressed
-    first, count = first_axles(vehicle, len(u_gross_rel)), np.bincount(vehicle)
-    seen = ~np.isnan(wheel_kg)
-    rows = np.maximum(seen[:, :, 0].sum(axis=1), 1)
-    left_kg, right_kg = np.where(seen, wheel_kg, 0.0).sum(axis=1).T / rows
+    unseen = np.isnan(wheel_kg[:, :, 0]).sum(axis=1)
+    left_kg, right_kg = side_kg.T / np.maximum(wheel_kg.shape[1] - unseen, 1)
     load_kg = np.maximum(left_kg + right_kg, 1.0)
     lean = (right_kg - left_kg) / load_kg / 2
     patch = _patch_log(load_kg, contact_m)
@@ -118,8 +121,7 @@ def beside(pressed: Pressed, vehicle: Indices) -> Bools:
     # The first two axles, of one with a single axle this one; each sum begins with nothing.
     second = terms[np.minimum(first + 1, len(terms) - 1)] * (count > 1)[:, None]
     single = np.array([begin, begin + second, total]).transpose(1, 0, 2)
-    u_mean = np.add.reduceat(u_load_rel, first) / count
-    common_lean = _U_LADEN_VEHICLE**2 + (_ROLL_VEHICLE * u_mean) ** 2
+    common_lean = _U_LADEN_VEHICLE**2 + (_ROLL_VEHICLE * u_mean_rel) ** 2
     light = total[:, -1] < _LIGHT_KG * count
     common_patch = np.where(light, 1.0, _U_TYRE_VEHICLE**2)
     pair = total[:, None] - single

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 
 from edge.core.clip import Signals
@@ -13,7 +10,7 @@ from edge.core.motion import Motion
 from edge.core.quality import contact_m
 from edge.core.scales import Scales
 from edge.core.sight import Sight
-from edge.records import Bools, Floats, Indices, LaneLayout
+from edge.records import Bools, Floats
 
 __all__ = ["LEAST_SPEED_MPS", "RowLoads"]
 
@@ -23,13 +20,17 @@ LEAST_SPEED_MPS = 0.05
 _PLATE_PARTS = 8
 """A plateau is read in this many parts: its course tells of the bounce."""
 
+_PARTS = np.arange(_PLATE_PARTS)[:, None, None]
+
 _GUARD = 0.08
 """Part of the tyre's patch by which the plateau is taken shorter at each end."""
+
+_HIGHEST = 0.4
+"""A threshold is taken to stand no higher in a pulse than at this part of it."""
 
 _LEAST_PATCH_M, _LONGEST_PATCH_M = 0.08, 0.5
 
 
-@dataclass(frozen=True, eq=False)
 class RowLoads:
     """Readings of the rows for the axles of many vehicles.
 
@@ -42,111 +43,83 @@ class RowLoads:
     motion : Motion
     scales : Scales
         One a vehicle.
+
+    Attributes
+    ----------
+    width_m : float array (n_rows,)
+        Sensing lengths of the rows.
+    plate : bool array (n_rows,)
+        Which rows are plates.
+    kg_per_count : float array (n_axles, n_rows, 2)
+        Worth of a count; the sign was taken with the baseline.
+    speed_mps : float array (n_axles, n_rows)
+        Speed of each axle over each row.
     """
 
-    signals: Signals
-    sight: Sight
-    motion: Motion
-    scales: Scales
+    def __init__(self, signals: Signals, sight: Sight, motion: Motion, scales: Scales) -> None:
+        rows, vehicle = scales.lane.rows, sight.vehicle
+        self._sight, self._rate_hz = sight, signals.rate_hz
+        self._seen = seen = sight.seen
+        self._all_seen = bool(seen.all())
+        self.width_m: Floats = np.array([row.width_m for row in rows])
+        self.plate: Bools = np.array([row.kind == "plate" for row in rows])
+        self.kg_per_count = scales.kg_per_count[vehicle]
+        at_s = np.where(seen, sight.centre_s, motion.t0_s[vehicle][:, None])
+        self.speed_mps = np.maximum(np.abs(motion.speed_mps(at_s)), LEAST_SPEED_MPS)
+        ground = signals.ground
+        self._level = ground.level[vehicle]
+        release = ground.release[vehicle]
+        self._release = np.minimum(release[:, :, 0], release[:, :, 1])
+        noise_kg = ground.noise[vehicle] * self.kg_per_count
+        self._of_sample_kg = np.sqrt(_both(noise_kg**2))
+        self._n_samples = signals.n_samples[vehicle][:, None]
 
-    @property
-    def lane(self) -> LaneLayout:
-        """The rows of all vehicles, but for their channels."""
-        return self.scales.lane
-
-    @property
-    def rate_hz(self) -> float:
-        """Sample rate of all clips."""
-        return self.signals.rate_hz
-
-    @cached_property
-    def _cell(self) -> tuple[Indices, Indices]:
-        """Clip and row of each axle's reading, to be broadcast together."""
-        return self.sight.vehicle[:, None], np.arange(len(self.lane.rows))
-
-    @cached_property
-    def width_m(self) -> Floats:
-        """Sensing lengths of the rows."""
-        return np.array([row.width_m for row in self.lane.rows], np.float64)
-
-    @cached_property
-    def plate(self) -> Bools:
-        """Which rows are plates."""
-        return np.array([row.kind == "plate" for row in self.lane.rows], np.bool_)
-
-    @cached_property
-    def kg_per_count(self) -> Floats:
-        """Worth of a count, (n_axles, n_rows, 2); the sign was taken with the baseline."""
-        return self.scales.kg_per_count[self.sight.vehicle]
-
-    @cached_property
-    def speed_mps(self) -> Floats:
-        """Speed of each axle over each row: (n_axles, n_rows)."""
-        at_s = np.where(
-            self.sight.seen, self.sight.centre_s, self.motion.t0_s[self.sight.vehicle][:, None]
-        )
-        return np.maximum(np.abs(self.motion.speed_mps(at_s)), LEAST_SPEED_MPS)
-
-    def contact_m(self) -> Floats:
-        """Tyre patch lengths (n_axles, n_rows), NaN where unseen.
+    def touched(self) -> tuple[Floats, Floats]:
+        """Lengths of the tyres' patches, and areas of the wheels' pulses in count seconds.
 
         The edges of a pulse rise over the shorter of patch and width; at the part ``h`` of the
         height they stand ``h`` of that length inside the foot, at either end.
+
+        Returns
+        -------
+        contact_m : float array (n_axles, n_rows)
+        area_s : float array (n_axles, n_rows, 2)
+            Both NaN where unseen.
         """
-        sight = self.sight
-        reach_m = contact_m(self.width_m, sight.leave_s - sight.enter_s, self.speed_mps)
-        ramp_m = np.where(self.plate, np.maximum(reach_m, 0.0), self.width_m)
-        return np.asarray(reach_m + 2 * self._height() * ramp_m)
-
-    def _height(self) -> Floats:
-        """Threshold of the touch over the mean height of its pulse, 0.4 at most."""
-        mean = self._touched[0].sum(axis=2)
-        release = self.signals.release(*self._cell).min(axis=2)
-        return np.asarray(np.minimum(np.maximum(release / np.maximum(mean, 1.0), 0.0), 0.4))
-
-    @property
-    def area_s(self) -> Floats:
-        """Pulse areas of the wheels in count seconds, (n_axles, n_rows, 2); NaN where unseen."""
-        return self._touched[1]
-
-    @cached_property
-    def _touched(self) -> tuple[Floats, Floats]:
-        """Mean counts of each touch, and the area of its whole pulse: asked for at once."""
-        sight = self.sight
+        sight = self._sight
         touch = self._samples(sight.enter_s, sight.leave_s)
         moments = np.array([*touch, sight.start, sight.end])
         counts, length, level = self._counts(moments[::2], moments[1::2])
-        area_s = (counts[1] - level[1] * length[1]) / self.rate_hz
-        area_s = np.where(sight.seen[:, :, None], area_s, np.nan)
-        return counts[0] / length[0] - level[0], area_s
-
-    def _mean_counts(self, from_s: Floats, to_s: Floats) -> Floats:
-        """Mean counts above the baseline between two times: (n_axles, n_rows, 2)."""
-        counts, length, level = self._counts(*self._samples(from_s, to_s))
-        return np.asarray(counts / length - level)
+        area_s = (counts[1] - level[1] * length[1]) / self._rate_hz
+        if not self._all_seen:
+            area_s[~self._seen] = np.nan
+        # Threshold of the touch over the mean height of its pulse.
+        mean = _both(counts[0] / length[0] - level[0])
+        height = np.maximum(self._release / np.maximum(mean, 1.0), 0.0)
+        reach_m = contact_m(self.width_m, sight.leave_s - sight.enter_s, self.speed_mps)
+        ramp_m = self.width_m
+        if self.plate.any():
+            ramp_m = np.where(self.plate, np.maximum(reach_m, 0.0), ramp_m)
+        return reach_m + 2 * np.minimum(height, _HIGHEST) * ramp_m, area_s
 
     def _samples(self, from_s: Floats, to_s: Floats) -> tuple[Floats, Floats]:
-        """Times in samples of the clip, one apart at least; of NaN the first."""
+        """Times in samples of the clip, one apart at least; of those of no touch the first."""
+        if not self._all_seen:
+            from_s, to_s = np.where(self._seen, (from_s, to_s), 0.0)
         # A sample stands for the time from half before it to half after it.
-        a, b = (np.where(np.isnan(s), 0.0, s) * self.rate_hz + 0.5 for s in (from_s, to_s))
+        a, b = from_s * self._rate_hz + 0.5, to_s * self._rate_hz + 0.5
         return a, np.maximum(b, a + 1)
 
     def _counts(self, a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
         """Sums of counts between moments (..., n_axles, n_rows), the lengths, and the baseline."""
         before_a, before_b = self._sum_before(np.array([a, b]))
-        u = ((a + b) / self.signals.n_samples[self.sight.vehicle][:, None] - 1)[..., None]
-        flat, slope, bend = self._ground
+        u = ((a + b) / self._n_samples - 1)[..., None]
+        flat, slope, bend = self._level[:, 0], self._level[:, 1], self._level[:, 2]
         return before_b - before_a, (b - a)[..., None], flat + u * (slope + u * bend)
-
-    @cached_property
-    def _ground(self) -> tuple[Floats, Floats, Floats]:
-        """Coefficients of the baseline under each axle, (n_axles, n_rows, 2) each."""
-        level = self.signals.ground.level[self.sight.vehicle]
-        return level[:, 0], level[:, 1], level[:, 2]
 
     def _sum_before(self, sample: Floats) -> Floats:
         """Sum of the pulse's counts before a moment, within a sample in proportion."""
-        sight = self.sight
+        sight = self._sight
         whole = np.minimum(np.floor(sample), sight.end - 1)
         whole = np.maximum(whole, 0.0, out=whole).astype(np.int64)
         part = np.minimum(np.maximum(sample - whole, 0.0), 1.0)
@@ -160,10 +133,8 @@ class RowLoads:
 
         Parameters
         ----------
-        contact_m : float array (n_axles, n_rows)
-            From :meth:`contact_m`.
-        area_s : float array (n_axles, n_rows, 2)
-            As ``self.area_s``.
+        contact_m, area_s : float arrays
+            From :meth:`touched`.
 
         Returns
         -------
@@ -173,53 +144,60 @@ class RowLoads:
             One a strip; a plate gives ``_PLATE_PARTS`` in the time that the whole patch is on it,
             or the one of its area where it is passed too fast for that.
         """
-        sight, seen, speed_mps = self.sight, self.sight.seen, self.speed_mps
-        centre_s = sight.centre_s
-        patch_m = np.where(seen, contact_m, 0.0)
-        wheel_kg = area_s * (speed_mps / self.width_m)[:, :, None] * self.kg_per_count
-        length_s = (self.width_m + patch_m) / speed_mps
-        if not self.plate.any():
-            return wheel_kg, self._readings([wheel_kg], [centre_s], [length_s], seen & False)
+        patch_m = contact_m if self._all_seen else np.where(self._seen, contact_m, 0.0)
+        wheel_kg = area_s * (self.speed_mps / self.width_m)[:, :, None] * self.kg_per_count
+        length_s = (self.width_m + patch_m) / self.speed_mps
+        if self.plate.any():
+            return self._of_plates(wheel_kg, patch_m, length_s)
+        noise_kg, row = self._area_noise_kg(length_s), np.arange(len(self.width_m))
+        centre_s = self._sight.centre_s
+        return wheel_kg, Observations(_both(wheel_kg), centre_s, length_s, noise_kg, row)
+
+    def _of_plates(
+        self, wheel_kg: Floats, patch_m: Floats, length_s: Floats
+    ) -> tuple[Floats, Observations]:
+        """Plateaus read in parts, where there are any."""
+        sight, centre_s = self._sight, self._sight.centre_s
         patch_m = np.clip(patch_m, _LEAST_PATCH_M, _LONGEST_PATCH_M)
         # In parts of the touch, so that a wheel that stood on the plate is read there as well.
         flat_m = self.width_m - patch_m * (1 + 2 * _GUARD)
         flat_s = (sight.leave_s - sight.enter_s) * flat_m / (self.width_m + patch_m)
-        flat = self.plate & seen & (flat_s * self.rate_hz > 2 * _PLATE_PARTS)
-        loads, times, lengths = [], [], []
-        for p in range(_PLATE_PARTS):
-            from_s = centre_s + flat_s * (p / _PLATE_PARTS - 0.5)
-            to_s = from_s + flat_s / _PLATE_PARTS
-            part_kg = self._mean_counts(from_s, to_s) * self.kg_per_count
-            loads.append(np.where(flat[:, :, None], part_kg, np.nan if p else wheel_kg))
-            times.append(np.where(flat, (from_s + to_s) / 2, centre_s))
-            lengths.append(np.where(flat, flat_s / _PLATE_PARTS, length_s))
-        whole_kg = np.mean(loads, axis=0)
-        wheel_kg = np.where(flat[:, :, None], whole_kg, wheel_kg)
-        return wheel_kg, self._readings(loads, times, lengths, flat)
-
-    def _readings(
-        self, loads: list[Floats], times: list[Floats], lengths: list[Floats], flat: Bools
-    ) -> Observations:
-        length_s = np.concatenate(lengths, axis=1)
-        noise_kg = [self._noise_kg(each_s, flat) for each_s in lengths]
-        return Observations(
-            np.concatenate(loads, axis=1).sum(axis=2),
-            np.concatenate(times, axis=1),
-            length_s,
-            np.concatenate(noise_kg, axis=1),
-            np.array([*range(len(self.lane.rows))] * len(loads)),
+        flat = self.plate & self._seen & (flat_s * self._rate_hz > 2 * _PLATE_PARTS)
+        part_s = flat_s / _PLATE_PARTS
+        from_s = centre_s + flat_s * (_PARTS / _PLATE_PARTS - 0.5)
+        to_s = from_s + part_s
+        counts, length, level = self._counts(*self._samples(from_s, to_s))
+        load_kg = (counts / length - level) * self.kg_per_count
+        load_kg = np.where(flat[:, :, None], load_kg, np.nan)
+        load_kg[0] = np.where(flat[:, :, None], load_kg[0], wheel_kg)
+        time_s = np.where(flat, (from_s + to_s) / 2, centre_s)
+        noise_kg = np.where(flat, self._mean_noise_kg(part_s), self._area_noise_kg(length_s))
+        length_s = np.where(flat, part_s, length_s)
+        readings = Observations(
+            _laid(_both(load_kg)),
+            _laid(time_s),
+            np.tile(length_s, _PLATE_PARTS),
+            np.tile(noise_kg, _PLATE_PARTS),
+            np.tile(np.arange(len(self.width_m)), _PLATE_PARTS),
         )
+        return np.where(flat[:, :, None], np.mean(load_kg, axis=0), wheel_kg), readings
 
-    def _noise_kg(self, length_s: Floats, flat: Bools) -> Floats:
-        """Electrical noise of readings: of a mean over a plateau, or of an area with its feet."""
+    def _mean_noise_kg(self, length_s: Floats) -> Floats:
+        """Electrical noise of a mean over a plateau."""
+        return np.asarray(self._of_sample_kg / np.sqrt(np.maximum(length_s * self._rate_hz, 1.0)))
+
+    def _area_noise_kg(self, length_s: Floats) -> Floats:
+        """Electrical noise of an area with its feet."""
         widened_s = 1.6 * length_s
-        samples = np.maximum(np.where(flat, length_s, widened_s) * self.rate_hz, 1.0)
-        mean_kg = self._of_sample_kg / np.sqrt(samples)
         across = self.speed_mps / self.width_m
-        return np.asarray(np.where(flat, mean_kg, mean_kg * widened_s * across))
+        return np.asarray(self._mean_noise_kg(widened_s) * widened_s * across)
 
-    @cached_property
-    def _of_sample_kg(self) -> Floats:
-        """Electrical noise of a sample of both sides: (n_axles, n_rows)."""
-        noise_kg = self.signals.noise(*self._cell) * self.kg_per_count
-        return np.asarray(np.sqrt((noise_kg**2).sum(axis=2)))
+
+def _both(values: Floats) -> Floats:
+    """Sum of left and right, the last axis."""
+    return np.asarray(values[..., 0] + values[..., 1])
+
+
+def _laid(parts: Floats) -> Floats:
+    """Readings (n_parts, n_axles, n_rows) part after part: (n_axles, n_parts * n_rows)."""
+    return parts.transpose(1, 0, 2).reshape(parts.shape[1], -1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edge.core.sight import Sight
-from edge.records import Bools, Flag, FlagBits, Floats, RawClip
+from edge.records import Bools, Floats, RawClip
 
 __all__ = ["in_gap", "saturated", "torn"]
 
@@ -34,9 +34,8 @@ def in_gap(clips: Sequence[RawClip], sight: Sight) -> Bools:
     return hit
 
 
-def torn(clips: Sequence[RawClip], first_s: Floats, last_s: Floats) -> FlagBits:
-    """Vehicles that were on the array while samples were lost."""
+def torn(clips: Sequence[RawClip], first_s: Floats, last_s: Floats) -> Bools:
+    """Which vehicles were on the array while samples were lost."""
     gaps = [_gaps_s(clip) for clip in clips]
     ends = zip(gaps, first_s.tolist(), last_s.tolist(), strict=True)
-    torn = [any(a < last and b > first for a, b in own) for own, first, last in ends]
-    return np.array(torn, np.bool_) * np.uint32(Flag.GAP)
+    return np.array([any(a < last and b > first for a, b in own) for own, first, last in ends])

@@ -164,7 +164,7 @@ def _solved(columns: Floats, first: Indices, terms: Indices) -> tuple[Floats, Fl
     used = terms[:, None] > _NUMBERS
     both = used[:, :, None] & used[:, None, :]
     scale = np.where(used, np.sqrt(products[_DIAGONAL].T), 1.0)
-    outer = scale[:, :, None] * scale[:, None, :]
+    outer = scale[:, :, None] * scale[:, None]
     inverse = np.linalg.inv(np.where(both, normal / outer, _EYE))
     inverse = np.where(both, inverse / outer, 0.0)
     return inverse, _across(inverse * right[:, None, :])

@@ -144,9 +144,9 @@ def _groups(weighed: Weighed) -> list[tuple[AxleGroup, ...]]:
     """Groups of each vehicle; their axles are counted from its first."""
     group = weighed.group_of_axle
     count, load_kg = np.bincount(group), np.bincount(group, weighed.load_kg)
-    first = np.cumsum(count) - count
+    first = count.cumsum() - count
     begin = group[weighed.first]
-    vehicle = np.searchsorted(begin, np.arange(len(count)), side="right") - 1
+    vehicle = begin.searchsorted(np.arange(len(count)), "right") - 1
     into = (first - weighed.first[vehicle]).tolist()
     every = list(
         map(AxleGroup, into, count.tolist(), load_kg.tolist(), weighed.u_group_kg.tolist())

@@ -11,13 +11,13 @@ from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout
 __all__ = [
     "STOP_SHARE",
     "axle_flags",
+    "beyond",
     "bits",
     "contact_m",
+    "of_motion",
     "plausible_wheel",
     "restless",
-    "speed_flags",
     "united",
-    "vehicle_flags",
 ]
 
 _WHEEL_OFF_SHARE = 0.15
@@ -71,7 +71,8 @@ def axle_flags(
     left_out : bool array (n_axles,)
         A row contradicted all others, and has no part in the load.
     """
-    lighter, heavier = side_kg.min(axis=1), side_kg.max(axis=1)
+    left, right = side_kg[:, 0], side_kg[:, 1]
+    lighter, heavier = np.minimum(left, right), np.maximum(left, right)
     checks = {
         Flag.WHEEL_OFF: lighter < _WHEEL_OFF_SHARE * heavier,
         Flag.ROW_MISSING: np.isnan(contact).any(axis=1) | left_out,
@@ -95,14 +96,16 @@ def restless(noise_kg: Floats) -> Bools:
         Standard deviation of a sample of the idle road.
     """
     flat = noise_kg.reshape(len(noise_kg), -1)
-    usual_kg = np.sort(flat, axis=1)[:, flat.shape[1] // 2]
-    return np.asarray(flat.max(axis=1) > np.maximum(_RESTLESS_KG, _RESTLESS * usual_kg))
+    ranked = flat.copy()
+    ranked.sort(axis=1)
+    usual_kg = ranked[:, flat.shape[1] // 2]
+    return np.asarray(ranked[:, -1] > np.maximum(_RESTLESS_KG, _RESTLESS * usual_kg))
 
 
-def vehicle_flags(
+def of_motion(
     lane: LaneLayout, motion: Motion, speed_mps: Floats, change: Floats, durations_s: Floats
-) -> FlagBits:
-    """Flags of how vehicles moved: (n_vehicles,).
+) -> dict[Flag, Bools]:
+    """What is wrong with how vehicles moved: (n_vehicles,) of each flag.
 
     Parameters
     ----------
@@ -117,15 +120,14 @@ def vehicle_flags(
     longest_s = np.fmax.reduceat(durations_s, first_axles(motion.vehicle, len(speed_mps)), axis=0)
     width_m = np.array([row.width_m for row in lane.rows])
     rolling = rolling_speeds(width_m, np.fmax(longest_s, 0.0)).min(axis=1)
-    checks = {
+    return {
         Flag.SPEED_CHANGE: (np.abs(change) > lane.speed_change_max) | uneven,
         Flag.STOPPED: (rolling < STOP_SHARE * lane.speed_min_mps)
         | (uneven & (speed_mps < lane.speed_min_mps)),
     }
-    return bits(checks)
 
 
-def speed_flags(covered_mps: Floats, speed_mps: Floats, u_speed_mps: Floats) -> FlagBits:
+def beyond(covered_mps: Floats, speed_mps: Floats, u_speed_mps: Floats) -> Bools:
     """Vehicles whose speed may lie outside what lane and certificate cover: (n_vehicles,).
 
     All of the coverage interval (k = 2) has to be inside: what may lie outside is not certified.
@@ -136,10 +138,9 @@ def speed_flags(covered_mps: Floats, speed_mps: Floats, u_speed_mps: Floats) -> 
         Lowest and highest.
     speed_mps, u_speed_mps : float arrays (n_vehicles,)
     """
-    lowest_mps, highest_mps = covered_mps.T
     reach_mps = _COVERAGE_FACTOR * u_speed_mps
-    inside = (speed_mps - reach_mps >= lowest_mps) & (speed_mps + reach_mps <= highest_mps)
-    return bits({Flag.SPEED_OUT_OF_RANGE: ~inside})
+    slow, fast = speed_mps - reach_mps, speed_mps + reach_mps
+    return ~((slow >= covered_mps[:, 0]) & (fast <= covered_mps[:, 1]))
 
 
 def bits(checks: dict[Flag, Bools]) -> FlagBits:

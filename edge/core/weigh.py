@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ from edge.core.straddling import straddling
 from edge.core.transfer import load_transfer
 from edge.core.uncertainty import Fusion, axle_variance, fuse, sum_variance
 from edge.records import (
+    Bools,
     Flag,
     FlagBits,
     Floats,
@@ -167,15 +169,13 @@ def _weighed(
     position_m = np.array([row.position_m for row in lane.rows])
     motion = follow(sight.centre_s, position_m, _U_CENTRE_SAMPLES / signals.rate_hz, vehicle)
     rows = RowLoads(signals, sight, motion, scales)
-    contact_m = rows.contact_m()
-    area_s = rows.area_s
+    contact_m, area_s = rows.touched()
     wheel_kg, readings = rows.wheels_and_readings(contact_m, area_s)
     speed_mps = np.maximum(np.abs(motion.coefficients[:, 0]), LEAST_SPEED_MPS)
     dynamics = [scale.dynamics for scale in scales.different]
     fusion = fuse(readings, speed_mps[vehicle], vehicle, dynamics, scales.number[vehicle])
     spacing_m = np.abs(motion.behind_m[1:] - motion.behind_m[:-1])
     group = _group_numbers(spacing_m, vehicle)
-    shared_kg = _shared_kg(fusion, wheel_kg, rows, (motion.u_speed_mps / speed_mps)[vehicle])
     transfer_kg, u_transfer_kg = load_transfer(
         fusion.load_kg,
         motion.behind_m,
@@ -184,7 +184,10 @@ def _weighed(
         motion.u_acceleration_mps2[vehicle],
         lane.grade,
     )
-    shared_kg = np.concatenate([shared_kg, u_transfer_kg], axis=1)
+    u_speed_mps = motion.u_speed_mps
+    u_speed_rel = (u_speed_mps / speed_mps)[vehicle]
+    shared_kg = _shared_kg(fusion, wheel_kg, rows.plate, vehicle, scales, u_speed_rel)
+    shared_kg = np.concatenate([*shared_kg, u_transfer_kg], axis=1)
     u_axle = np.sqrt(axle_variance(fusion, shared_kg))
     u_group, u_gross = (
         np.sqrt(sum_variance(fusion, shared_kg, group, part)) for part in (group, vehicle)
@@ -204,14 +207,18 @@ def _weighed(
     end_s = np.fmax.reduce(sight.leave_s, axis=1)
     first_s, last_s = np.minimum.reduceat(begin_s, first), np.maximum.reduceat(end_s, first)
     durations_s = sight.leave_s - sight.enter_s
-    flags = known | quality.united(axle_flags, first) | _doubts(sight, scales)
     change, faster = _changes(motion, position_m, speed_mps, first_s, last_s)
-    flags |= quality.vehicle_flags(lane, motion, speed_mps, faster, durations_s)
-    covered_mps = scales.of_each(lambda scale: scale.speeds_mps)
-    flags |= quality.speed_flags(covered_mps, speed_mps, motion.u_speed_mps)
-    noise_kg = signals.ground.noise * scales.kg_per_count
-    flags |= quality.bits({Flag.ROW_MISSING: quality.restless(noise_kg)})
-    flags |= torn(clips, first_s, last_s)
+    covered_mps = scales.of_each(attrgetter("speeds_mps"))
+    checks = {
+        Flag.AMBIGUOUS: sight.doubtful,
+        Flag.REVERSED: sight.reversed,
+        Flag.UNCALIBRATED: ~scales.of_each(attrgetter("gains.calibrated")),
+        Flag.ROW_MISSING: quality.restless(signals.ground.noise * scales.kg_per_count),
+        Flag.SPEED_OUT_OF_RANGE: quality.beyond(covered_mps, speed_mps, u_speed_mps),
+        Flag.GAP: torn(clips, first_s, last_s),
+        **quality.of_motion(lane, motion, speed_mps, faster, durations_s),
+    }
+    flags = known | quality.united(axle_flags, first) | quality.bits(checks)
     apart = lane.separator is not None
     gross_kg = np.asarray(np.bincount(vehicle, load_kg), np.float64)
     u_rel = u_axle / np.maximum(load_kg, 1.0), u_gross / np.maximum(gross_kg, 1.0)
@@ -236,7 +243,7 @@ def _weighed(
         first_wheel_sample=at_sample + first_s * signals.rate_hz,
         last_wheel_sample=at_sample + last_s * signals.rate_hz,
         speed_mps=speed_mps,
-        u_speed_mps=motion.u_speed_mps,
+        u_speed_mps=u_speed_mps,
         speed_change=change,
         u_group_kg=u_group,
         gross_kg=gross_kg,
@@ -273,26 +280,24 @@ def _sides(load_kg: Floats, wheel_kg: Floats) -> Floats:
     return np.asarray((load_kg[:, None] * share).round(_DIGITS))
 
 
-def _shared_kg(fusion: Fusion, wheel_kg: Floats, rows: RowLoads, u_speed_rel: Floats) -> Floats:
-    """What each cause that axles share does to them: channels' gains, reference mass, speed."""
+def _shared_kg(
+    fusion: Fusion,
+    wheel_kg: Floats,
+    plate: Bools,
+    vehicle: Indices,
+    scales: Scales,
+    u_speed_rel: Floats,
+) -> tuple[Floats, Floats]:
+    """What causes that axles share do to them: channels' gains; reference mass and speed."""
     n_axles, n_rows = wheel_kg.shape[:2]
-    weight = fusion.weight.reshape(n_axles, -1, n_rows).sum(axis=1)
+    weight = fusion.weight
+    if weight.shape[1] > n_rows:
+        weight = weight.reshape(n_axles, -1, n_rows).sum(axis=1)
     through_kg = np.where(np.isnan(wheel_kg), 0.0, weight[:, :, None] * wheel_kg)
-    vehicle, scales = rows.sight.vehicle, rows.scales
-    own = scales.of_each(lambda scale: scale.u_rel_own)[vehicle]
-    common = scales.of_each(lambda scale: scale.gains.u_rel_common)[vehicle]
-    place = np.arange(n_axles)[:, None, None] * own.shape[1] + scales.channels[vehicle]
+    own = scales.of_each(attrgetter("u_rel_own"))[vehicle]
+    common = scales.of_each(attrgetter("gains.u_rel_common"))[vehicle]
+    place = (np.arange(n_axles) * own.shape[1])[:, None, None] + scales.channels[vehicle]
     share_kg = np.bincount(place.ravel(), through_kg.ravel(), own.size).reshape(own.shape)
-    by_speed_kg = np.where(rows.plate, 0.0, through_kg[:, :, 0] + through_kg[:, :, 1])
+    by_speed_kg = np.where(plate, 0.0, through_kg[:, :, 0] + through_kg[:, :, 1])
     whole = np.array([common * fusion.load_kg, u_speed_rel * sum_along(by_speed_kg)]).T
-    return np.concatenate([share_kg * own, whole], axis=1)
-
-
-def _doubts(sight: Sight, scales: Scales) -> FlagBits:
-    """Doubts of each vehicle as a whole."""
-    checks = {
-        Flag.AMBIGUOUS: sight.doubtful,
-        Flag.REVERSED: sight.reversed,
-        Flag.UNCALIBRATED: ~scales.of_each(lambda scale: scale.gains.calibrated),
-    }
-    return quality.bits(checks)
+    return share_kg * own, whole
