@@ -9,6 +9,7 @@ of integer comparison and no float work on samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -43,6 +44,7 @@ _LONELY_S = 5
 _STANDING_S = 180
 
 
+@cache
 def range_per_sigma(samples: int) -> float:
     """Mean range of ``samples`` normal values over their standard deviation.
 

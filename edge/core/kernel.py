@@ -18,6 +18,7 @@ UNSEEN_KG = 1e9
 _APART = 0.12
 """Part of the variance that each reading has for itself."""
 _FEW_CYCLES = 0.55
+_TINY = 1e-20
 _DAMPING = DAMPING[:, None, None, None]
 
 
@@ -61,7 +62,8 @@ def covariance_kg2(
     lag = time[:, :, None] - time[:, None, :]
     hz, u_hz, variance = (x[:, :, None, None] for x in (swing.hz, swing.u_hz, swing.variance))
     # A mean over a while sees less of a mode, the faster that is.
-    part = np.sinc(hz[:, :, 0] * length)
+    half_turn = np.pi * np.maximum(hz[:, :, 0] * length, _TINY)
+    part = np.sin(half_turn) / half_turn
     waves = oscillation(lag, hz, u_hz, _DAMPING)
     modes = variance * part[:, :, :, None] * part[:, :, None, :] * waves
     lie = swing.lie[:, None, None] * lie_correlation(lag * speed_mps[:, None, None])
@@ -71,7 +73,8 @@ def covariance_kg2(
     # Twelve digits are the same on every processor; transcendental functions are to the last only.
     system = system.round(6)
     i = np.arange(system.shape[1])
-    apart = _APART * _swings_kg2(rough_kg, swing)[:, None] * (parts(valid, seen.row) == 1)
+    alone = parts(valid, seen.row) == 1
+    apart = _APART * _swings_kg2(rough_kg, swing)[:, None] * alone
     system[:, i, i] += np.where(valid, seen.u_noise_kg, UNSEEN_KG) ** 2 + apart
     return np.asarray(system)
 
@@ -84,7 +87,7 @@ def doubted_kg2(
     A plateau that holds a small part of a bounce says little of the rest of it, and that little
     hangs on the model: its parts are doubted the more, until they weigh as in a plain mean.
     """
-    if len(seen.row) == int(seen.row.max()) + 1:
+    if len(seen.row) == count_rows(seen.row):
         return system
     in_row = parts(valid, seen.row)
     if in_row.max(initial=1) == 1:
@@ -100,10 +103,15 @@ def doubted_kg2(
 
 def parts(valid: Bools, row: Indices) -> Indices:
     """How many readings the row of each reading gave of that axle; 0 for one that is missing."""
-    if len(row) == int(row.max()) + 1:
+    if len(row) == count_rows(row):
         return valid.astype(np.int64)
     same_row = (row[:, None] == row[None, :]).astype(np.int64)
     return np.asarray((valid.astype(np.int64) @ same_row) * valid)
+
+
+def count_rows(row: Indices) -> int:
+    """How many rows the readings are of."""
+    return int(max(row.tolist())) + 1
 
 
 def _swings_kg2(rough_kg: Floats, swing: Swing) -> Floats:

@@ -19,8 +19,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge.core.axles import first_axles
 from edge.core.consensus import contradicting, mean_along, sum_along
-from edge.core.kernel import UNSEEN_KG, Observations, covariance_kg2, doubted_kg2, parts
+from edge.core.kernel import (
+    UNSEEN_KG,
+    Observations,
+    count_rows,
+    covariance_kg2,
+    doubted_kg2,
+    parts,
+)
 from edge.core.modes import PRIOR, Dynamics, kind_of, load_scale
 from edge.core.swing import Swing
 from edge.records import Bools, Floats, Indices, read_only
@@ -105,7 +113,7 @@ def fuse(
     n_axles = np.bincount(vehicle)
     mean_kg = np.bincount(vehicle, rough) / n_axles
     kind = kind_of(n_axles, mean_kg)[vehicle]
-    n_axles_of, n_rows = n_axles[vehicle], int(seen.row.max()) + 1
+    n_axles_of, n_rows = n_axles[vehicle], count_rows(seen.row)
     swing = Swing.of(dynamics, number, np.maximum(speed_mps, _SLOWEST_MPS), kind, n_rows)
     swing = swing.laden(rough, mean_kg[vehicle])
     swing = _alike_in_trains(swing, n_axles_of)
@@ -160,7 +168,7 @@ def _cautious(best: Floats, plain: Floats, system: Floats) -> Floats:
 
 def _variance(weight: Floats, system: Floats) -> Floats:
     """Of the weighted mean: (n_axles,)."""
-    return sum_along(weight * (system @ weight[:, :, None])[:, :, 0])
+    return sum_along(weight * np.matvec(system, weight))
 
 
 def _plain(valid: Bools, row: Indices) -> Floats:
@@ -181,7 +189,7 @@ def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[
     a whole is off by, and would speak for more certainty than there is.
     """
     seen, rows = valid, system
-    n_rows = int(row.max()) + 1
+    n_rows = count_rows(row)
     if n_rows < len(row):
         into = (np.arange(n_rows)[:, None] == row) & valid[:, None, :]
         seen = into.any(axis=2)
@@ -233,15 +241,16 @@ def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indice
         JCGM 100:2008, equation 16: the moving axles with their correlations, and the causes.
     """
     u, alike, between = fusion.u_kg, fusion.group_correlation, fusion.axle_correlation
-    begins = np.ones((2, len(part)), np.bool_)
-    np.not_equal(part[1:], part[:-1], out=begins[0, 1:])
-    np.not_equal(group[1:], group[:-1], out=begins[1, 1:])
-    first = begins[0].nonzero()[0]
-    begins[1] |= begins[0]
-    inside = np.bincount(part[begins[1]], np.bincount(begins[1].cumsum() - 1, u) ** 2)
+    whole = np.bincount(part, u)
+    inside = whole**2
+    if part is not group:
+        piece = np.zeros(len(part), np.int64)
+        ((part[1:] != part[:-1]) | (group[1:] != group[:-1])).cumsum(out=piece[1:])
+        own = np.bincount(piece, u)
+        inside = np.bincount(part[first_axles(piece, len(own))], own**2)
+    first = first_axles(part, len(whole))
     single = np.bincount(part, (1 - alike) * u**2)
-    between_groups = between[first] * np.bincount(part, u) ** 2
-    moving = single + (alike - between)[first] * inside + between_groups
+    moving = single + (alike - between)[first] * inside + between[first] * whole**2
     n_causes = shared_kg.shape[1]
     place = part[:, None] * n_causes + np.arange(n_causes)
     causes = np.asarray(np.bincount(place.ravel(), shared_kg.ravel()), np.float64)
