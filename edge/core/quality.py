@@ -77,7 +77,7 @@ def axle_flags(
         Flag.WHEEL_OFF: lighter < _WHEEL_OFF_SHARE * heavier,
         Flag.ROW_MISSING: np.isnan(contact).any(axis=1) | left_out,
         Flag.LOAD_OUT_OF_RANGE: (load_kg < lane.axle_min_kg) | (load_kg > lane.axle_max_kg),
-        Flag.AMBIGUOUS: (contact > _DOUBLE_M).any(axis=1),
+        Flag.AMBIGUOUS: np.asarray((contact > _DOUBLE_M).any(axis=1)),
         Flag.SATURATED: saturated,
         Flag.GAP: in_gap,
     }

@@ -186,8 +186,8 @@ def _weighed(
     )
     u_speed_mps = motion.u_speed_mps
     u_speed_rel = (u_speed_mps / speed_mps)[vehicle]
-    shared_kg = _shared_kg(fusion, wheel_kg, rows.plate, vehicle, scales, u_speed_rel)
-    shared_kg = np.concatenate([*shared_kg, u_transfer_kg], axis=1)
+    causes = _shared_kg(fusion, wheel_kg, rows.plate, vehicle, scales, u_speed_rel)
+    shared_kg = np.concatenate([*causes, u_transfer_kg], axis=1)
     u_axle = np.sqrt(axle_variance(fusion, shared_kg))
     u_group, u_gross = (
         np.sqrt(sum_variance(fusion, shared_kg, group, part)) for part in (group, vehicle)
@@ -219,11 +219,10 @@ def _weighed(
         **quality.of_motion(lane, motion, speed_mps, faster, durations_s),
     }
     flags = known | quality.united(axle_flags, first) | quality.bits(checks)
-    apart = lane.separator is not None
     gross_kg = np.asarray(np.bincount(vehicle, load_kg), np.float64)
     u_rel = u_axle / np.maximum(load_kg, 1.0), u_gross / np.maximum(gross_kg, 1.0)
     pressed = Pressed(wheel_kg, contact_m, *u_rel)
-    flags |= doubts(pressed, spacing_m, vehicle, flags, apart)
+    flags |= doubts(pressed, spacing_m, vehicle, flags, lane.separator is not None)
     flags |= straddling(clips, vehicle, flags, scales.each, begin_s, end_s)
     stopped = ((flags & np.uint32(Flag.STOPPED)) > 0)[vehicle[1:]]
     at_sample = np.array([clip.first_sample for clip in clips], np.float64)
@@ -290,9 +289,7 @@ def _shared_kg(
 ) -> tuple[Floats, Floats]:
     """What causes that axles share do to them: channels' gains; reference mass and speed."""
     n_axles, n_rows = wheel_kg.shape[:2]
-    weight = fusion.weight
-    if weight.shape[1] > n_rows:
-        weight = weight.reshape(n_axles, -1, n_rows).sum(axis=1)
+    weight = fusion.weight.reshape(n_axles, -1, n_rows).sum(axis=1)
     through_kg = np.where(np.isnan(wheel_kg), 0.0, weight[:, :, None] * wheel_kg)
     own = scales.of_each(attrgetter("u_rel_own"))[vehicle]
     common = scales.of_each(attrgetter("gains.u_rel_common"))[vehicle]
