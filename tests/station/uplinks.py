@@ -118,7 +118,7 @@ async def case_system(broker: str | UplinkSection, directory: Path) -> AsyncIter
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], Any], within_s: float = 60.0) -> None:
+async def until(condition: Callable[[], Any], within_s: float = 180.0) -> None:
     """Wait until a condition, or a coroutine that tells it, holds."""
     deadline = time.monotonic() + within_s
     while True:
