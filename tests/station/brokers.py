@@ -50,7 +50,7 @@ class Mosquitto:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
             time.sleep(0.02)
-        raise AssertionError((self._directory / "mosquitto.log").read_text())
+        raise AssertionError(self._told())
 
     def kill(self) -> None:
         """As a power cut would."""
@@ -63,6 +63,18 @@ class Mosquitto:
         """Send a signal, such as SIGSTOP."""
         assert self._process
         self._process.send_signal(number)
+
+    def reload(self) -> None:
+        """Have it read its access lists again, and wait until it has begun to."""
+        told = self._told()
+        self.signal(signal.SIGHUP)
+        deadline = time.monotonic() + 60
+        while "Reloading config" not in self._told()[len(told) :]:
+            assert time.monotonic() < deadline, self._told()
+            time.sleep(0.02)
+
+    def _told(self) -> str:
+        return (self._directory / "mosquitto.log").read_text()
 
     def stop(self) -> None:
         """End it if it runs."""

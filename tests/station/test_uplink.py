@@ -347,7 +347,7 @@ async def test_an_access_list_that_forbids_a_record_is_said_by_its_topic(tmp_pat
             assert TOPICS.records in station.state("").text.en
             assert (await station.store.outbox_summary()).waiting == 1
             rules.write_text("topic readwrite wim/v1/#\n")
-            broker.signal(signal.SIGHUP)  # mended without a restart of anything
+            broker.reload()  # mended without a restart of anything
             async with case_system(broker.url, tmp_path / "centre"):
                 await until(station.is_empty)
 
