@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 @click.option("--megabytes", type=click.FloatRange(min=0.001), default=64.0, show_default=True)
 @click.option("--baud", type=click.IntRange(min=300), default=9_600, show_default=True)
 @click.option("--data-bits", type=click.Choice(["7", "8"]), default="8", show_default=True)
-@click.option("--parity", type=click.Choice(["none", "even", "odd"]), default="none")
+@click.option(
+    "--parity", type=click.Choice(["none", "even", "odd"]), default="none", show_default=True
+)
 @click.option("--stop-bits", type=click.Choice(["1", "2"]), default="1", show_default=True)
 def tap(
     *,
