@@ -99,7 +99,7 @@ def test_bytes_on_the_line_stay_within_the_budget_or_are_one_message(
             tasks[number].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert max(most, default=0) <= 300_000
-        async with asyncio.timeout(1), gate.turn(Turn.BLOB, 10**9):
+        async with asyncio.timeout(60), gate.turn(Turn.BLOB, 10**9):
             pass  # nothing was left behind
 
     asyncio.run(run())
