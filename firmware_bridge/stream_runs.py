@@ -44,6 +44,7 @@ _HEAD = struct.Struct("<HHIQBBH")
 
 _KIND = SAMPLES << 8 | VERSION
 _TYPE_AT = 2  # in the code of a frame: the first code, version, type, none of which is zero
+_BEGIN = _TYPE_AT + 1  # from the zero before a frame to its type
 _FULL = 255  # code of a group without a zero, and its length
 _NO_BLOCK = bytes(kind != SAMPLES for kind in range(256))
 _WORD = np.dtype("<u4")
@@ -108,6 +109,8 @@ def _places_of_type(line: bytes) -> tuple[list[int], list[int]]:
     places: list[int] = []
     full: list[int] = []
     while (end := find(b"\0", at)) >= 0:
+        if line[at - _BEGIN]:  # a zero is missing here, and a stray one elsewhere could hide that
+            return [], []
         if end > _FULL and line[end - _FULL] == _FULL:
             full.append(len(places))
         places.append(at)

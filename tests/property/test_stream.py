@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -92,6 +92,29 @@ def test_damage_inside_a_frame_costs_that_frame_alone(
     assert heard == others or (
         len(heard) == len(messages) and frames[hit].strip(b"\0") == whole.strip(b"\0")
     )
+
+
+@given(
+    st.lists(st.integers(-9, 9), min_size=6, max_size=12),
+    st.lists(st.tuples(st.sampled_from(("stray", "lost")), st.floats(0, 1, exclude_max=True))),
+)
+@example([1] * 6, [("stray", 0.34), ("lost", 0.24)])
+@quick
+def test_zeros_too_many_and_too_few_cost_the_same_however_the_line_is_cut(
+    counts: list[int], damage: list[tuple[str, float]]
+) -> None:
+    blocks = [Samples(1, i, 4 * i, np.full((4, 2), c, np.int32)) for i, c in enumerate(counts)]
+    line = bytearray(b"".join(map(encode, blocks)))
+    for what, place in damage:
+        zeros = [at for at, byte in enumerate(line) if not byte]
+        if what == "stray":
+            line.insert(int(place * len(line)), 0)
+        elif zeros:
+            del line[zeros[int(place * len(zeros))]]
+    whole, cut = StreamDecoder(), StreamDecoder()
+    heard = [one for m in whole.feed(bytes(line)) for one in _single(m)]
+    assert list(map(_key, heard)) == [_key(m) for byte in line for m in cut.feed(bytes([byte]))]
+    assert whole.counters == cut.counters
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20))
