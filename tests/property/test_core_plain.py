@@ -121,6 +121,27 @@ def test_all_at_once_are_those_of_one_edge_after_the_other(
     assert told(lane, whole, cuts) == careful
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 32),
+    faults=st.sampled_from([0.0, 15.0, 60.0]),
+    few=st.lists(st.integers(0, 11), max_size=40),
+)
+def test_the_present_speed_does_not_hang_on_how_many_touches_come_at_once(
+    seed: int, faults: float, few: list[int]
+) -> None:
+    """Few are followed in plain numbers, many in arrays; the same bits."""
+    lane = lane_with("strip", 3.3)
+    touches, _ = traffic(lane, np.random.default_rng(seed), faults)
+    every = lines(sorted(touches + [Touch(t[2] + 5, t[1], t[2], -1) for t in touches]))
+    whole, parts = (Pace(lane.rows, RATE_HZ, lane.speed_min_mps) for _ in range(2))
+    told = whole.follow(every)
+    pieces = [parts.follow(piece) for piece in np.split(every, np.cumsum(few))]
+    assert told.late.tolist() == [late for piece in pieces for late in piece.late.tolist()]
+    known = [told.known[:1], *(piece.known[1:] for piece in pieces)]
+    assert told.known.tobytes() == np.concatenate(known).tobytes()
+
+
 def test_a_plain_vehicle_is_found_as_such() -> None:
     lane = lane_with("strip", 3.3)
     own, gone_m = _wheels(lane, 1.0, 15.0, np.array([0.0, 3.6, 9.6]), 0.25)
