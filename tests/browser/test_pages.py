@@ -80,11 +80,11 @@ def test_a_click_aimed_at_what_just_moved_away_guides_nobody(page: Page, sample:
             if (first() === before) return;
             observer.disconnect();
             todo.querySelector("form button").click();
-            window.clicked = true;
+            document.body.dataset.clicked = "yes";
         }).observe(todo, { childList: true });
     }""")
     new = sample.seal(OVER_SEMI)
-    page.wait_for_function("window.clicked")
+    expect(page.locator("body[data-clicked]")).to_have_count(1)
     page.wait_for_timeout(700)
     page.reload()
     form = page.locator(f'form[action="/cases/{new.index}/guided"]')
