@@ -80,11 +80,10 @@ def sorted_out(line: bytes) -> Sorted | None:
         return None
     codes: list[bytes] = []
     others: list[tuple[int, bytes]] = []
-    at = 0
     strange = bytearray(map(line.__getitem__, places)).translate(_NO_BLOCK)
-    for number in full:
-        strange[number] = True
-    number = -1
+    for ending in full:
+        strange[ending] = True
+    at, number = 0, -1
     while (number := strange.find(True, number + 1)) >= 0:
         begin = places[number] - _TYPE_AT
         end = line.index(b"\0", begin)
