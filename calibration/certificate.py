@@ -132,6 +132,8 @@ class Certificate:
     issued_us: int
     gravity_mps2: float
     digitisers: dict[str, DigitiserGains]
+    rows: dict[str, list[dict[str, Any]]]
+    """Rows of each lane as they lay: gains found with another width or place do not hold."""
     references: tuple[dict[str, Any], ...]
     budget: tuple[Contribution, ...]
     summary: tuple[LaneSummary, ...]
@@ -174,6 +176,7 @@ class Certificate:
             "validity_verified": False,
             "gravity_mps2": self.gravity_mps2,
             "digitisers": {name: asdict(d) for name, d in self.digitisers.items()},
+            "rows": self.rows,
             "references": list(self.references),
             "budget": [asdict(c) | {"name": c.name._asdict()} for c in self.budget],
             "speed_kmh": speed_ranges_kmh(self.runs),

@@ -18,6 +18,7 @@ from calibration.reference import Reference, read_references
 from calibration.report import remarks, summary, table
 from edge.config import StationConfig
 from edge.errors import InputError, Text
+from edge.gains import rows_as_stated
 from edge.records import LEGAL_BARRIERS, Flag, Gains, LaneLayout, Passage
 
 __all__ = ["Digitiser", "Reference", "calibrate", "read_digitisers", "read_references"]
@@ -141,6 +142,7 @@ def calibrate(
         issued_us=now_ns() // 1000,
         gravity_mps2=digitisers[0].gains.gravity_mps2,
         digitisers={d.device: _gains(d, lanes[d.device]) for d in digitisers},
+        rows={x.lane: rows_as_stated(x, d.channels) for d in digitisers for x in d.lanes},
         references=tuple(asdict(reference) for reference in references),
         budget=_BUDGET,
         summary=summary(runs),

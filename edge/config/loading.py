@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from edge.config.file import StationFile
+from edge.config.sense import contradictions
 from edge.config.site import StationConfig
-from edge.errors import ConfigError
+from edge.errors import ConfigError, Text
 from edge.validation import problems, read_toml
 
 __all__ = ["load_station", "parse_station"]
@@ -20,7 +21,8 @@ def load_station(path: Path) -> StationConfig:
     Raises
     ------
     ConfigError
-        Not readable, not TOML, an unknown key, a value outside its range, names that do not fit.
+        Not readable, not TOML, an unknown key, a value outside its range, names that do not fit, or
+        what no station can be.
     """
     try:
         raw = path.read_bytes()
@@ -29,7 +31,10 @@ def load_station(path: Path) -> StationConfig:
             f"读不到站点文件 {path}：{error.strerror}",
             f"cannot read the station file {path}: {error.strerror}",
         ) from error
-    return parse_station(path, raw)
+    config = parse_station(path, raw)
+    if wrong := contradictions(config.model):
+        raise _wrong(path, Text("；".join(t.zh for t in wrong), "; ".join(t.en for t in wrong)))
+    return config
 
 
 def parse_station(path: Path, raw: bytes) -> StationConfig:
@@ -49,11 +54,14 @@ def parse_station(path: Path, raw: bytes) -> StationConfig:
     try:
         model = StationFile.model_validate(tree)
     except ValidationError as error:
-        wrong = problems(error)
-        raise ConfigError(
-            f"站点文件 {path}：{wrong.zh}",
-            f"station file {path}: {wrong.en}",
-            next_zh="改正后运行 steelyard check",
-            next_en="mend it, then run steelyard check",
-        ) from error
+        raise _wrong(path, problems(error)) from error
     return StationConfig(path.resolve(), raw, model)
+
+
+def _wrong(path: Path, what: Text) -> ConfigError:
+    return ConfigError(
+        f"站点文件 {path}：{what.zh}",
+        f"station file {path}: {what.en}",
+        next_zh="改正后运行 steelyard check",
+        next_en="mend it, then run steelyard check",
+    )

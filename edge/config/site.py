@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from edge.config.file import CalibrationSection, LaneSection, StationFile
 from edge.config.instruments import CameraSection, ModbusSection
 from edge.errors import ConfigError
-from edge.gains import nominal_gains, parse_gains
+from edge.gains import Site, nominal_gains, parse_gains
 from edge.records import Gains, LaneLayout, Row, Separator
 
 __all__ = ["StationConfig"]
@@ -174,13 +174,15 @@ class StationConfig:
         Raises
         ------
         ConfigError
-            The certificate can't be read or does not name every channel.
+            The certificate can't be read, does not name every channel, or is of another station
+            or of other rows.
         """
         channels = next(d.channels for d in self.model.digitiser if d.id == digitiser)
         file = self.model.calibration.file
         if file is None:
             return nominal_gains([nominal_newton_per_count] * len(channels))
-        return parse_gains(self._certificate, file, digitiser, channels)
+        site = Site(self.model.station.id, self.lanes_of(digitiser))
+        return parse_gains(self._certificate, file, digitiser, channels, site)
 
     @property
     def certificate_bytes(self) -> bytes | None:

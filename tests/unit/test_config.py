@@ -204,7 +204,11 @@ def test_neighbours_are_lanes_of_a_direction_that_follow_each_other(tmp_path: Pa
         lane.replace('id = "1"', f'id = "{name}"\ndirection = "{direction}"')
         for name, direction in (("2", "east"), ("3", ""), ("4", "east"), ("5", ""))
     )
-    lanes = load_station(write(tmp_path, GOOD + more)).lanes_of("D1")
+    channels = [f"c{n}" for n in range(20)]
+    wired = re.sub(r"channels = .*", f"channels = {json.dumps(channels)}", GOOD + more)
+    numbers = iter(channels)
+    wired = re.sub(r'(left|right) = "\w+"', lambda m: f'{m[1]} = "{next(numbers)}"', wired)
+    lanes = load_station(write(tmp_path, wired)).lanes_of("D1")
     assert {x.lane: x.beside for x in lanes} == {
         "1": ("3",),
         "2": ("4",),
@@ -229,11 +233,82 @@ def test_certificate_goes_by_channel_name_not_by_order() -> None:
     assert gains.calibrated
 
 
-def test_certificate_of_another_station_is_refused() -> None:
+def test_certificate_without_the_digitiser_or_a_channel_is_refused() -> None:
     with pytest.raises(ConfigError):
         parse_gains(certificate("ba"), Path("c.json"), "D1", ["a", "c"])
     with pytest.raises(ConfigError):
         parse_gains(certificate("ba"), Path("c.json"), "D2", ["a"])
+
+
+def certified(tmp_path: Path, text: str, **more: object) -> str:
+    """The id of the certificate by which a station of that text would weigh."""
+    channels = [
+        {"name": name, "newton_per_count": 1.0, "u_rel": 0.01} for name in ("aL", "aR", "bL", "bR")
+    ]
+    body = {
+        "station": "ST01",
+        "certificate_id": "K1",
+        "digitisers": {"D1": {"u_rel_common": 0.001, "channels": channels}},
+    }
+    (tmp_path / "c.json").write_text(json.dumps(body | more))
+    calibrated = text + '\n[calibration]\nfile = "c.json"\n'
+    return load_station(write(tmp_path, calibrated)).gains_of("D1", 1.0).certificate_id
+
+
+ROWS = [
+    {"position_m": 0.0, "width_m": 0.07, "kind": "strip", "left": "aL", "right": "aR"},
+    {"position_m": 2.0, "width_m": 0.07, "kind": "strip", "left": "bL", "right": "bR"},
+]
+
+
+def test_certificate_of_another_station_weighs_nothing_here(tmp_path: Path) -> None:
+    assert certified(tmp_path, GOOD) == "K1"
+    with pytest.raises(ConfigError, match="ST02"):
+        certified(tmp_path, GOOD, station="ST02")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("width_m = 0.07", "width_m = 0.05"),
+        ("position_m = 2.0", "position_m = 2.1"),
+        ('left = "bL"\nright = "bR"', 'left = "bR"\nright = "bL"'),
+        ('"1"', '"2"'),
+    ],
+    ids=["width", "place", "wiring", "a lane that was not calibrated"],
+)
+def test_certificate_holds_for_the_rows_that_were_calibrated(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    assert certified(tmp_path, GOOD, rows={"1": ROWS}) == "K1"
+    reordered = GOOD.replace('"aL", "aR", "bL", "bR"', '"bR", "aR", "bL", "aL"')
+    assert certified(tmp_path, reordered, rows={"1": ROWS}) == "K1"
+    changed = GOOD.replace(old, new)
+    with pytest.raises(ConfigError, match="rows of lane"):
+        certified(tmp_path, changed, rows={"1": ROWS})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('right = "aR"', 'right = "aL"', "channel aL"),
+        ('left = "bL"', 'left = "aL"', "channel aL"),
+        (
+            "[[camera]]",
+            '[[camera]]\nid = "C2"\nurl = "/dev/ttyS2"\nlanes = ["1"]\n\n[[camera]]',
+            "lane 1 has two plate cameras",
+        ),
+        ("/dev/ttyS1", "socket://127.0.0.1:5001", "stands for two devices"),
+    ],
+    ids=["one channel left and right", "one channel in two rows", "two cameras", "one line"],
+)
+def test_what_no_station_can_be_is_found_before_it_starts(
+    tmp_path: Path, old: str, new: str, named: str
+) -> None:
+    text = GOOD.replace(old, new, 1)
+    with pytest.raises(ConfigError, match=re.escape(named)):
+        load_station(write(tmp_path, text))
+    parse_station(Path("station.toml"), text.encode())  # an old record is weighed again with it
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b"nonsense", b'{"digitisers": 3}', b"\xff"])

@@ -51,6 +51,7 @@ def station(
     channels = [{"name": n, "newton_per_count": newton_per_count, "u_rel": 0.002} for n in names]
     certificate = {
         "certificate_id": "C1",
+        "station": "S1",
         "digitisers": {"D1": {"u_rel_common": 0.001, "channels": channels}},
     }
     (directory / "certificate.json").write_text(json.dumps(certificate))

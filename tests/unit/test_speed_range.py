@@ -82,7 +82,7 @@ def certificate(**more: object) -> bytes:
         {"name": n, "newton_per_count": 1.0, "u_rel": 0.01} for n in ("aL", "aR", "bL", "bR")
     ]
     device = {"u_rel_common": 0.001, "channels": channels}
-    body = {"schema": "steelyard-cal/1", "certificate_id": "K1", "digitisers": {"D1": device}}
+    body = {"station": "ST01", "certificate_id": "K1", "digitisers": {"D1": device}}
     return json.dumps(body | more).encode()
 
 
