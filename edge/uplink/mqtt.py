@@ -24,6 +24,7 @@ from edge.uplink import refusals
 from edge.uplink.access import Access
 from edge.uplink.acks import Acks
 from edge.uplink.certificates import broker_validity
+from edge.uplink.inbox import Inbox
 from edge.uplink.paho_client import (
     CONNECT_S,
     MQTT_5,
@@ -44,9 +45,6 @@ VERSIONS = (MQTT_5, MQTT_311)
 _CLOSE_S = 2.0
 _FAILURE = 0x80
 """Reason codes from here on are failures (MQTT 5.0, 2.4)."""
-_MOST_UNREAD = 1_000
-_MOST_AT_ONCE_BYTES = 768 * 1024
-"""About half of what a station has on its way: the other half comes while this is looked at."""
 _FRAME_BYTES = 64
 """Upper bound of a PUBLISH beside topic and payload: header, lengths, id, expiry."""
 _UNLIMITED = 268_435_455
@@ -103,7 +101,6 @@ class Link:
     ) -> None:
         self.version = version
         self.max_packet_bytes = _UNLIMITED
-        self.overflows = 0
         self.certificates = access.certificates
         self._retains = True
         self._access = access
@@ -115,7 +112,7 @@ class Link:
         self._error: LinkDown | None = None
         self._acks = Acks()
         self._watch: asyncio.Task[None] | None = None
-        self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._inbox = Inbox()
         self._client = make_client(access, client_id, version, will, self._handlers())
         self._thread = threading.Thread(target=self._turn, name=f"mqtt-{client_id}", daemon=True)
 
@@ -124,8 +121,13 @@ class Link:
             connack=partial(self._hand_over, self._on_connack),
             disconnect=partial(self._hand_over, self._on_disconnect),
             ack=partial(self._hand_over, self._acks.take),
-            message=partial(self._hand_over, self._on_message),
+            message=self._on_message,
         )
+
+    @property
+    def overflows(self) -> int:
+        """Messages that were let go because too many waited."""
+        return self._inbox.overflows
 
     def _hand_over(self, function: Callable[..., None], *args: Any) -> None:
         self._loop.call_soon_threadsafe(function, *args)
@@ -204,18 +206,11 @@ class Link:
             raise refusals.subscription_refused(str(self._access), code, topic)
 
     async def receive(self, most: int = 64) -> list[Message]:
-        """The messages that wait, at least one; raises LinkDown when the line is lost.
-
-        Large ones are given a few at a time: their answers leave while the next are looked at.
-        """
+        """The messages that wait, at least one; raises LinkDown when the line is lost."""
         self._raise_if_ended()
-        messages = [await self._inbox.get()]
-        size_bytes = _size(messages[0])
-        while len(messages) < most and size_bytes < _MOST_AT_ONCE_BYTES and self._inbox.qsize():
-            messages.append(self._inbox.get_nowait())
-            size_bytes += _size(messages[-1])
+        messages = await self._inbox.take(most)
         self._raise_if_ended()
-        return [message for message in messages if message]
+        return messages
 
     def accept(self, message: Message) -> None:
         """Acknowledge a message: the broker may forget it."""
@@ -304,16 +299,16 @@ class Link:
         self._ended.set()
 
     def _on_message(self, message: Message) -> None:
-        if self._inbox.qsize() >= _MOST_UNREAD:
-            self.overflows += 1  # not accepted, so the broker keeps it
-        else:
-            self._inbox.put_nowait(message)
+        """In the network thread: it waits here rather than read on without end."""
+        self._inbox.count(message)
+        self._hand_over(self._inbox.put, message)
+        self._inbox.pause()
 
     def _end(self, error: LinkDown) -> None:
         """The first reason stands; everybody who waits is told."""
         self._error = self._error or error
         self._answered.set()
-        self._inbox.put_nowait(None)
+        self._inbox.end()
         self._acks.end()
 
     def _cut(self) -> None:
@@ -321,10 +316,6 @@ class Link:
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
-
-
-def _size(message: Message | None) -> int:
-    return len(message.payload) if message else 0
 
 
 def _other(error: LinkDown) -> _OtherVersion:
