@@ -8,7 +8,8 @@
     <directory>/journal/behind          where a copy is not complete yet
 
 A line is written before anybody is told of its record, but brought to the disk at a calm pace: a
-commit costs no second wait. Order and repetition do not matter: each line says its own number.
+commit costs no second wait. Order and repetition do not matter: each line says its own number, and
+where nothing else knows it the lines beside it bear it out, for a disk can turn a bit in it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
+
+from edge.evidence.message import is_count
 from edge.health import Health
 from edge.store.files import replace_file, sync_directory
 
@@ -30,6 +34,15 @@ RECORDS_A_FILE = 8192
 
 JournalRow = tuple[int, bytes, bytes | None]
 """Number, canonical bytes and private part of a record."""
+
+
+class JournalLine(NamedTuple):
+    """A record as it stands in the journal."""
+
+    number: int
+    data: bytes
+    is_placed: bool
+    """Whether a line beside it has the number before or after its own."""
 
 
 class Journal:
@@ -50,14 +63,10 @@ class Journal:
     def end(self) -> int:
         """One past the largest number of a record that stands in it."""
         for path in self._newest("jsonl"):
-            return max((index for index, _ in _records_of(path)), default=-1) + 1
+            first = int(path.stem) * RECORDS_A_FILE
+            placed = (line.number for line in _lines_of_records(path) if line.is_placed)
+            return max(placed, default=first - 1) + 1
         return 0
-
-    def line(self, index: int) -> bytes | None:
-        """The bytes of one record, or None."""
-        path = self._path(index, "jsonl")
-        found = [data for number, data in _records_of(path) if number == index]
-        return found[-1] if found else None
 
     def append(self, rows: Sequence[JournalRow]) -> bool:
         """Write lines; a disk that refuses is counted, and what is missing is written later."""
@@ -66,7 +75,7 @@ class Journal:
 
     def fill(self, first: int, rows: Sequence[JournalRow]) -> bool:
         """Write those records of the file of ``first`` that it lacks."""
-        have = {index for index, _ in _records_of(self._path(first, "jsonl"))}
+        have = {line.number for line in _lines_of_records(self._path(first, "jsonl"))}
         have_part = {index for index, _ in _privates_of(self._path(first, "private"))}
         return self._append(
             [(index, data) for index, data, _ in rows if index not in have],
@@ -135,15 +144,10 @@ class Journal:
         else:
             replace_file(path, "{} {}\n".format(*missing).encode())
 
-    def lines(self) -> Iterator[bytes]:
-        """Every line of the records, damaged ones too."""
+    def lines(self) -> Iterator[JournalLine]:
+        """Every line of a record that is an object with a number."""
         for path in sorted(self.directory.glob("*.jsonl")):
-            yield from _lines_of(path)
-
-    def records(self) -> Iterator[tuple[int, bytes]]:
-        """Number and bytes of every line that is an object with a number."""
-        for path in sorted(self.directory.glob("*.jsonl")):
-            yield from _records_of(path)
+            yield from _lines_of_records(path)
 
     def privates(self) -> Iterator[tuple[int, bytes]]:
         """Number and bytes of every private part."""
@@ -166,10 +170,6 @@ class Journal:
                     replace_file(path, b"".join(_private_line(*pair) for pair in kept))
                 else:
                     path.unlink(missing_ok=True)
-
-    def size_bytes(self) -> int:
-        """Space that its files take."""
-        return sum(entry.stat().st_size for entry in os.scandir(self.directory))
 
     def _write(self, path: Path, data: bytes) -> None:
         """Add to the end of a file: all of it, or nothing."""
@@ -199,10 +199,16 @@ class Journal:
         return sorted(self.directory.glob(f"*.{suffix}"))[-1:]
 
 
-def _records_of(path: Path) -> Iterator[tuple[int, bytes]]:
-    for line, body in _objects_of(path):
-        if type(index := body.get("index")) is int and index >= 0:
-            yield index, line
+def _lines_of_records(path: Path) -> Iterator[JournalLine]:
+    numbered = (
+        (int(body["index"]), line)
+        for line, body in _objects_of(path)
+        if is_count(body.get("index"))
+    )
+    before = int(path.stem) * RECORDS_A_FILE - 1
+    for (index, line), (after, _) in pairwise(chain(numbered, [(-1, b"")])):
+        yield JournalLine(index, line, before == index - 1 or after == index + 1)
+        before = index
 
 
 def _privates_of(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -215,8 +221,8 @@ def _objects_of(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Lines that are JSON objects; a line that was damaged is passed over."""
     for line in _lines_of(path):
         try:
-            body = json.loads(line)
-        except (ValueError, RecursionError):
+            body = orjson.loads(line)
+        except ValueError:
             continue
         if isinstance(body, dict):
             yield line, body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 
 from edge.errors import SteelyardError
 from edge.health import Health
+
+log = logging.getLogger("steelyard")
 
 
 @dataclass(slots=True)
@@ -67,4 +70,7 @@ class Keeper:
         try:
             chore.run()
         except (SteelyardError, OSError, sqlite3.Error):
+            self._health.count(f"store.chores_failed.{chore.name}")
+        except Exception:  # a defect in one chore must not end the others, healing among them
+            log.exception("%s: defect in the program", chore.name)
             self._health.count(f"store.chores_failed.{chore.name}")

@@ -10,9 +10,10 @@ from typing import TypeAlias
 from edge.evidence.batch import MAX_RECORDS, EnvelopeBatch
 from edge.evidence.envelope import Envelope
 from edge.evidence.joint import joint_proof, part
-from edge.evidence.merkle import consistency_proof, inclusion_proof, verify_inclusion
+from edge.evidence.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
 from edge.evidence.note import Checkpoint, split_note
 from edge.store.rows import node_reader
+from edge.store.schema import DamagedRow
 
 _NODE_BYTES = 47
 """One hash of a proof in base64, with quotes and comma."""
@@ -33,13 +34,14 @@ def envelope(connection: sqlite3.Connection, index: int) -> Envelope:
         There is no such record, or a part of its proof is missing.
     """
     row = connection.execute(
-        "SELECT canonical, data, (SELECT min(size) FROM checkpoints WHERE size > idx)"
+        "SELECT record_id, canonical, data, (SELECT min(size) FROM checkpoints WHERE size > idx)"
         " FROM records LEFT JOIN private USING (idx) WHERE idx = ?",
         (index,),
     ).fetchone()
-    if row is None or row[2] is None:
+    if row is None or row[3] is None:
         raise LookupError(f"no record {index} under a checkpoint")
-    data, private, size = row
+    record_id, data, private, size = row
+    _check_bytes(index, record_id, data)
     (note,) = connection.execute("SELECT note FROM checkpoints WHERE size = ?", (size,)).fetchone()
     proof = inclusion_proof(index, size, node_reader(connection))
     return Envelope(data, index, tuple(proof), note, private)
@@ -73,6 +75,8 @@ def batch(
     rows = list(_that_fit(waiting, max_bytes - _HEAD_BYTES, size, joint))
     if not rows:
         return None
+    for index, record_id, data, _ in rows:
+        _check_bytes(index, record_id, data)
     paths = _paths(connection, [(index, record_id) for index, record_id, _, _ in rows], note)
     return EnvelopeBatch(
         note,
@@ -162,6 +166,12 @@ def _paths(
     if not verify_inclusion(hashes[0], indices[0], checkpoint.size, paths[0], checkpoint.root):
         raise LookupError(f"the tree over records {indices[0]} to {indices[-1]} is damaged")
     return paths
+
+
+def _check_bytes(index: int, record_id: str, data: bytes) -> None:
+    """What was sealed is sent, or nothing: bytes that a disk has altered would prove no record."""
+    if leaf_hash(data).hex() != record_id:
+        raise DamagedRow(f"the bytes of record {index} do not fit their hash")
 
 
 def _base64_bytes(*parts: bytes | None) -> int:

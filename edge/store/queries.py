@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge.evidence.note import Checkpoint, split_note
 from edge.evidence.seal import reopen
 from edge.records import Record
+from edge.store.schema import DamagedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,10 @@ def record(connection: sqlite3.Connection, index: int) -> Record | None:
 
 
 def _reopened(data: bytes, urgent: int, private: bytes | None) -> Record:
-    return reopen(data, private=private, urgent=bool(urgent))
+    try:
+        return reopen(data, private=private, urgent=bool(urgent))
+    except ValueError as error:
+        raise DamagedRow(f"a record can't be read: {error}") from error
 
 
 def head(connection: sqlite3.Connection) -> Head | None:
@@ -124,7 +128,10 @@ def head(connection: sqlite3.Connection) -> Head | None:
     row = connection.execute(
         "SELECT note, time_ns FROM checkpoints ORDER BY size DESC LIMIT 1"
     ).fetchone()
-    return Head(Checkpoint.parse(split_note(row[0])[0]), *row) if row else None
+    try:
+        return Head(Checkpoint.parse(split_note(row[0])[0]), *row) if row else None
+    except ValueError as error:
+        raise DamagedRow(f"the newest checkpoint can't be read: {error}") from error
 
 
 def counts_since(connection: sqlite3.Connection, time_us: int) -> dict[str, int]:

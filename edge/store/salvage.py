@@ -15,6 +15,7 @@ from typing import Any
 
 from edge.evidence.merkle import leaf_hash
 from edge.evidence.note import Checkpoint, split_note
+from edge.store.journal import JournalLine
 from edge.store.pages import Row
 
 _STAGING = """
@@ -74,14 +75,13 @@ class Salvage:
                 case (str(key), str(value)) if rowid is not None:
                     self._insert("settings VALUES (?, ?)", key, value)
 
-    def take_lines(self, lines: Iterable[bytes]) -> None:
+    def take_lines(self, lines: Iterable[JournalLine]) -> None:
         """Records of the journal; a line whose hash the pages contradict is left aside."""
-        for data in lines:
-            if self._knows(leaf_hash(data).hex()):
+        for line in lines:
+            if self._knows(leaf_hash(line.data).hex()):
                 continue
-            index = _object(data).get("index")
-            if type(index) is int and 0 <= index < _MAX_INDEX and self._fits(index, data):
-                self._take_record(index, data, urgent=self._is_urgent(data))
+            if line.number < _MAX_INDEX and self._fits(line):
+                self._take_record(line.number, line.data, urgent=self._is_urgent(line.data))
 
     def take_parts(self, parts: Iterable[tuple[int, bytes]]) -> None:
         """Private parts of the journal."""
@@ -176,7 +176,7 @@ class Salvage:
             self._insert(
                 "commands VALUES (?, ?, ?)",
                 body["number"],
-                body["time_us"],
+                body.get("time_us"),
                 str(body.get("outcome")),
             )
 
@@ -211,11 +211,11 @@ class Salvage:
         ).fetchone()
         return bytes(row[0]) if row else None
 
-    def _fits(self, index: int, data: bytes) -> bool:
+    def _fits(self, line: JournalLine) -> bool:
         known = self._db.execute(
-            "SELECT hash FROM temp.leaf WHERE idx = ? AND votes >= ?", (index, _TREE)
+            "SELECT hash FROM temp.leaf WHERE idx = ? AND votes >= ?", (line.number, _TREE)
         ).fetchall()
-        return not known or (leaf_hash(data),) in known
+        return (leaf_hash(line.data),) in known if known else line.is_placed
 
     def _is_urgent(self, data: bytes) -> bool:
         """A case, or a correction of one, as their drafts say."""

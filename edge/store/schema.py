@@ -124,10 +124,22 @@ def _has_tables(connection: sqlite3.Connection) -> bool:
     return bool(tables)
 
 
+class DamagedRow(sqlite3.DatabaseError):
+    """A row does not fit its own hash, though SQLite finds its page whole."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def error_code(error: sqlite3.Error) -> int:
+    """SQLite's own code, 0 if it has none. Only a text that is no UTF-8 is found by Python."""
+    undecoded = isinstance(error, sqlite3.OperationalError)
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT if undecoded else 0)
+    return code & 0xFF
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether SQLite says that the file itself is broken, rather than the disk busy or full."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return error_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def find_damage(connection: sqlite3.Connection) -> str:

@@ -16,7 +16,7 @@ from edge.store.files import replace_file, sync_directory
 from edge.store.journal import Journal
 from edge.store.log import StationLog
 from edge.store.recovery import Progress, Recovered, Recovery, Stamp
-from edge.store.schema import DATABASE, NewerDatabase, connect_writer, migrate
+from edge.store.schema import DATABASE, NewerDatabase, connect_writer, error_code, migrate
 
 _LEAVE_IT = Text(
     "不要断电，不要删除任何文件；通知维护人员",
@@ -144,7 +144,7 @@ class Opening:
 
     def _is_damage(self, error: Exception) -> bool:
         if isinstance(error, sqlite3.Error):
-            return (error.sqlite_errorcode & 0xFF) in _DAMAGE_AT_START
+            return error_code(error) in _DAMAGE_AT_START
         if isinstance(error, ConfigError | StoreError):
             # A wrong key or directory is the installer's, unless the journal knows this key.
             return not isinstance(error, NewerDatabase) and self._journal_is_ours()
