@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ __all__ = ["Digitiser", "Reference", "calibrate", "read_digitisers", "read_refer
 _SAME_VEHICLE_REL = 0.25
 """A passage belongs to a reference of its axle count within this part of its mass: several times
 the 5 % by which nominal scales are off."""
+
+_TOLD_APART = 1.2
+"""Two references whose masses differ by less are mixed up by a nominal scale that is off by 10 %,
+twice what is usual: the gains would be wrong by as much, and their scatter would not tell."""
 
 _WHEEL_UNEVENNESS = 0.1
 """Difference of the two wheels of an axle over their sum in traffic (engineering estimate): what
@@ -129,8 +134,10 @@ def calibrate(
     Raises
     ------
     InputError
-        A lane has fewer than ``MIN_RUNS`` usable passes, or a row of it saw none.
+        Two references can't be told apart, a lane has fewer than ``MIN_RUNS`` usable passes, or a
+        row of it saw none.
     """
+    _check_told_apart(references)
     listed = list(passages)
     lanes = {
         d.device: [_lane(layout, d, listed, references) for layout in d.lanes] for d in digitisers
@@ -173,6 +180,29 @@ def _lane(
         return FittedLane(layout, used, excluded, fit_gains(_lane_runs(used)))
     except ValueError as error:
         raise _too_few(layout.lane, used, excluded) from error
+
+
+def _check_told_apart(references: Sequence[Reference]) -> None:
+    """Which vehicle passed is told by lane, axles and a mass that is not calibrated yet."""
+    for one, other in combinations(references, 2):
+        met = one.lane == other.lane or "" in (one.lane, other.lane)
+        alike = len(one.axle_kg) == len(other.axle_kg)
+        light, heavy = sorted((one.gross_kg, other.gross_kg))
+        same_kg = 2 * math.hypot(one.u_gross_kg, other.u_gross_kg)
+        if met and alike and same_kg < heavy - light < (_TOLD_APART - 1) * light:
+            raise _alike(one, other)
+
+
+def _alike(one: Reference, other: Reference) -> InputError:
+    names = one.vehicle_name, other.vehicle_name
+    masses = f"{one.gross_kg:.0f} kg, {other.gross_kg:.0f} kg"
+    return InputError(
+        f"基准车 {'、'.join(names)} 轴数相同、总重相近（{masses}），标定前分不清",
+        f"the reference vehicles {', '.join(names)} have as many axles and nearly the same mass "
+        f"({masses}): uncalibrated sensors can't tell them apart",
+        next_zh="总重相差两成以上，或各走各的车道（写明 lane），或只用其中一辆",
+        next_en="let their masses differ by a fifth, give each its own lane, or take only one",
+    )
 
 
 def _reference_of(passage: Passage, references: Sequence[Reference]) -> Reference | None:

@@ -11,6 +11,7 @@ import pytest
 
 from calibration.certificate import Certificate
 from calibration.fit import LaneRuns, fit_gains, reference_loads, u_of_mean
+from calibration.passes import Pass, conditions
 from calibration.reference import Reference, read_references
 from calibration.session import calibrate
 from edge.errors import InputError
@@ -223,6 +224,35 @@ def test_what_repeats_by_vehicle_and_speed_does_not_average_out():
     alone = u_of_mean(noise, np.zeros(400, dtype=int))
     assert alone == pytest.approx(0.01 / 20, rel=0.1)
     assert u_of_mean(np.array([0.01, np.nan]), np.array([0, 0])) == np.inf
+
+
+def test_one_lorry_loaded_twice_under_one_name_is_two_vehicles():
+    site, rng = digitiser(), np.random.default_rng(24)
+    empty = Reference("rigid", "", (4_200.0, 4_300.0), 10.0, 8_500.0, 12.0)
+    seen = passages(site, np.ones((4, 2)), {RIGID: 12, empty: 12}, rng)
+    used = [Pass(p, RIGID if p.gross_kg > 13_000 else empty) for p in seen]
+    assert len(set(conditions(used))) == 6  # two loads at three speeds, whatever their name
+
+
+@pytest.mark.parametrize("scale", [0.95, 1.0, 1.05])
+def test_references_that_a_bare_scale_mixes_up_are_refused(scale):
+    site, rng = digitiser(), np.random.default_rng(25)
+    one = Reference("one", "", (16_000.0, 24_000.0), 10.0, 40_000.0, 15.0)
+    for lane, gross_kg, told in (
+        ("", 42_000.0, False),
+        ("", 40_020.0, True),  # one lorry weighed twice
+        ("", 50_000.0, True),
+        ("elsewhere", 42_000.0, True),
+    ):
+        axle_kg = (gross_kg - 24_000.0, 24_000.0)
+        other = Reference("other", lane, axle_kg, 10.0, gross_kg, 15.0)
+        references = [replace(one, lane="D1-lane"), other]
+        seen = passages(site, np.full((4, 2), scale), {references[0]: 10}, rng)
+        if told:
+            certify(site, seen, references)
+        else:
+            with pytest.raises(InputError, match="tell them apart"):
+                certify(site, seen, references)
 
 
 def test_one_speed_only_is_remarked_upon():
