@@ -54,6 +54,10 @@ class Journal:
         self._gate = threading.Lock()
         self._unsynced: set[Path] = set()
 
+    def beside(self, directory: Path) -> Journal:
+        """One that was set aside."""
+        return Journal(directory, self._health)
+
     def prepare(self) -> None:
         """Make the directory, and end a line that a power cut left half written."""
         self.directory.mkdir(exist_ok=True)

@@ -44,7 +44,10 @@ from edge.store.settings import keep_setting
 T = TypeVar("T")
 
 REBUILT = "station.db.rebuilt"
-_MARKER = "recovered"
+DAMAGE_MARK = "damaged"
+"""A file of this name makes the next start recover: damage was found while the station ran."""
+_RECOVERED_MARK = "recovered"
+_JOURNAL = "journal"
 _NEWEST_CHECKPOINTS = 10_000
 
 _TELL_EVERY = 5_000
@@ -106,12 +109,21 @@ class Recovery:
             self._keep_what_was_found(path, aside)
             path = path.with_name(path.name + ".next")
         self._put_in_place(path)
-        for source in self._sources():
-            (source / _MARKER).touch()
         return done
 
     def _set_aside(self) -> Path:
-        """Move what there is of the database to a directory of its own."""
+        """Move what there is of the database to a directory of its own, its mark last."""
+        database = [self._directory / f"{DATABASE}{suffix}" for suffix in ("-wal", "-shm", "")]
+        begun = unrecovered(self._directory)
+        aside = self._new_aside() if any(map(Path.exists, database)) or not begun else begun[0]
+        for path in (*database, self._directory / DAMAGE_MARK):
+            if path.exists():
+                path.rename(aside / path.name)
+        sync_directory(aside)
+        sync_directory(self._directory)
+        return aside
+
+    def _new_aside(self) -> Path:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._now_ns() / 1e9))
         aside = self._directory / f"damaged-{stamp}"
         number = 1
@@ -119,18 +131,7 @@ class Recovery:
             number += 1
             aside = self._directory / f"damaged-{stamp}-{number}"
         aside.mkdir()
-        for suffix in ("-wal", "-shm", ""):  # the log goes with its database, or stays with it
-            path = self._directory / f"{DATABASE}{suffix}"
-            if path.exists():
-                path.rename(aside / path.name)
-        sync_directory(aside)
-        sync_directory(self._directory)
         return aside
-
-    def _sources(self) -> list[Path]:
-        """What was set aside and not recovered yet, newest first."""
-        found = self._directory.glob("damaged-*/")
-        return sorted((d for d in found if not (d / _MARKER).exists()), reverse=True)
 
     def _fresh(self, path: Path) -> sqlite3.Connection:
         """A new database; it is nothing until it is complete, so it waits for no disk."""
@@ -159,12 +160,15 @@ class Recovery:
         return self._go_on(connection, tree, salvage.generation, facts)
 
     def _collect(self, salvage: Salvage) -> None:
-        for source in self._sources():
+        sources = unrecovered(self._directory)
+        for source in sources:
             salvage.take_pages(self._watched(salvage, rows(source / DATABASE)))
-        salvage.take_lines(self._watched(salvage, self._journal.lines()))
-        salvage.take_parts(self._journal.privates())
-        if note := self._journal.head():
-            salvage.take_note(note, self._now_ns())
+        for directory in (self._journal.directory, *(source / _JOURNAL for source in sources)):
+            journal = self._journal.beside(directory)
+            salvage.take_lines(self._watched(salvage, journal.lines()))
+            salvage.take_parts(journal.privates())
+            if note := journal.head():
+                salvage.take_note(note, self._now_ns())
 
     def _watched(self, salvage: Salvage, pieces: Iterable[T]) -> Iterator[T]:
         expected = self._journal.end()
@@ -246,8 +250,9 @@ class Recovery:
     def _keep_what_was_found(self, path: Path, aside: Path) -> None:
         """The old log's readable records and its journal stay with the damaged database."""
         path.rename(aside / "readable.db")
-        self._journal.directory.rename(aside / "journal")
-        self._journal.prepare()
+        if not (aside / _JOURNAL).exists():  # else a recovery before this one came so far
+            self._journal.directory.rename(aside / _JOURNAL)
+            self._journal.prepare()
         sync_directory(aside)
 
     def _put_in_place(self, path: Path) -> None:
@@ -255,6 +260,18 @@ class Recovery:
             os.fsync(file.fileno())
         path.rename(self._directory / DATABASE)
         sync_directory(self._directory)
+
+
+def unrecovered(directory: Path) -> list[Path]:
+    """What was set aside and is in no database yet, newest first."""
+    found = directory.glob("damaged-*/")
+    return sorted((d for d in found if not (d / _RECOVERED_MARK).exists()), reverse=True)
+
+
+def mark_recovered(directory: Path) -> None:
+    """The database in its place was made of what was set aside: that is no source any more."""
+    for aside in unrecovered(directory):
+        (aside / _RECOVERED_MARK).touch()
 
 
 def _keep(connection: sqlite3.Connection, key: str, value: int) -> None:

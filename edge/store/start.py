@@ -15,16 +15,21 @@ from edge.store.blobs import disk_refused
 from edge.store.files import replace_file, sync_directory
 from edge.store.journal import Journal
 from edge.store.log import StationLog
-from edge.store.recovery import Progress, Recovered, Recovery, Stamp
+from edge.store.recovery import (
+    DAMAGE_MARK,
+    Progress,
+    Recovered,
+    Recovery,
+    Stamp,
+    mark_recovered,
+    unrecovered,
+)
 from edge.store.schema import DATABASE, NewerDatabase, connect_writer, error_code, migrate
 
 _LEAVE_IT = Text(
     "不要断电，不要删除任何文件；通知维护人员",
     "do not switch off, delete nothing; tell the maintainer",
 )
-DAMAGE_MARK = "damaged"
-"""A file of this name makes the next start recover: damage was found while the station ran."""
-
 _DAMAGE_AT_START = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT}
 )
@@ -93,6 +98,8 @@ class Opening:
             raise Damaged(str(getattr(error, "what", error))) from error
 
     def _recovered(self, cause: str) -> Opened:
+        if (self.directory / DATABASE).exists():  # killed on the way, the next start goes on
+            mark_damage(self.directory, cause)
         recovery = Recovery(
             self.directory,
             self.journal,
@@ -103,7 +110,6 @@ class Opening:
             progress=self.progress,
         )
         done = recovery.run(cause)
-        (self.directory / DAMAGE_MARK).unlink(missing_ok=True)
         opened = self._opened()
         self.journal.mark_behind((0, opened.log.frontier.size))
         return Opened(opened.connection, opened.log, done)
@@ -116,6 +122,7 @@ class Opening:
                 connection, station=self.station, signer=self.signer, now_ns=self.now_ns
             )
             self._compare_journal(connection, log.frontier.size)
+            mark_recovered(self.directory)
             sync_directory(self.directory)
         except BaseException:
             connection.close()
@@ -138,9 +145,7 @@ class Opening:
         """Whether the database was set aside by a recovery that did not come to its end."""
         if (self.directory / DATABASE).exists():
             return False
-        return self.journal.end() > 0 or any(
-            not (aside / "recovered").exists() for aside in self.directory.glob("damaged-*/")
-        )
+        return self.journal.end() > 0 or bool(unrecovered(self.directory))
 
     def _is_damage(self, error: Exception) -> bool:
         if isinstance(error, sqlite3.Error):

@@ -20,6 +20,7 @@ from edge.evidence.note import NoteVerifier
 from edge.evidence.receipt import Receipt
 from edge.health import Health, Level
 from edge.records import Draft, Record
+from edge.store.recovery import Recovery
 from edge.store.store import Store
 from edge.store.verify import verify_store
 from tests.evidence.sample import STATION, centre, opened, station_signer, vehicle
@@ -428,3 +429,79 @@ def test_why_a_record_was_refused_survives_a_recovery(tmp_path: Path) -> None:
             ]
 
     asyncio.run(scenario())
+
+
+def killed_at(step: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
+    """A recovery that does not come past a step, as if it were killed there."""
+
+    def dies(*_: object) -> None:
+        raise OSError("killed here")
+
+    with patch.context() as patched:
+        patched.setattr(f"edge.store.recovery.Recovery.{step}", dies)
+        with pytest.raises(StoreError):
+            asyncio.run(open_and_close(directory))
+
+
+async def open_and_close(directory: Path) -> None:
+    async with opened(directory):
+        pass
+
+
+def beyond_continuing(killed: Path) -> None:
+    """Damage after which another log must begin."""
+    tamper(killed, "DELETE FROM records WHERE idx = 17")
+    tamper(killed, "DELETE FROM nodes WHERE position IN (17, 8, 4)")
+    journal = killed / "journal" / "00000.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for n, line in enumerate(lines) if n != 17))
+    (killed / "damaged").write_text("found by the check")
+    connection = sqlite3.connect(folded(killed))
+    connection.execute("VACUUM")
+    connection.close()
+
+
+def test_a_disk_that_refuses_a_recovery_is_not_filled_by_its_tries(
+    killed: Path, sample: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overwrite(folded(killed), 0, bytes(4096))
+    for _ in range(3):
+        killed_at("_put_in_place", killed, monkeypatch)
+    assert reopened(killed, sample[1])["kept"] == sample[1]
+    assert len(asides(killed)) == 1
+
+
+def test_another_log_is_begun_once_though_killed_on_the_way(
+    killed: Path, sample: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beyond_continuing(killed)
+    for _ in range(2):
+        killed_at("_put_in_place", killed, monkeypatch)
+    said = reopened(killed, sample[1])
+    assert not said["continued"]
+    assert said["records"] == RECORDS - 1
+    assert said["new"].body["generation"] == 2
+    assert len(asides(killed)) == 1
+
+
+def test_a_recovery_killed_when_its_database_was_in_place_is_not_done_again(
+    killed: Path, sample: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beyond_continuing(killed)
+    put_in_place = Recovery._put_in_place
+
+    def then_dies(recovery: Recovery, path: Path) -> None:
+        put_in_place(recovery, path)
+        raise OSError("killed here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Recovery, "_put_in_place", then_dies)
+        with pytest.raises(StoreError):
+            asyncio.run(open_and_close(killed))
+    asyncio.run(open_and_close(killed))
+    assert len(asides(killed)) == 1
+    overwrite(folded(killed), 0, bytes(4096))  # damaged again: of the first log nothing comes back
+    shutil.rmtree(killed / "journal")
+    again = reopened(killed, [])
+    assert again["continued"]
+    assert again["new"].body["generation"] == 2
