@@ -16,6 +16,7 @@ from typing import Any
 from edge.errors import InputError
 from edge.evidence.statement import other_draft
 from edge.records import LEGAL_BARRIERS, Draft, Flag
+from edge.rules.reasons import NO_WEIGHT
 
 NO_SHOW_NS = 30 * 60 * 1_000_000_000
 """After half an hour a vehicle is gone: its case ends, and the centre hears of it. That nobody said
@@ -26,7 +27,8 @@ LIGHT_KG = 3_500
 
 KEPT_CASES = 1_000
 
-_EVASION = LEGAL_BARRIERS & ~(Flag.UNCALIBRATED | Flag.LOAD_OUT_OF_RANGE)
+_EVASION = LEGAL_BARRIERS & ~(Flag.UNCALIBRATED | Flag.LOAD_OUT_OF_RANGE | Flag.SEAL_BROKEN)
+"""Not what no driver has a part in: it would select everybody."""
 
 
 class CaseState(enum.StrEnum):
@@ -67,9 +69,10 @@ def selection_of(body: Mapping[str, Any]) -> Selection | None:
     """
     verdict = body["verdict"]
     upper_kg = verdict["measured_kg"] + 2 * verdict["u_kg"]
+    light = upper_kg < LIGHT_KG and NO_WEIGHT not in verdict["reasons"]
     if verdict["kind"] == "over":
         return Selection.OVER
-    if verdict["kind"] == "within" or upper_kg < LIGHT_KG:
+    if verdict["kind"] == "within" or light:
         return None
     if any(Flag[name] & _EVASION for name in body["flags"]):
         return Selection.NO_LEGAL_WEIGHT

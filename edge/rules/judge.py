@@ -74,7 +74,7 @@ def judge(vehicle: Vehicle, pack: RulePack, *, penalty_by_record: bool = False) 
     if verdict.kind is VerdictKind.OVER:
         information += tariff_statements(verdict, rules)
         if penalty_by_record:
-            information += penalty_statements(verdict, rules, pack.file.basis)
+            information += penalty_statements(verdict, rules, pack.basis_at(vehicle.time_ns))
     return replace(verdict, information=information)
 
 

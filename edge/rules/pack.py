@@ -13,7 +13,7 @@ from datetime import date
 from pydantic import ValidationError
 
 from edge.errors import ConfigError, Text
-from edge.rules.sections import GrossLimit, PackFile, RuleSet
+from edge.rules.sections import Basis, GrossLimit, PackFile, RuleSet
 from edge.validation import problems, read_toml
 
 _NS_PER_S = 1_000_000_000
@@ -106,9 +106,25 @@ class RulePack:
         RuleSet or None
             None before the first set, after the last, or in a hole between two.
         """
+        day = self._day(time_ns)
+        return next((s for s in self.file.set if s.holds_on(day)), None)
+
+    def basis_at(self, time_ns: int) -> Basis | None:
+        """On what a penalty by record rests; None before the day of its approval, and if none is.
+
+        Parameters
+        ----------
+        time_ns : int
+            UTC nanoseconds of the passage.
+        """
+        basis = self.file.basis
+        approved = basis is not None and basis.approved_on.toordinal() <= self._day(time_ns)
+        return basis if approved else None
+
+    def _day(self, time_ns: int) -> int:
+        """Calendar day of the jurisdiction, as ``datetime.date.toordinal`` counts."""
         local_s = time_ns // _NS_PER_S + self.file.utc_offset_minutes * 60
-        ordinal = _EPOCH_ORDINAL + local_s // _S_PER_DAY
-        return next((s for s in self.file.set if s.holds_on(ordinal)), None)
+        return _EPOCH_ORDINAL + local_s // _S_PER_DAY
 
 
 def axle_count(configuration: str) -> int:

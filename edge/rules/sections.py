@@ -135,6 +135,18 @@ class Tariff(Cited):
     first_unit_counts: bool
     cap_yuan: int = Field(gt=0)
 
+    @model_validator(mode="after")
+    def _steps_rise(self) -> Tariff:
+        by_kg = [step.start.kg for step in self.step if step.start.kg is not None]
+        shares = [step.start.permille for step in self.step if step.start.permille is not None]
+        starts = by_kg or shares
+        if (by_kg and shares) or sorted(set(starts)) != starts:
+            raise Wrong(
+                "step 的 start 要用同一种单位，由小到大",
+                "the start of each step must be in one unit, rising",
+            )
+        return self
+
 
 class Basis(_Section):
     """On what a penalty by a record alone rests; without it the program states none."""

@@ -19,6 +19,7 @@ def vehicle(
     u_kg: int = 500,
     limits: tuple[int, ...] = (46_000, 49_000),
     flags: tuple[str, ...] = (),
+    reasons: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     return {
         "index": index,
@@ -29,6 +30,7 @@ def vehicle(
             "kind": kind,
             "measured_kg": measured_kg,
             "u_kg": u_kg,
+            "reasons": list(reasons),
             "limits": [{"limit_kg": kg} for kg in limits],
         },
     }
@@ -52,7 +54,13 @@ def vehicle(
         ),
         # a station without certificate selects by weight alone, or it would select everybody
         (vehicle(kind="indeterminate", measured_kg=20_000, flags=("UNCALIBRATED",)), None),
+        (vehicle(kind="indeterminate", measured_kg=20_000, flags=("SEAL_BROKEN",)), None),
         (vehicle(kind="indeterminate", measured_kg=1_700, u_kg=30, flags=("STRADDLING",)), None),
+        # who crossed so that there is no weight at all is not light
+        (
+            vehicle(1, "indeterminate", 0, 0, (), ("STOPPED",), ("no_weight",)),
+            Selection.NO_LEGAL_WEIGHT,
+        ),
     ],
 )
 def test_selection_has_a_reason(body: dict[str, Any], selected: Selection | None) -> None:

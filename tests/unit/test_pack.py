@@ -126,6 +126,10 @@ def _set(path, value):
     return change
 
 
+def _step(**start):
+    return {"start": start, "yuan_per_unit": 500}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -142,6 +146,8 @@ def _set(path, value):
             _set(["set", 0, "tariff", "notice_to"], {"kg": 1, "permille": 2}),
             "either kg or permille",
         ),
+        (_set(["set", 0, "tariff", "step"], [_step(kg=2_000), _step(kg=1_000)]), "rising"),
+        (_set(["set", 0, "tariff", "step"], [_step(kg=0), _step(permille=500)]), "in one unit"),
         (_set(["set", 0, "axle_group", 0, "spacing_mm"], [0, 9]), "spacing_mm"),
         (_set(["set", 0, "axle_group", 4, "spacing_mm"], [9, 0]), "[least, greatest]"),
         (_set(["level"], 0.5), "level"),

@@ -73,6 +73,7 @@ def vehicle(configuration: str, loads_kg, u_rel=0.005, flags=Flag.NONE, spacing_
         ("1+1+3", 42_400, INDETERMINATE, ("limit_disputed",), 43_000),
         ("1+1+3", 42_600, INDETERMINATE, ("within_uncertainty", "limit_disputed"), 43_000),
         ("1+1+3", 43_200, OVER, (), 43_000),
+        ("1+2+1", 35_500, INDETERMINATE, ("limit_disputed",), 36_000),
         ("1+2+3", 46_000, WITHIN, (), 46_000),
         ("1+2+3", 48_000, INDETERMINATE, ("limit_unseen",), 49_000),
         ("2+1+3", 48_000, OVER, (), 46_000),
@@ -241,6 +242,20 @@ def test_a_penalty_rests_on_the_proven_excess_and_names_its_basis():
     assert "第九条" in stated["penalty_basis"]
     assert "2026-01-01" in stated["penalty_basis"]
     assert "penalty_yuan" not in dict(judge(heavy(), pack).information)
+
+
+def test_no_penalty_for_what_passed_before_its_basis_was_approved():
+    def later(tree):
+        with_basis(tree)
+        tree["basis"]["approved_on"] = datetime.date(2027, 1, 1)
+
+    pack = RulePack.parse(changed(later))
+    stated = dict(judge(heavy(), pack, penalty_by_record=True).information)
+    assert stated["penalty_withheld"] == "no_basis"
+    assert "penalty_yuan" not in stated
+    first_ns = int(datetime.datetime(2026, 12, 31, 16, tzinfo=datetime.UTC).timestamp()) * 10**9
+    assert pack.basis_at(first_ns - 1) is None
+    assert pack.basis_at(first_ns) is pack.file.basis  # the day begins at 16:00 UTC
 
 
 # ---- the tariff ----------------------------------------------------------------------------------
