@@ -122,7 +122,7 @@ class Intake:
         try:
             with self._store.attempt():
                 self._take_one(upward, message.payload)
-        except (StoreError, sqlite3.Error):  # not the message's fault: it comes again
+        except (StoreError, sqlite3.OperationalError):  # not the message's fault: it comes again
             raise
         except Exception:
             log.exception("%s: defect", message.topic[:200])

@@ -11,6 +11,7 @@ from typing import Any
 
 from edge.evidence.canonical import canonical, parse_canonical
 from edge.evidence.merkle import leaf_hash
+from edge.evidence.message import is_count, is_hash
 from edge.records import Blob, Draft, Record
 
 NUMBERED_KIND = "vehicle"
@@ -87,6 +88,8 @@ def reopen(
         raise ValueError(f"not a record: {error}") from None
     if not (_is_integer(index) and isinstance(kind, str) and _is_integer(body.get("time_us"))):
         raise ValueError("not a record: index, kind and time_us are missing or wrong")
+    if not (isinstance(body.get("lane"), str | None) and all(map(_is_blob, blobs))):
+        raise ValueError("not a record: lane or a blob is no such thing")
     body |= open_private(body, private) if private is not None else _erased(body, kind)
     record_id = (leaf or leaf_hash(data)).hex()
     return Record(index, record_id, kind, data, body, blobs, urgent, private)
@@ -146,6 +149,11 @@ def _check_draft(draft: Draft) -> None:
     lane = draft.body.get("lane")
     if not (isinstance(lane, str) or (lane is None and draft.kind != NUMBERED_KIND)):
         raise ValueError("a vehicle needs its lane")
+
+
+def _is_blob(blob: Blob) -> bool:
+    """Its hash becomes the name of a file."""
+    return is_hash(blob.sha256) and is_count(blob.size_bytes) and type(blob.deliver) is bool
 
 
 def _is_integer(value: object) -> bool:

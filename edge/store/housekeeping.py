@@ -53,6 +53,7 @@ class Housekeeping:
         now_ns: Callable[[], int],
         clock_is_right: Callable[[], bool],
         running: Callable[[], Running],
+        waiting: Callable[[], int],
         on_damage: Callable[[str], None],
     ) -> None:
         self._section = section
@@ -61,6 +62,7 @@ class Housekeeping:
         self._health = health
         self._now_ns = now_ns
         self._running = running
+        self._waiting = waiting
         self._on_damage = on_damage
         self.budget = Budget(directory, section, health, now_ns)
         self._retention = Retention(section, now_ns, clock_is_right)
@@ -119,7 +121,12 @@ class Housekeeping:
             ).result()
 
     def sweep_orphans(self) -> None:
-        """Remove files that no record names: what a crash left between file and record."""
+        """Remove files that no record names: what a crash left between file and record.
+
+        Not while statements wait for the database: those name files as well.
+        """
+        if self._waiting():
+            return
         self._blobs.settle()
         running = self._running()
         first_ns = running.readers.answer(lambda c: number(c, "orphans_from_ns"))

@@ -68,8 +68,7 @@ class Retention:
             **dict.fromkeys(_CASES, self._section.case_days),
         }
         for share, days in times.items():
-            before_us = self._before_us(days)
-            if due := _before(before_us, _oldest(connection, share)):
+            if due := _before(self._before_us(days), _oldest(connection, share, self._now_us())):
                 return Sweep(share, "age", due)
         return None
 
@@ -78,11 +77,11 @@ class Retention:
         bounds = {_SIGNALS: self._section.signal_gb, _PICTURES: self._section.picture_gb}
         for share, bound in bounds.items():
             above = budget.used_by(share) - int(bound * GB)
-            if above > 0 and (uses := _worth(_oldest(connection, share), above)):
+            if above > 0 and (uses := _worth(_oldest(connection, share, self._now_us()), above)):
                 return Sweep(share, "bound", uses)
         shortage = budget.shortage()
         for share in bounds:
-            if shortage and (uses := _worth(_oldest(connection, share), shortage)):
+            if shortage and (uses := _worth(_oldest(connection, share, self._now_us()), shortage)):
                 return Sweep(share, "space", uses)
         return None
 
@@ -94,11 +93,11 @@ class Retention:
         before_us = self._before_us(self._section.plate_days)
         due: list[Use] = []
         for index, size, time_us, urgent, waits in connection.execute(
-            "SELECT idx, length(data), time_us, records.urgent,"
+            f"SELECT idx, length(data), {_TIME_US}, records.urgent,"
             " outbox.idx IS NOT NULL AND poisoned IS NULL"
             " FROM private JOIN records USING (idx) LEFT JOIN outbox USING (idx)"
-            " WHERE idx >= ? ORDER BY idx LIMIT ?",
-            (done, AT_ONCE),
+            " WHERE idx >= ?2 ORDER BY idx LIMIT ?3",
+            (self._now_us(), done, AT_ONCE),
         ):
             if waits or time_us >= before_us:
                 break
@@ -130,17 +129,30 @@ class Retention:
         }
 
     def _before_us(self, days: float) -> int:
-        return self._now_ns() // 1_000 - int(days * DAY_S * 1e6)
+        return self._now_us() - int(days * DAY_S * 1e6)
+
+    def _now_us(self) -> int:
+        return self._now_ns() // 1_000
 
 
-def _oldest(connection: sqlite3.Connection, share: Share) -> list[Use]:
+_TIME_US = """
+CASE WHEN records.time_us <= ?1 THEN records.time_us ELSE coalesce((
+    SELECT time_us FROM records AS later
+    WHERE later.idx > records.idx AND later.time_us <= ?1 ORDER BY later.idx LIMIT 1
+), ?1) END
+"""
+"""When a record was made at the latest: one whose clock stood in the future was made before the
+next one whose clock did not. Else it would keep all after it for ever."""
+
+
+def _oldest(connection: sqlite3.Connection, share: Share, now_us: int) -> list[Use]:
     """The oldest uses of a class and role whose records the centre has answered."""
     rows = connection.execute(
-        "SELECT sha256, idx, size_bytes, time_us FROM blob_uses JOIN records USING (idx)"
-        " WHERE class = ? AND role = ?"
+        f"SELECT sha256, idx, size_bytes, {_TIME_US} FROM blob_uses JOIN records USING (idx)"
+        " WHERE class = ?2 AND role = ?3"
         " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.idx = blob_uses.idx)"
-        " ORDER BY blob_uses.idx LIMIT ?",
-        (*share, AT_ONCE),
+        " ORDER BY blob_uses.idx LIMIT ?4",
+        (now_us, *share, AT_ONCE),
     )
     return [Use(*row) for row in rows]
 

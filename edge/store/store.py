@@ -100,6 +100,7 @@ class Store(Reading, Writing):
             now_ns=now_ns,
             clock_is_right=self._clock_is_right,
             running=self._running,
+            waiting=lambda: len(self.waiting),
             on_damage=self.note_damage,
         )
         self._keeper = Keeper(self._chores(), health)

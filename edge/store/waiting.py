@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edge.errors import StoreError
 from edge.evidence.canonical import canonical
+from edge.evidence.seal import SALT_BYTES, seal
 from edge.health import Health
 from edge.records import Blob, Draft
 from edge.store.blobs import disk_refused
@@ -61,8 +62,8 @@ class WaitingRoom:
         try:
             fields = json.loads(path.read_bytes())
             blobs = tuple(Blob(**blob) for blob in fields.pop("blobs"))
-            return Draft(**fields, blobs=blobs)
-        except (OSError, ValueError, KeyError, TypeError):
+            return _whole(Draft(**fields, blobs=blobs))
+        except (OSError, ValueError, LookupError, TypeError):
             self._health.count("store.waiting_unreadable")
             with contextlib.suppress(OSError):
                 path.rename(path.with_suffix(".unreadable"))
@@ -70,8 +71,21 @@ class WaitingRoom:
             return None
 
     def remove_oldest(self) -> None:
-        """It was sealed."""
-        self._path(self._names.pop(0)).unlink(missing_ok=True)
+        """It was sealed; a file that the disk does not let go is known again at the next start."""
+        with contextlib.suppress(OSError):
+            self._path(self._names.pop(0)).unlink(missing_ok=True)
 
     def _path(self, name: int) -> Path:
         return self._directory / f"{name:012}.json"
+
+
+def _whole(draft: Draft) -> Draft:
+    """The draft, if the log could seal it.
+
+    Raises
+    ------
+    ValueError
+        A disk has altered its file.
+    """
+    seal(draft, station="-", index=0, passage=None, salt=bytes(SALT_BYTES))
+    return draft

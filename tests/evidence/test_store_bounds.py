@@ -213,6 +213,65 @@ def test_a_record_made_in_1970_is_no_older_than_the_one_before_it(tmp_path: Path
     asyncio.run(scenario())
 
 
+def test_a_record_dated_in_the_future_keeps_nothing_after_it_for_ever(tmp_path: Path) -> None:
+    """The clock of a computer stood years ahead until somebody set it."""
+
+    async def scenario() -> None:
+        limits = {"signal_days": 10, "plate_days": 10}
+        async with bounded(tmp_path, min_free_gb=0, **limits) as store:
+            ahead = [await passage(store, -4_000) for _ in range(2)]
+            old = await passage(store, 20)
+            ahead_of_new = await passage(store, -4_000)
+            new = await passage(store, 1)
+            ahead_of_all = await passage(store, -4_000)
+            await deliver(store, *ahead, old, ahead_of_new, new, ahead_of_all)
+            settle(store)
+            await asyncio.to_thread(store.house.sweep)
+            gone, stays = (*ahead, old), (ahead_of_new, new, ahead_of_all)
+            assert ["signal" in kept(store, record) for record in gone] == [False] * 3
+            assert [await plate(store, record) for record in gone] == [False] * 3
+            assert ["signal" in kept(store, record) for record in stays] == [True] * 3
+            assert [await plate(store, record) for record in stays] == [True] * 3
+
+    asyncio.run(scenario())
+    verified(tmp_path)
+
+
+def test_files_of_statements_that_wait_for_the_database_stay(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path, storage=StorageSection(min_free_gb=0)) as store:
+            signal = await store.put_blob(b"waits", "signal", "audio/flac")
+            await store.set_aside(vehicle(verdict="over", blobs=(signal,)))
+            long_ago = time.time() - 7_200
+            os.utime(store.blob_path(signal.sha256), (long_ago, long_ago))
+            settle(store)
+            await asyncio.to_thread(store.house.sweep_orphans)
+            record = await store.take_next_aside()
+            assert record is not None
+            assert kept(store, record) == {"signal"}
+
+    asyncio.run(scenario())
+    verified(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["time_us", "lane", "kind"])
+def test_a_statement_that_rotted_while_it_waited_is_put_aside(tmp_path: Path, name: str) -> None:
+    async def scenario() -> None:
+        health = Health(time.monotonic_ns)
+        async with opened(tmp_path, health=health) as store:
+            for lane in ("1", "2"):
+                await store.set_aside(vehicle(lane))
+            path = tmp_path / "waiting" / "000000000001.json"
+            path.write_bytes(path.read_bytes().replace(f'"{name}"'.encode(), b'"rot"'))
+            assert await store.take_next_aside() is None
+            record = await store.take_next_aside()
+            assert record is not None
+            assert record.body["lane"] == "2"
+        assert health.snapshot().counters["store.waiting_unreadable"] == 1
+
+    asyncio.run(scenario())
+
+
 def test_files_that_no_record_names_go_after_an_hour(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path, storage=StorageSection(min_free_gb=0)) as store:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edge.evidence.canonical import canonical
 from edge.evidence.note import Checkpoint
 from edge.evidence.witness import Submission
 from edge.uplink.topics import Presence, Topics
@@ -113,6 +114,35 @@ def test_payloads_that_are_nothing_stop_nobody(desk: Desk, log: StationLog) -> N
     assert [(r.index, r.status) for r in receipts] == [(n, "stored") for n in range(3)]
     assert desk.store.verify() == []
     assert desk.alarms() == []
+
+
+def blob(**changes: Any) -> dict[str, Any]:
+    fields = {"role": "signal", "media_type": "audio/flac", "size_bytes": 1, "deliver": True}
+    return {"blobs": [fields | {"sha256": "a" * 64} | changes]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"lane": {}},
+        {"lane": ["1"]},
+        blob(sha256=""),
+        blob(sha256="../../centre.key"),
+        blob(sha256={}),
+        blob(size_bytes="1"),
+        blob(deliver=1),
+    ],
+)
+def test_a_record_that_its_station_signed_with_nonsense_in_it_stops_nobody(
+    desk: Desk, log: StationLog, fields: dict[str, Any]
+) -> None:
+    body = {"time_us": 1, "index": 3, "station": STATION, "kind": "note", "blobs": []}
+    log.append_bytes(canonical(body | fields))
+    receipts = desk.receipts(TOPICS.records, log.batch())
+    assert sorted((r.index, r.status) for r in receipts) == [
+        *((n, "stored") for n in range(3)),
+        (3, "refused"),
+    ]
 
 
 def test_what_is_too_large_is_not_looked_at(desk: Desk, log: StationLog) -> None:
