@@ -10,8 +10,15 @@ from typing import TypeAlias
 from edge.evidence.batch import MAX_RECORDS, EnvelopeBatch
 from edge.evidence.envelope import Envelope
 from edge.evidence.joint import joint_proof, part
-from edge.evidence.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_inclusion
+from edge.evidence.merkle import (
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
+)
 from edge.evidence.note import Checkpoint, split_note
+from edge.store.opening import log_size
 from edge.store.rows import node_reader
 from edge.store.schema import DamagedRow
 
@@ -31,7 +38,9 @@ def envelope(connection: sqlite3.Connection, index: int) -> Envelope:
     Raises
     ------
     LookupError
-        There is no such record, or a part of its proof is missing.
+        There is no such record.
+    DamagedRow
+        Record, proof and checkpoint do not fit each other.
     """
     row = connection.execute(
         "SELECT record_id, canonical, data, (SELECT min(size) FROM checkpoints WHERE size > idx)"
@@ -43,8 +52,9 @@ def envelope(connection: sqlite3.Connection, index: int) -> Envelope:
     record_id, data, private, size = row
     _check_bytes(index, record_id, data)
     (note,) = connection.execute("SELECT note FROM checkpoints WHERE size = ?", (size,)).fetchone()
-    proof = inclusion_proof(index, size, node_reader(connection))
-    return Envelope(data, index, tuple(proof), note, private)
+    proof = tuple(inclusion_proof(index, size, node_reader(connection)))
+    _check_path(index, bytes.fromhex(record_id), proof, _stated(note))
+    return Envelope(data, index, proof, note, private)
 
 
 def batch(
@@ -62,8 +72,8 @@ def batch(
 
     Raises
     ------
-    LookupError
-        A part of a proof is missing or damaged.
+    DamagedRow
+        Records, proof and checkpoint do not fit each other.
     """
     head = connection.execute(
         "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
@@ -96,8 +106,18 @@ def consistency(connection: sqlite3.Connection, old: int, new: int) -> list[byte
         ``old`` is larger than ``new``.
     LookupError
         The log is not that long.
+    DamagedRow
+        The proof does not fit the checkpoints: the witness would take it for another log.
     """
-    return consistency_proof(old, new, node_reader(connection))
+    if new > log_size(connection):
+        raise LookupError(f"the log has no {new} records")
+    proof = consistency_proof(old, new, node_reader(connection))
+    first, second = (checkpoint_note(connection, size) for size in (old, new))
+    if first and second:
+        roots = (_stated(first).root, _stated(second).root)
+        if not verify_consistency(old, new, proof, *roots):
+            raise DamagedRow(f"the tree between {old} and {new} records does not fit its roots")
+    return proof
 
 
 def checkpoint_note(connection: sqlite3.Connection, size: int) -> str | None:
@@ -155,17 +175,27 @@ def _paths(
     connection: sqlite3.Connection, leaves: Sequence[tuple[int, str]], note: str
 ) -> list[tuple[bytes, ...]]:
     """The audit paths of records by number and id, if they lead to the root of a checkpoint."""
-    checkpoint = Checkpoint.parse(split_note(note)[0])
+    checkpoint = _stated(note)
     indices = [index for index, _ in leaves]
-    try:
-        hashes = [bytes.fromhex(record_id) for _, record_id in leaves]
-    except ValueError as error:
-        raise LookupError(str(error)) from None
+    hashes = [bytes.fromhex(record_id) for _, record_id in leaves]
     joint = joint_proof(indices, checkpoint.size, node_reader(connection))
     paths = part(hashes, indices, checkpoint.size, joint)
-    if not verify_inclusion(hashes[0], indices[0], checkpoint.size, paths[0], checkpoint.root):
-        raise LookupError(f"the tree over records {indices[0]} to {indices[-1]} is damaged")
+    _check_path(indices[0], hashes[0], paths[0], checkpoint)
     return paths
+
+
+def _stated(note: str) -> Checkpoint:
+    """What a stored checkpoint says."""
+    try:
+        return Checkpoint.parse(split_note(note)[0])
+    except ValueError as error:
+        raise DamagedRow(f"a checkpoint can't be read: {error}") from error
+
+
+def _check_path(index: int, leaf: bytes, path: tuple[bytes, ...], checkpoint: Checkpoint) -> None:
+    """A path that does not lead to the root would have the centre doubt what is well."""
+    if not verify_inclusion(leaf, index, checkpoint.size, path, checkpoint.root):
+        raise DamagedRow(f"the tree over record {index} does not fit its root")
 
 
 def _check_bytes(index: int, record_id: str, data: bytes) -> None:

@@ -37,7 +37,7 @@ class Reading:
         Raises
         ------
         IntegrityError
-            There is no such record, or a part of its proof is missing.
+            There is no such record.
         """
         try:
             return (await self._readers.ask(lambda c: proofs.envelope(c, index))).encode()
@@ -51,18 +51,10 @@ class Reading:
 
         Encoded, ``joint`` or not, it has at most ``max_bytes``, unless one record alone is larger;
         None where nothing waits.
-
-        Raises
-        ------
-        IntegrityError
-            A part of a proof is missing or damaged.
         """
-        try:
-            return await self._readers.ask(
-                lambda c: proofs.batch(c, limit, max_bytes, exclude, joint=joint)
-            )
-        except LookupError as error:
-            raise _unproven("*", error) from error
+        return await self._readers.ask(
+            lambda c: proofs.batch(c, limit, max_bytes, exclude, joint=joint)
+        )
 
     async def consistency(self, old: int, new: int) -> list[bytes]:
         """Proof that the log of ``old`` records is the beginning of that of ``new``.
@@ -70,7 +62,7 @@ class Reading:
         Raises
         ------
         IntegrityError
-            The log is not that long, or a part of the proof is missing.
+            The log is not that long.
         """
         try:
             return await self._readers.ask(lambda c: proofs.consistency(c, old, new))

@@ -7,6 +7,7 @@ import sqlite3
 from edge.evidence.merkle import NodeReader
 from edge.evidence.seal import NUMBERED_KIND
 from edge.records import Record
+from edge.store.schema import DamagedRow
 
 
 def columns_of(record: Record) -> tuple[str, str | None, int | None, str | None, int]:
@@ -34,14 +35,14 @@ def insert_blob_uses(connection: sqlite3.Connection, record: Record) -> None:
 
 
 def node_reader(connection: sqlite3.Connection) -> NodeReader:
-    """Reads stored nodes; raises LookupError for one that is missing."""
+    """Reads stored nodes; raises DamagedRow for one that is missing."""
 
     def read(level: int, position: int) -> bytes:
         row = connection.execute(
             "SELECT hash FROM nodes WHERE level = ? AND position = ?", (level, position)
         ).fetchone()
         if row is None:
-            raise LookupError(f"tree node ({level}, {position}) is missing")
+            raise DamagedRow(f"tree node ({level}, {position}) is missing")
         return bytes(row[0])
 
     return read

@@ -178,19 +178,9 @@ class Pump:
         busy = {*self._parcel_of, *self._patience.resting()}
         limit = self._silence.limit(_BATCH_RECORDS)
         size = min(_BATCH_BYTES, line.room_bytes(self._topics.records), line.gate.budget_bytes // 2)
-        try:
-            joint = self._joint
-            batch = await self._store.batch(limit, size, busy, joint=joint)
-        except IntegrityError:  # one proof is damaged: found by sending each by itself
-            return await self._one_by_one(busy)
+        joint = self._joint
+        batch = await self._store.batch(limit, size, busy, joint=joint)
         return list(parcels_of(batch, is_joint=joint)) if batch else []
-
-    async def _one_by_one(self, busy: set[int]) -> list[Parcel]:
-        entries = await self._store.outbox(self._section.window, exclude=busy)
-        return [
-            Parcel((entry.index,), blobs=tuple(await self._store.deliverable_blobs(entry.index)))
-            for entry in entries
-        ]
 
     def _start(self, line: Line, porter: Porter, parcel: Parcel) -> None:
         task = asyncio.create_task(self._deliver(line, porter, parcel), name=parcel.name)

@@ -20,6 +20,7 @@ from edge.store.verify import verify_store
 from tests.evidence.sample import opened, station_signer
 from tests.evidence.test_store import tamper
 from tests.evidence.test_store_recovery import (
+    RECORDS,
     _append_at_last,
     fill,
     folded,
@@ -79,6 +80,8 @@ async def ask_all(store: Store) -> None:
     await store.record(100)
     await store.envelope(100)
     await store.head()
+    await store.batch(200, 1 << 20)
+    await store.consistency(60, RECORDS)  # to the witness it would be another log
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,10 @@ async def ask_all(store: Store) -> None:
         "records SET record_id = replace(record_id, '0', '1') WHERE idx = 100",
         "private SET data = x'7b7d' WHERE idx = 100",
         "checkpoints SET note = 'rot'",
+        "nodes SET hash = zeroblob(32) WHERE (level, position) = (0, 101)",
+        "nodes SET hash = zeroblob(32) WHERE (level, position) = (2, 24)",
+        "nodes SET hash = zeroblob(32) WHERE (level, position) = (2, 14)",
+        "nodes SET position = 1000 WHERE (level, position) = (5, 2)",
     ],
 )
 def test_what_rotted_is_mended_from_the_copy_as_soon_as_it_is_asked_for(
