@@ -9,6 +9,9 @@ from edge.store.readers import Readers
 
 _ROWS = "SELECT idx, canonical, data FROM records LEFT JOIN private USING (idx)"
 
+_AT_ONCE = 500
+"""Records in the memory at a time, however many a disk has refused."""
+
 
 class JournalCopy:
     """Follows the commits of one connection, in the thread that commits."""
@@ -20,12 +23,15 @@ class JournalCopy:
 
     def up_to(self, size: int) -> None:
         """Copy the records below ``size``; where the disk refuses, the next commit tries again."""
-        try:
-            rows = self._connection.execute(f"{_ROWS} WHERE idx >= ?", (self._copied,)).fetchall()
-        except sqlite3.Error:
-            return
-        if self._journal.append(rows):
-            self._copied = size
+        while self._copied < size:
+            last = min(size, self._copied + _AT_ONCE)
+            try:
+                rows = _rows(self._connection, self._copied, last)
+            except sqlite3.Error:
+                return
+            if not self._journal.append(rows):
+                return
+            self._copied = last
 
 
 def catch_up(journal: Journal, readers: Readers) -> bool:

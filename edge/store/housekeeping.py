@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -20,12 +21,13 @@ from edge.store.keeper import Chore
 from edge.store.log import StationLog
 from edge.store.readers import Readers
 from edge.store.retention import PLATES_KEY, Retention, Sweep, Use
-from edge.store.schema import find_damage
+from edge.store.schema import DATABASE, connect_writer, find_damage
 from edge.store.settings import keep_setting, number
 from edge.store.usage import DAY_S
 from edge.store.writer import Writer
 
 _HOUR_S = 3_600.0
+_FOLD_WAIT_MS = 500
 _MOST_SWEEPS = 20
 """Sweeps in one go; the rest follows at the next."""
 
@@ -56,6 +58,7 @@ class Housekeeping:
         waiting: Callable[[], int],
         on_damage: Callable[[str], None],
     ) -> None:
+        self._directory = directory
         self._section = section
         self._blobs = blobs
         self._journal = journal
@@ -110,6 +113,7 @@ class Housekeeping:
                 break
             self._remove(sweep)
         self._erase_plates()
+        self._fold()
 
     def keep_written(self) -> None:
         """Keep the count of bytes written over the end of this run."""
@@ -169,6 +173,15 @@ class Housekeeping:
             erase = partial(_erase, running.connection, self._retention, uses, done)
             running.writer.submit(erase).result()
             self._health.count("store.removed.lawful.plate", len(uses))
+
+    def _fold(self) -> None:
+        """Empty the write-ahead log: pages as they were before an erasure stand in it, too.
+
+        Commits wait for it, so it is given up soon where somebody reads for long.
+        """
+        with contextlib.closing(connect_writer(self._directory / DATABASE)) as connection:
+            connection.execute(f"PRAGMA busy_timeout={_FOLD_WAIT_MS}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _drop(

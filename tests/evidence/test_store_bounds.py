@@ -272,6 +272,26 @@ def test_a_statement_that_rotted_while_it_waited_is_put_aside(tmp_path: Path, na
     asyncio.run(scenario())
 
 
+def test_plates_that_were_erased_stand_nowhere_any_more(tmp_path: Path) -> None:
+    """Not in the database, nor in its log, while the station runs on without a record."""
+
+    async def scenario() -> None:
+        async with bounded(tmp_path, min_free_gb=0, plate_days=30) as store:
+            old = [await passage(store, 40) for _ in range(5)]
+            await deliver(store, *old)
+            await asyncio.to_thread(store.house.keep_journal)
+            secret = "川A12345".encode()
+            assert any(secret in path.read_bytes() for path in tmp_path.glob("station.db*"))
+            await asyncio.to_thread(store.house.sweep)
+            assert not await plate(store, old[0])
+            assert [
+                p for p in tmp_path.rglob("*") if p.is_file() and secret in p.read_bytes()
+            ] == []
+
+    asyncio.run(scenario())
+    verified(tmp_path)
+
+
 def test_files_that_no_record_names_go_after_an_hour(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path, storage=StorageSection(min_free_gb=0)) as store:

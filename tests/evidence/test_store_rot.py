@@ -28,6 +28,7 @@ from tests.evidence.test_store_recovery import (
     overwrite,
     reopened,
     sample,
+    secret,
 )
 
 __all__ = ["killed", "sample"]
@@ -147,3 +148,26 @@ def test_a_chore_with_a_defect_does_not_end_the_others(
     keeper.close()
     assert health.snapshot().counters["store.chores_failed.bad"] == 1
     assert "a defect" in caplog.text
+
+
+def test_a_copy_that_can_not_be_written_does_not_slow_commits_down(tmp_path: Path) -> None:
+    """What the copy lacks is brought in pieces, when it can be written again."""
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            (tmp_path / "journal" / "00000.jsonl").mkdir()
+            for _ in range(6):
+                await store.append_many([secret(n) for n in range(200)])
+            asked: list[str] = []
+            connection = store._running().connection
+            connection.set_trace_callback(asked.append)
+            await store.append(secret(0))
+            connection.set_trace_callback(None)
+            (copied,) = (query for query in asked if "canonical, data FROM records" in query)
+            assert len(connection.execute(copied).fetchall()) <= 500
+            (tmp_path / "journal" / "00000.jsonl").rmdir()
+            for _ in range(3):
+                await store.append(secret(0))
+            assert store._journal.end() == store.size
+
+    asyncio.run(scenario())
