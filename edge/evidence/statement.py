@@ -130,12 +130,11 @@ def plate_correction_draft(doubt: PlateDoubt, corrected: Record) -> Draft:
     fields = {
         "corrects": corrected.index,
         "corrects_record_id": corrected.record_id,
-        "plate": _plate(doubt.join),
     }
     if doubt.host:
         fields |= doubt.host.to_body()
-    draft = other_draft("correction", time_ns=doubt.time_ns, fields=fields)
-    return replace(draft, urgent=corrected.urgent)
+    draft = other_draft("correction", time_ns=doubt.time_ns, fields=fields, version=2)
+    return replace(draft, urgent=corrected.urgent, private={"plate": _plate(doubt.join)})
 
 
 def flag_names(flags: int) -> list[str]:

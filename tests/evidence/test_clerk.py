@@ -126,6 +126,8 @@ def test_a_doubt_follows_the_record_that_it_sets_right(tmp_path: Path) -> None:
             assert correction.body["corrects_record_id"] == record.record_id
             assert correction.body["plate"]["join"] == "ambiguous"
             assert correction.urgent == record.urgent
+            assert READ.text in str(correction.body["plate"])
+            assert READ.text.encode() not in correction.canonical, "it could never be erased"
             assert record.body["plate"]["text"] == READ.text
             assert (await store.record(record.index)) == record
 
