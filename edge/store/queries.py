@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from edge.evidence.merkle import leaf_hash
 from edge.evidence.note import Checkpoint, split_note
 from edge.evidence.seal import reopen
 from edge.records import Record
@@ -52,7 +54,7 @@ class Head:
     time_ns: int
 
 
-_RECORD = "SELECT canonical, urgent, data FROM records LEFT JOIN private USING (idx)"
+_RECORD = "SELECT record_id, canonical, urgent, data FROM records LEFT JOIN private USING (idx)"
 
 
 def outbox(
@@ -116,11 +118,19 @@ def record(connection: sqlite3.Connection, index: int) -> Record | None:
     return _reopened(*row) if row else None
 
 
-def _reopened(data: bytes, urgent: int, private: bytes | None) -> Record:
+def _reopened(record_id: str, data: bytes, urgent: int, private: bytes | None) -> Record:
     try:
         return reopen(data, private=private, urgent=bool(urgent))
     except ValueError as error:
+        if _is_as_sealed(record_id, data, private):
+            raise  # no disk has altered it: a recovery would find it again, time after time
         raise DamagedRow(f"a record can't be read: {error}") from error
+
+
+def _is_as_sealed(record_id: str, data: bytes, private: bytes | None) -> bool:
+    if leaf_hash(data).hex() != record_id:
+        return False
+    return private is None or hashlib.sha256(private).hexdigest().encode() in data
 
 
 def head(connection: sqlite3.Connection) -> Head | None:

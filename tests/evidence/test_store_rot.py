@@ -12,6 +12,7 @@ import pytest
 
 from edge.errors import StoreError
 from edge.evidence.envelope import Envelope, verify_envelope
+from edge.evidence.merkle import leaf_hash
 from edge.evidence.note import NoteVerifier
 from edge.health import Health
 from edge.store.keeper import Chore, Keeper
@@ -169,5 +170,24 @@ def test_a_copy_that_can_not_be_written_does_not_slow_commits_down(tmp_path: Pat
             for _ in range(3):
                 await store.append(secret(0))
             assert store._journal.end() == store.size
+
+    asyncio.run(scenario())
+
+
+def test_what_was_sealed_so_is_no_damage(tmp_path: Path) -> None:
+    """A recovery would find the same again, and set the database aside each time."""
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            await fill(store)
+            tamper(tmp_path, "DELETE FROM private WHERE idx = 101")
+            tamper(
+                tmp_path,
+                f"UPDATE records SET canonical = x'7b7d', record_id = '{leaf_hash(b'{}').hex()}'"
+                " WHERE idx = 101",
+            )
+            with pytest.raises(ValueError, match="not a record"):
+                await store.record(101)
+            assert store.is_ready
 
     asyncio.run(scenario())
