@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.config import StationConfig
-from edge.errors import StoreError
+from edge.errors import StoreError, Text
 from edge.evidence.statement import plate_correction_draft, vehicle_draft
 from edge.frozen import known_dynamics
 from edge.health import Health, Level
@@ -38,6 +39,8 @@ from edge.rules.judge import judge
 from edge.rules.pack import RulePack
 from edge.store.signal import encode_clip
 from edge.store.store import Store
+
+log = logging.getLogger("steelyard")
 
 WAITING_VEHICLES = 2_000
 """About half an hour of a busy station; each holds its raw signal in memory."""
@@ -90,8 +93,22 @@ class Clerk:
     async def run(self) -> None:
         """Seal vehicles until ``end``."""
         while (statement := await self._next()) is not None:
-            await self._keep(statement)
+            try:
+                await self._keep(statement)
+            except Exception as error:  # one vehicle must not take those with it that wait behind
+                log.exception("clerk: defect in the program")
+                self._tell_defect(error)
             self._health.gauge("clerk.waiting", self._queue.qsize())
+
+    def _tell_defect(self, error: Exception) -> None:
+        self._health.count("clerk.defects")
+        self._health.state(
+            "clerk",
+            Level.DOWN,
+            f"有车辆未能封存，程序缺陷：{error!r}",
+            f"a vehicle could not be sealed, program defect: {error!r}",
+            next_step=Text("通知维护人员，附上日志", "send the log to the maintainer"),
+        )
 
     async def _next(self) -> Vehicle | PlateDoubt | None:
         """The next statement; those that wait on the disk are sealed before."""

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from edge.evidence.note import Checkpoint, NoteSigner, origin_of
 from edge.evidence.receipt import Receipt
-from edge.evidence.seal import NUMBERED_KIND, SALT_BYTES, reopen, seal
+from edge.evidence.seal import NUMBERED_KIND, SALT_BYTES, seal
 from edge.records import Draft, Record
 from edge.store.opening import claim, load_frontier, note_second_key
+from edge.store.queries import RECORD, reopened
 from edge.store.rows import columns_of, insert_blob_uses
 from edge.store.settings import generation, number
 
@@ -69,13 +70,11 @@ class StationLog:
     def append_once(self, draft: Draft) -> Record:
         """Seal a draft as ``append`` does, unless a record says the very same already."""
         rows = self._connection.execute(
-            "SELECT canonical, data FROM records LEFT JOIN private USING (idx)"
-            " WHERE time_us = ? AND kind = ?",
-            (draft.body["time_us"], draft.kind),
+            f"{RECORD} WHERE time_us = ? AND kind = ?", (draft.body["time_us"], draft.kind)
         )
         said = (draft.body | draft.private).items()
-        for data, private in rows:
-            known = reopen(data, private=private, urgent=draft.urgent)
+        for row in rows:
+            known = reopened(*row)
             if said <= known.body.items() and known.blobs == draft.blobs:
                 return known
         return self.append(draft)

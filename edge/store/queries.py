@@ -54,7 +54,8 @@ class Head:
     time_ns: int
 
 
-_RECORD = "SELECT record_id, canonical, urgent, data FROM records LEFT JOIN private USING (idx)"
+RECORD = "SELECT record_id, canonical, urgent, data FROM records LEFT JOIN private USING (idx)"
+"""What ``reopened`` takes."""
 
 
 def outbox(
@@ -107,18 +108,25 @@ def latest(
     asked = {clause: value for clause, value in wanted.items() if value is not None}
     where = f"WHERE {' AND '.join(asked)}" if asked else ""
     rows = connection.execute(
-        f"{_RECORD} {where} ORDER BY idx DESC LIMIT ?", (*asked.values(), limit)
+        f"{RECORD} {where} ORDER BY idx DESC LIMIT ?", (*asked.values(), limit)
     )
-    return [_reopened(*row) for row in rows]
+    return [reopened(*row) for row in rows]
 
 
 def record(connection: sqlite3.Connection, index: int) -> Record | None:
     """One record, or None."""
-    row = connection.execute(f"{_RECORD} WHERE idx = ?", (index,)).fetchone()
-    return _reopened(*row) if row else None
+    row = connection.execute(f"{RECORD} WHERE idx = ?", (index,)).fetchone()
+    return reopened(*row) if row else None
 
 
-def _reopened(record_id: str, data: bytes, urgent: int, private: bytes | None) -> Record:
+def reopened(record_id: str, data: bytes, urgent: int, private: bytes | None) -> Record:
+    """The record of a row.
+
+    Raises
+    ------
+    DamagedRow
+        The row is not what was sealed.
+    """
     try:
         return reopen(data, private=private, urgent=bool(urgent))
     except ValueError as error:

@@ -161,6 +161,7 @@ PARTS: dict[str, Text] = {
     "taps": Text("本机服务口（抄录、指令）", "Local door (tapping, orders)"),
     "log": Text("日志见证", "Log and witness"),
     "chronicle": Text("站点日记", "Diary of the station"),
+    "clerk": Text("封存", "Sealing"),
 }
 
 NEXT_STEPS: dict[str, Text] = {

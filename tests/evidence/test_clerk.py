@@ -158,6 +158,26 @@ def test_a_store_that_refuses_for_a_while_loses_no_vehicle(
     assert health.snapshot().counters["clerk.store_refused"] == 3
 
 
+def test_a_vehicle_that_can_not_be_sealed_takes_no_other_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    health = Health(lambda: 0)
+    good = vehicle()
+    clip = dataclasses.replace(good.passage.clip, counts=good.passage.clip.counts[:0])
+    bad = dataclasses.replace(good, passage=dataclasses.replace(good.passage, clip=clip))
+
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            sealed = await seal_all(store, tmp_path, bad, good, health=health)
+            assert [record.index for record in sealed] == [0]
+
+    asyncio.run(scenario())
+    snapshot = health.snapshot()
+    assert snapshot.counters["clerk.defects"] == 1
+    assert "without samples" in snapshot.states["clerk"].text.en
+    assert "without samples" in caplog.text
+
+
 def test_vehicles_wait_on_the_disk_while_the_database_is_recovered(tmp_path: Path) -> None:
     """They are sealed once, in their order, before those that came later; a crash loses none."""
 

@@ -174,6 +174,20 @@ def test_a_copy_that_can_not_be_written_does_not_slow_commits_down(tmp_path: Pat
     asyncio.run(scenario())
 
 
+def test_a_statement_that_waited_is_not_lost_on_a_record_that_rotted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as store:
+            await fill(store)
+            tamper(tmp_path, "UPDATE records SET canonical = x'7b7d' WHERE idx = 101")
+            await store.set_aside(secret(500))
+            with pytest.raises(StoreError):
+                await store.take_next_aside()
+            await _append_at_last(store)
+            assert await store.take_next_aside()
+
+    asyncio.run(scenario())
+
+
 def test_what_was_sealed_so_is_no_damage(tmp_path: Path) -> None:
     """A recovery would find the same again, and set the database aside each time."""
 
