@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import sqlite3
 import time
@@ -67,12 +68,20 @@ class Plant:
             data=self.data,
             directory=self.directory,
             digitiser_port=self.digitiser_port,
-            certificate=self.certificate,
+            certificate=self._own_certificate(),
             broker=broker or self.broker,
             centre_key=centre.verifier_key,
         )
         self.file.write_text(text, encoding="utf-8")
         return load_station(self.file)
+
+    def _own_certificate(self) -> Path:
+        """The sensors are the same at every station of a trial; their certificate names its own."""
+        own = self.directory / "certificate.json"
+        if self.certificate.exists() and self.certificate != own:
+            body = json.loads(self.certificate.read_bytes()) | {"station": self.station}
+            own.write_text(json.dumps(body), encoding="utf-8")
+        return own
 
     def daemon(self, name: str = "station") -> Child:
         """The station's daemon, not started yet."""
