@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
@@ -18,7 +19,7 @@ from edge.supervise import supervise
 from edge.web import api, pages
 from edge.web.board import Board
 from edge.web.desk import Desk
-from edge.web.guard import Guard
+from edge.web.guard import HEADERS, Guard
 from edge.web.present import kg, spaced_plate
 from edge.web.terms import CHECKED, doubt_text, grammar_text, join_text
 from edge.web.texts import TEXTS
@@ -46,14 +47,23 @@ def create_app(station: StationView) -> FastAPI:
     app.state.desk = desk
     app.state.templates = templates
     app.state.board = Board(station, desk, templates)
-    app.include_router(api.router)
-    app.include_router(pages.router)
+    for router in (api.router, pages.router):
+        _answer_heads(router)
+        app.include_router(router)
     app.mount("/static", StaticFiles(packages=[("edge.web", "static")]), name="static")
     app.add_middleware(Guard, host=station.config.model.web.host)
     app.add_exception_handler(SteelyardError, _explain)
     app.add_exception_handler(HTTPException, _not_there)
     app.add_exception_handler(RequestValidationError, _not_there)
+    app.add_exception_handler(Exception, _broken)
     return app
+
+
+def _answer_heads(router: APIRouter) -> None:
+    """Supervisors and link checkers ask for heads; that of the endless stream would never end."""
+    for route in router.routes:
+        if isinstance(route, APIRoute) and route.methods == {"GET"} and route.path != "/events":
+            route.methods = {"GET", "HEAD"}
 
 
 def _templates(station: StationView) -> Environment:
@@ -88,6 +98,14 @@ async def _not_there(request: Request, error: Exception) -> Response:
     """A page or record that is not there, or a question that was not understood."""
     status = error.status_code if isinstance(error, HTTPException) else 422
     return _error(request, status, TEXTS["error.missing"], Text("", ""))
+
+
+async def _broken(request: Request, _error_: Exception) -> Response:
+    """A fault of the program, which the log tells in full; the guard is not asked any more."""
+    then = TEXTS["error.broken.next"]
+    response = _error(request, 500, TEXTS["error.broken"], then)
+    response.headers.update(HEADERS)
+    return response
 
 
 def _error(request: Request, status: int, what: Text, then: Text) -> Response:

@@ -31,6 +31,8 @@ from edge.web.view import StationView
 _RECENT = 12
 _PERIOD_S = 1.0
 _SHOWN_CASES = 3
+_LINKED_CASES = 30
+"""Of those that are not shown; in an hour when nobody guides, hundreds wait."""
 _SHOWN_MESSAGES = 3
 
 
@@ -112,7 +114,9 @@ class Board:
             for case in waiting[:_SHOWN_CASES]
         ]
         messages = self._desk.messages.unread[:_SHOWN_MESSAGES]
-        return {"cases": shown, "more": waiting[_SHOWN_CASES:], "messages": messages}
+        more = waiting[_SHOWN_CASES:]
+        linked = more[:_LINKED_CASES]
+        return {"cases": shown, "more": len(more), "linked": linked, "messages": messages}
 
     async def _log(self, t: Speaker) -> str:
         return self._render(

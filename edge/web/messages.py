@@ -14,7 +14,8 @@ __all__ = ["Message", "Messages"]
 
 READ = "message-read"
 _KEPT = 50
-_READINGS = 200
+_LOOKED_AT = 1_000
+"""Commands of other kinds, and what else operators did, lie between the messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +52,15 @@ class Messages:
         known = (newest[0][0].index if newest[0] else -1, newest[1][0].index if newest[1] else -1)
         if known == self._known:
             return
-        commands = await store.latest(kind="command", limit=_KEPT)
-        readings = await store.latest(kind="operator", limit=_READINGS)
+        commands = await store.latest(kind="command", limit=_LOOKED_AT)
+        readings = await store.latest(kind="operator", limit=_LOOKED_AT)
         read = {
             record.body["about"].get("index"): record.body["time_us"]
             for record in reversed(readings)
             if record.body.get("action") == READ
         }
         found = (_message(record, read.get(record.index)) for record in commands)
-        self.newest = [message for message in found if message]
+        self.newest = [message for message in found if message][:_KEPT]
         self._known = known
 
     async def read(self, index: int) -> None:

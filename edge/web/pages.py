@@ -40,6 +40,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         t=t,
         station=station_of(request),
         path=request.url.path,
+        in_other=request.url.include_query_params(lang="zh" if t.lang == "en" else "en").query,
         other="zh" if t.lang == "en" else "en",
         **values,
     )

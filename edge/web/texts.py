@@ -214,6 +214,11 @@ TEXTS: dict[str, Text] = {
     "devices.title": Text("设备与计数", "Devices and counters"),
     "devices.system": Text("系统", "System"),
     "error.title": Text("打不开", "This cannot be shown"),
+    "error.broken": Text("程序出错，这一页没有做出来", "the program failed to make this page"),
+    "error.broken.next": Text(
+        "称重不受影响；请把时间和网址告诉维护人员",
+        "weighing goes on; tell the maintainer the time and the address",
+    ),
     "error.missing": Text("没有这个页面或记录", "There is no such page or record"),
     "error.back": Text("回到现场", "Back to the live page"),
     "error.next": Text("怎么办", "What to do"),

@@ -58,7 +58,7 @@ port = 0
 [[digitiser]]
 id = "D1"
 url = "/dev/ttyS9"
-channels = ["r1L", "r1R", "r2L", "r2R"]
+channels = ["r1L", "r1R", "r2L", "r2R", "s1L", "s1R", "s2L", "s2R"]
 [[lane]]
 id = "1"
 name = "一号车道"
@@ -74,8 +74,8 @@ name = "二号车道"
 digitiser = "D1"
 direction = "北行"
 row = [
-  { position_m = 0.0, width_m = 0.07, kind = "strip", left = "r1L", right = "r1R" },
-  { position_m = 2.1, width_m = 0.07, kind = "strip", left = "r2L", right = "r2R" },
+  { position_m = 0.0, width_m = 0.07, kind = "strip", left = "s1L", right = "s1R" },
+  { position_m = 2.1, width_m = 0.07, kind = "strip", left = "s2L", right = "s2R" },
 ]
 """
 
@@ -96,6 +96,8 @@ class Sample:
     astride: tuple[str, ...] = ()
     perhaps_with: str = ""
 
+
+CHANNELS = {"1": ["r1L", "r1R", "r2L", "r2R"], "2": ["s1L", "s1R", "s2L", "s2R"]}
 
 SEMI = (3.45, 1.35, 6.2, 1.31, 1.31)
 CAR = Sample("1", (980, 720), (2.68,), (1, 1), "鄂F6K201", "blue", 74)
@@ -253,7 +255,7 @@ class SampleStation:
         passage = _passage(sample)
         signal = [
             await self.store.put_blob(data, "signal", "audio/flac")
-            for data in encode_clip(passage.clip, ["r1L", "r1R", "r2L", "r2R"])
+            for data in encode_clip(passage.clip, CHANNELS[sample.lane])
         ]
         picture = (
             await self.store.put_blob(_picture(sample.plate), "picture", "image/jpeg")
@@ -266,7 +268,7 @@ class SampleStation:
         draft = vehicle_draft(
             vehicle,
             judge(vehicle, self.view.pack),
-            channels=["r1L", "r1R", "r2L", "r2R"],
+            channels=CHANNELS[sample.lane],
             gains=Gains(np.ones(4), np.full(4, 0.005), 0.003, 9.79, "CAL-2026-0117", "ab" * 32),
             dynamics=known_dynamics(self.view.config)[passage.lane].name,
             config_sha256=self.view.config.sha256,

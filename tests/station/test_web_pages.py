@@ -165,6 +165,78 @@ def test_the_floor_survives_a_restart(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_who_waited_is_found_again_behind_hundreds_that_drove_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_station(tmp_path) as sample:
+            waiting = await sample.seal(OVER_SEMI, ago_s=600)
+            guided = await sample.seal(OVER_SEMI, ago_s=590)
+            async with serving(sample) as client:
+                await client.post(f"/cases/{guided.index}/guided", headers=own(client))
+            lawful = dict((await sample.seal(CAR)).body)
+            for name in ("station", "index", "passage", "blobs", "private_sha256", "plate"):
+                del lawful[name]
+            for _ in range(450):
+                await sample.store.append(Draft("vehicle", lawful))
+            async with serving(sample) as client:
+                assert await waiting_cases(client) == [waiting.index]
+
+    asyncio.run(scenario())
+
+
+def test_a_head_is_answered_like_its_page(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        index = (await sample.seal(OVER_SEMI)).index
+        for path in (
+            "/",
+            "/log",
+            f"/vehicles/{index}",
+            "/healthz",
+            f"/records/{index}/record.json",
+        ):
+            head, whole = await client.head(path), await client.get(path)
+            assert (head.status_code, head.content) == (200, b""), path
+            assert head.headers["content-type"] == whole.headers["content-type"]
+        assert (await client.head("/vehicles/99")).status_code == 404
+        assert (await client.head("/events")).status_code == 405
+
+    visit(tmp_path, look)
+
+
+def test_hundreds_that_wait_are_counted_and_not_all_listed(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        over = (await sample.seal(OVER_SEMI)).body
+        for index in range(1_000, 1_300):
+            sample.feed.publish("vehicle", {**over, "index": index, "record_id": f"{index:x}"})
+            await asyncio.sleep(0)
+        while len(await waiting_cases(client)) != 301:
+            await asyncio.sleep(0.02)
+        todo = (await client.get("/")).text.split('data-part="todo"')[1].split("</section>")[0]
+        assert "还有 298 辆车在等待引导" in todo
+        assert todo.count("/vehicles/") < 40
+
+    visit(tmp_path, look)
+
+
+def test_a_fault_of_the_program_is_told_in_plain_words_and_guarded(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        strange = await sample.store.append(Draft("vehicle", {"time_us": 1, "lane": "1"}))
+        answer = await client.get(f"/vehicles/{strange.index}")
+        assert answer.status_code == 500
+        assert "称重不受影响" in answer.text
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+
+    visit(tmp_path, look)
+
+
+def test_another_language_keeps_the_page_of_the_log(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        await sample.seal(CAR)
+        assert 'href="?before=7&amp;lang=en"' in (await client.get("/records?before=7")).text
+        assert 'href="?lang=en"' in (await client.get("/records?lang=zh")).text
+
+    visit(tmp_path, look)
+
+
 FOREIGN = [
     ("GET", {"Host": "evil.example"}),
     ("GET", {"Host": "127.0.0.1.evil.example:80"}),
@@ -238,10 +310,10 @@ def test_signal_is_plotted_from_the_stored_file(tmp_path: Path) -> None:
         record = await sample.seal(OVER_SEMI)
         signal = (await client.get(f"/api/vehicles/{record.index}/signal.json?buckets=50")).json()
         assert [(t["channel"], t["row"], t["side"]) for t in signal["traces"]] == [
-            ("r1L", 1, "left"),
-            ("r1R", 1, "right"),
-            ("r2L", 2, "left"),
-            ("r2R", 2, "right"),
+            ("s1L", 1, "left"),
+            ("s1R", 1, "right"),
+            ("s2L", 2, "left"),
+            ("s2R", 2, "right"),
         ]
         assert max(signal["traces"][0]["max"]) > 30_000, "the wheels are to be seen"
         begin = signal["clip"][0]
