@@ -12,6 +12,7 @@ import pytest
 
 from edge.errors import LinkDown
 from edge.sources import http_door, http_line
+from edge.sources.http_access import TokenAccess
 from edge.sources.http_door import HttpDoor, Patience, Room
 from edge.sources.http_line import Answer, Request
 
@@ -220,3 +221,22 @@ def test_a_taken_port_is_told() -> None:
             await HttpDoor("127.0.0.1", door.port, lambda _: None).open()
 
     at_door(scenario)
+
+
+def test_an_address_with_fields_without_end_is_refused_as_any_stranger(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever knows no secret must not be able to fill the station's log."""
+    access = TokenAccess("secret")
+
+    async def scenario(door: HttpDoor, site: Site) -> None:
+        door.rooms["/in"] = Room(
+            access.refusal, site.handle, lambda name: site.counted.update([name])
+        )
+        head = b"POST /in?" + b"a&" * 40 + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
+        said = await say(door, head + b"Connection: close\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 401")
+        assert site.counted == {"unauthorised": 1}
+
+    at_door(scenario)
+    assert caplog.text == ""
