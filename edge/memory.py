@@ -1,10 +1,14 @@
-"""How a process that runs for months gives memory back.
+"""How a process that runs for months uses memory again, and gives back what it does not need.
 
 Left to itself, glibc lets its bound for buffers with pages of their own grow with each large one
-that is freed. In the end every clip and block lies in one heap, which can only shrink from its
-top, and small things that live for seconds keep it from shrinking; and every thread has a heap of
-its own, each as large as it ever was. A busy station then grows by megabytes an hour without
-holding anything. The bounds are fixed here instead, and one heap serves all (mallopt(3)).
+that is freed, keeps a heap for every thread, each as large as it ever was, and gives the top of a
+heap back with every vehicle, to fetch it anew for the next. A busy station then grows by megabytes
+an hour without holding anything. The bounds are fixed here instead, and one heap serves all
+(mallopt(3)).
+
+A page that is new to the process costs microseconds at its first touch, and two vehicles need some
+hundreds of them. So the buffers of a few vehicles come from the heap, whose pages have been
+touched, and stay; only what is larger by far, and finds no room there, gets pages of its own.
 
 Python looks for garbage in cycles among old objects once a quarter as many have joined them. What
 the start has made lives to the end and is left out, so that little garbage is enough, and the
@@ -16,16 +20,17 @@ from __future__ import annotations
 import ctypes
 import gc
 
-__all__ = ["give_back_freed_memory"]
+__all__ = ["settle_memory"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_OWN_PAGES_BYTES = 128 << 10
-"""Larger buffers get pages of their own, which go back when they are freed."""
-_KEPT_FREE_BYTES = 1 << 20
-"""Free memory kept at the top of the heap, so that it does not breathe with every vehicle."""
+_OWN_PAGES_BYTES = 1 << 20
+"""Larger buffers that the heap has no room for get pages of their own, which go back."""
+_AT_HAND_BYTES = 16 << 20
+"""Free memory that the heap has at the start: what some vehicles of dense traffic need at once."""
+_PIECE_BYTES = 1 << 16
 
 
-def give_back_freed_memory() -> None:
+def settle_memory() -> None:
     """For a process that has imported what it needs, and before its threads start.
 
     A C library other than glibc keeps its own ways.
@@ -35,5 +40,12 @@ def give_back_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_FREE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, 2 * _AT_HAND_BYTES)
         mallopt(_M_ARENA_MAX, 1)
+        _touch_heap()
+
+
+def _touch_heap() -> None:
+    """Fill free memory once, in pieces that come from the heap, so that its pages are there."""
+    pieces = [b"\1" * _PIECE_BYTES for _ in range(_AT_HAND_BYTES // _PIECE_BYTES)]
+    pieces.clear()

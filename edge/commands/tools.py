@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from edge.errors import ConfigError, InputError
-from edge.memory import give_back_freed_memory
+from edge.memory import settle_memory
 
 EXISTING = click.Path(exists=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
@@ -29,7 +29,7 @@ def run_until_signal(job: Callable[[asyncio.Event], Coroutine[Any, Any, Any]]) -
             loop.add_signal_handler(number, stop.set)
         return await job(stop)
 
-    give_back_freed_memory()
+    settle_memory()
     return asyncio.run(body())
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from edge.errors import LinkDown
 from edge.health import Health
 from edge.lanes import GATHER_NS, Lanes
-from edge.memory import give_back_freed_memory
+from edge.memory import settle_memory
 from edge.records import Flag, Floats, SampleBlock
 from edge.sources.digitiser import DigitiserSource
 from edge.sources.ports import SourceItem
@@ -173,7 +173,7 @@ def _watched(
 ) -> tuple[_Seen, dict[str, int]]:
     seen = _Seen(seconds)
     health = Health(time.monotonic_ns)
-    give_back_freed_memory()
+    settle_memory()
     with sending(block_s, seed) as urls:
         asyncio.run(_station(seconds, urls, health, seen, progress, trace=trace))
     return seen, dict(health.snapshot().counters)
