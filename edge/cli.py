@@ -65,6 +65,10 @@ def _first_known(group: BaseExceptionGroup[BaseException]) -> SteelyardError | N
 def _misused(error: click.UsageError) -> InputError:
     """A wrong call of a command, as every other error is told."""
     zh = next((zh for kind, zh in _MISUSES.items() if isinstance(error, kind)), "用法不对")
+    if isinstance(error, click.NoSuchOption):
+        zh += f" {error.option_name}"
+    elif isinstance(error, click.BadParameter) and error.param and error.ctx:
+        zh += f" {error.param.get_error_hint(error.ctx)}"
     command = error.ctx.command_path if error.ctx else "steelyard"
     return InputError(
         zh, error.format_message(), next_zh=f"见 {command} --help", next_en=f"see {command} --help"

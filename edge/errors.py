@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +37,34 @@ NO_STEP = Text("", "")
 """Nothing is to be done."""
 
 
+_OS_WORDS = {
+    os.strerror(number): zh
+    for number, zh in (
+        (errno.ENOENT, "没有这个文件或目录"),
+        (errno.EACCES, "没有权限"),
+        (errno.EPERM, "不允许这样做"),
+        (errno.EISDIR, "它是目录，不是文件"),
+        (errno.ENOTDIR, "路径中有一段不是目录"),
+        (errno.EEXIST, "已经存在"),
+        (errno.ENOSPC, "磁盘已满"),
+        (errno.EROFS, "磁盘是只读的"),
+        (errno.EIO, "磁盘读写出错"),
+        (errno.EDQUOT, "超出磁盘配额"),
+        (errno.EMFILE, "打开的文件太多"),
+        (errno.EADDRINUSE, "地址已被占用"),
+        (errno.EADDRNOTAVAIL, "本机没有这个地址"),
+        (errno.ECONNREFUSED, "对方拒绝连接"),
+    )
+}
+
+
+def _in_chinese(zh: str) -> str:
+    """The Chinese sentence, where the operating system's English reason stands in it, in words."""
+    for english, chinese in _OS_WORDS.items():
+        zh = zh.replace(english, chinese)
+    return zh
+
+
 class SteelyardError(Exception):
     """Root of every error that Steelyard raises on purpose.
 
@@ -50,7 +80,7 @@ class SteelyardError(Exception):
     whose = Text("程序", "the program")
 
     def __init__(self, zh: str, en: str, *, next_zh: str = "", next_en: str = "") -> None:
-        self.what = Text(zh, en)
+        self.what = Text(_in_chinese(zh), en)
         self.next_step = Text(next_zh, next_en)
         super().__init__(str(self.what))
 

@@ -227,6 +227,14 @@ def _show_calibration(device: str, gains: Gains, time_ns: int, health: Health) -
             f"certificate {name} has expired: weights are no legal result",
             next_step=Text("请计量工程师重新标定", "have the metrology engineer calibrate again"),
         )
+    elif gains.premature(time_ns):
+        health.state(
+            part,
+            Level.WARNING,
+            f"标定证书 {name} 的签发时间在将来，称重结果不作依据",
+            f"certificate {name} was issued in the future: weights are no legal result",
+            next_step=Text("先核对站点的时钟", "look at the station's clock first"),
+        )
     elif not gains.speed_mps:
         health.state(
             part,

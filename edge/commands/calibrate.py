@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from edge.commands.tools import ANY_PATH, fraction
+from edge.commands.tools import ANY_PATH, fraction, write_out
 from edge.config import load_station
-from edge.errors import InputError
 
 
 @click.group()
@@ -43,10 +42,5 @@ def calibrate_fit(
         session.read_digitisers(recording, config),
         station=config.model.station.id,
     )
-    try:
-        out.write_bytes(certificate.to_json())
-    except OSError as error:
-        raise InputError(
-            f"写不了 {out}：{error.strerror}", f"cannot write {out}: {error.strerror}"
-        ) from error
+    write_out(out, certificate.to_json())
     click.echo(f"证书 / certificate {certificate.certificate_id} → {out}")

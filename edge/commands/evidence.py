@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge.commands.tools import ANY_PATH, EXISTING
+from edge.commands.tools import ANY_PATH, EXISTING, write_out
 from edge.config import StationConfig, load_station
 from edge.errors import ConfigError, InputError, IntegrityError, SteelyardError
 
@@ -41,12 +41,7 @@ def export(*, record: str, station_file: Path, out: Path | None, key: str | None
         dossier = source.dossier(source.find(record))
     path = out or Path(f"{config.model.station.id}-{dossier.main.index:09d}.zip")
     data = bundled(dossier)
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise InputError(
-            f"写不了 {path}：{error.strerror}", f"cannot write {path}: {error.strerror}"
-        ) from error
+    write_out(path, data)
     click.echo(f"证据包 / bundle → {path} ({len(data):,} bytes)")
     for blob in dossier.missing:
         click.echo(f"缺少文件 / missing file: {blob.role} {blob.sha256}", err=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edge.commands.tools import ANY_PATH, EXISTING
+from edge.commands.tools import ANY_PATH, EXISTING, EXISTING_FILE, write_out
 from edge.config import StationConfig, load_station
 from edge.errors import DeviceFault, InputError
 
@@ -44,7 +44,7 @@ def status(*, station_file: Path) -> None:
 @firmware.command()
 @click.argument("station_file", type=EXISTING)
 @click.argument("device")
-@click.argument("image", type=EXISTING)
+@click.argument("image", type=EXISTING_FILE)
 @BY
 @click.option("--no-wait", is_flag=True, help="Do not wait for its end.")
 def update(*, station_file: Path, device: str, image: Path, by: str, no_wait: bool) -> None:
@@ -78,7 +78,10 @@ def accept(*, station_file: Path, device: str, by: str, reason: str) -> None:
     seen = mailbox.status().get("seen")
     if not seen:
         raise InputError(
-            f"站点还没有见过 {device}", f"the station has not seen {device}", next_zh="先启动站点"
+            f"站点还没有见过 {device}",
+            f"the station has not seen {device}",
+            next_zh="先启动站点",
+            next_en="start the station first",
         )
     mailbox.put_acceptance(Acceptance(Identity.from_body(seen), by, reason))
     click.echo(f"{device}: {_identity_line(seen)}")
@@ -102,8 +105,10 @@ def key(*, key_file: Path, name: str) -> None:
 
 
 @firmware.command()
-@click.argument("program", type=EXISTING)
-@click.option("--key", "key_file", type=EXISTING, required=True, help="As `firmware key` made it.")
+@click.argument("program", type=EXISTING_FILE)
+@click.option(
+    "--key", "key_file", type=EXISTING_FILE, required=True, help="As `firmware key` made it."
+)
 @click.option("--hardware", required=True, help="Hardware that it is for.")
 @click.option("--version", required=True, help="As HELLO will say it.")
 @click.option("--rollback", type=click.IntRange(0, 2**32 - 1), required=True)
@@ -125,7 +130,7 @@ def sign(
         )
     except ValueError as error:
         raise InputError(f"做不成固件：{error}", f"no image can be made: {error}") from error
-    out.write_bytes(image)
+    write_out(out, image)
     click.echo(f"{out} ({len(image):,} bytes) sha256 {image_digest(image).hex()}")
 
 

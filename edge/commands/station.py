@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
 from edge.commands.tools import ANY_PATH, run_until_signal
 from edge.config import LOOPBACK, ModbusSection, ScaleSection, StationConfig, load_station
+from edge.records import Gains
 
 
 @click.command()
@@ -43,12 +45,15 @@ def check(*, station_file: Path) -> None:
             f"车道 / lane {lane.id}: {len(lane.row)} 排 / rows on {lane.digitiser}, "
             f"动态参数 / dynamics {weighs_with} v{known[lane.id].version}"
         )
-    click.echo(f"规则包 / rule pack {pack.id} {pack.version}")
+    law = pack.at(time.time_ns())
+    today = (
+        f"今天 / today: {law.id}" if law else "注意：今天没有有效的规定 / careful: no law of today"
+    )
+    click.echo(f"规则包 / rule pack {pack.id} {pack.version}, {today}")
     for section in config.model.digitiser:
-        certificate = config.gains_of(section.id, 1.0).certificate_id or "没有 / none"
         click.echo(
             f"数采 / digitiser {section.id}: {len(section.channels)} 通道 / channels, "
-            f"证书 / certificate {certificate}"
+            f"证书 / certificate {_certificate(config.gains_of(section.id, 1.0))}"
         )
         _tell_speeds(config, section.id)
     for scale in config.model.scale:
@@ -61,6 +66,18 @@ def check(*, station_file: Path) -> None:
     _tell_centre(config)
     _tell_page(config)
     click.echo(f"站点文件正确 / the station file is right: {station_file}")
+
+
+def _certificate(gains: Gains) -> str:
+    """The certificate, and whether it holds now."""
+    if not gains.calibrated:
+        return "没有 / none"
+    now_ns = time.time_ns()
+    if gains.expired(now_ns):
+        return f"{gains.certificate_id}, 注意：已过期 / careful: expired"
+    if gains.premature(now_ns):
+        return f"{gains.certificate_id}, 注意：签发时间在将来 / careful: issued in the future"
+    return gains.certificate_id
 
 
 def _tell_centre(config: StationConfig) -> None:

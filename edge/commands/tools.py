@@ -16,6 +16,7 @@ from edge.errors import ConfigError, InputError
 from edge.memory import settle_memory
 
 EXISTING = click.Path(exists=True, path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 
 
@@ -98,13 +99,24 @@ def new_directory(path: Path) -> Path:
     return path
 
 
+def write_out(path: Path, data: bytes) -> None:
+    """Write what a command was asked for.
+
+    Raises
+    ------
+    InputError
+        The file can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise InputError(
+            f"写不了 {path}：{error.strerror}", f"cannot write {path}: {error.strerror}"
+        ) from error
+
+
 def write_figures(figures: dict[str, Any], json_file: Path | None) -> None:
     if json_file is None:
         return
-    try:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    except OSError as error:
-        raise InputError(
-            f"写不了 {json_file}：{error.strerror}", f"cannot write {json_file}: {error.strerror}"
-        ) from error
+    write_out(json_file, (json.dumps(figures, indent=1, ensure_ascii=False) + "\n").encode())

@@ -75,6 +75,16 @@ def test_a_message_of_the_centre_stands_on_the_page_until_it_is_read(tmp_path: P
     visit(tmp_path, look)
 
 
+def test_a_message_is_not_pushed_off_by_what_else_the_centre_orders(tmp_path: Path) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        await told(sample)
+        for number in range(8, 70):
+            await told(sample, number=number, action="resend", arguments={"from": 1, "to": 2})
+        await until_shown(client, TOLD.zh)
+
+    visit(tmp_path, look)
+
+
 def test_only_the_stations_own_pages_may_say_that_a_message_was_read(tmp_path: Path) -> None:
     async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
         message = await told(sample)

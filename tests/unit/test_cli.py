@@ -80,9 +80,9 @@ def test_a_wrong_argument_is_its_writers_matter(station: str, arguments: tuple[s
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("demo", "--home", "x"), "没有这个选项 / No such option '--home'"),
-        (("check",), "缺少参数 / Missing argument"),
-        (("verify", "nowhere"), "参数的值不对 / Invalid value for 'PATH'"),
+        (("demo", "--home", "x"), "没有这个选项 --home / No such option '--home'"),
+        (("check",), "缺少参数 'STATION_FILE' / Missing argument"),
+        (("verify", "nowhere"), "参数的值不对 'PATH' / Invalid value for 'PATH'"),
         (("case-system",), "用法不对 / --broker and --store are needed"),
     ],
 )
@@ -91,6 +91,21 @@ def test_a_wrong_call_is_told_in_chinese_first(arguments: tuple[str, ...], said:
     assert result.exit_code == 2
     assert said in result.output
     assert f"{arguments[0]} --help" in result.output.split("→")[1]
+
+
+def test_a_directory_for_a_file_of_firmware_is_told_plainly(station: str, tmp_path: Path) -> None:
+    key, program = str(tmp_path / "key"), tmp_path / "program"
+    program.write_bytes(b"x" * 64)
+    assert steelyard("firmware", "key", key, "--name", "n").exit_code == 0
+    what = ("--hardware", "h", "--version", "1", "--rollback", "1", "--key", key)
+    for arguments in (
+        ("update", station, "D1", str(tmp_path), "--by", "x", "--no-wait"),
+        ("sign", str(tmp_path), *what, "--out", str(tmp_path / "image")),
+        ("sign", str(program), *what, "--out", str(tmp_path)),
+    ):
+        result = steelyard("firmware", *arguments)
+        assert result.exit_code == 2, result.output
+        assert str(tmp_path) in result.output
 
 
 def test_a_group_without_a_command_shows_its_help() -> None:

@@ -11,10 +11,14 @@ from click.testing import CliRunner
 
 from calibration.certificate import SPEED_FACTOR, Run, speed_ranges_kmh
 from edge.cli import main
+from edge.config import load_station
 from edge.core.weigh import weigh
 from edge.errors import ConfigError
 from edge.gains import parse_gains
-from edge.records import Flag, Passage
+from edge.health import Health, Level
+from edge.lanes import Lanes
+from edge.records import ClockReading, Flag, Passage
+from edge.sources.ports import DeviceHello
 from tests.unit.core_signals import Lorry, Scene, gains, strip_lane
 from tests.unit.test_config import GOOD
 
@@ -109,14 +113,28 @@ def test_a_damaged_range_is_refused(wrong: object) -> None:
         parse_gains(certificate(speed_kmh=wrong), Path("c"), "D1", ["aL"])
 
 
-def test_check_tells_who_states_the_range(tmp_path: Path) -> None:
+def test_check_tells_who_states_the_range_and_whether_the_certificate_holds(tmp_path: Path) -> None:
     station = tmp_path / "station.toml"
     station.write_text(GOOD + '\n[calibration]\nfile = "c.json"\n')
     for body, words in (
         (certificate(), "证书没有写明"),
         (certificate(speed_kmh={"1": [30, 60]}), "30.0–60.0 km/h (证书与站点文件"),
+        (certificate(valid_until_us=1), "K1, 注意：已过期"),
+        (certificate(issued_us=10**16), "K1, 注意：签发时间在将来"),
     ):
         (tmp_path / "c.json").write_bytes(body)
         result = CliRunner().invoke(main, ["check", str(station)])
         assert result.exit_code == 0, result.output
         assert words in result.output
+
+
+def test_the_page_says_that_a_certificate_of_the_future_holds_nothing_yet(tmp_path: Path) -> None:
+    station = tmp_path / "station.toml"
+    station.write_text(GOOD + '\n[calibration]\nfile = "c.json"\n')
+    (tmp_path / "c.json").write_bytes(certificate(issued_us=2_000, speed_kmh={"1": [30, 60]}))
+    for now_us, level in ((1_999, Level.WARNING), (2_000, Level.OK)):
+        health = Health(lambda: 0)
+        clock = ClockReading(0, now_us * 1_000, 5e5, 1_000, 0.0, True)
+        hello = DeviceHello("D1", "S", "M", "1", 2_000.0, 1.0, 4)
+        Lanes(load_station(station), health).take(hello, lambda clock=clock: clock, 0)
+        assert health.snapshot().states["calibration.D1"].level is level
