@@ -47,7 +47,7 @@ from edge.sources.modbus import ModbusBuses, ModbusSource
 from edge.sources.modbus_scale import ModbusScaleSource, Weights
 from edge.sources.pictures import keep_swept
 from edge.sources.ports import DeviceHello, SourceItem
-from edge.sources.recorder import Recorder
+from edge.sources.recorder import SideRecorder
 from edge.sources.scale import Companions, ScaleSource
 from edge.sources.second_opinion import SecondOpinion
 from edge.sources.taps import Taps
@@ -93,7 +93,7 @@ class Head:
         self._buses = ModbusBuses(self._bus_tap)
         self.orders = ScaleOrders(chronicle.say, clock.utc_ns)
         self._weights = Weights()
-        self._recorder = Recorder(record_to, self._model) if record_to else None
+        self._recorder = SideRecorder(record_to, self._model, health)
         self._keepers = self._keep_programs()
         self.updating = Updating(
             self._keepers, {name: Mailbox(config.data_dir, name) for name in self._keepers}
@@ -139,8 +139,7 @@ class Head:
 
     async def close(self) -> None:
         """End the recording and keep what was learned."""
-        if self._recorder:
-            self._recorder.close()
+        self._recorder.close()
         await self._lessons.save()
 
     async def run(self, clerk: Clerk, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
@@ -177,8 +176,7 @@ class Head:
         def deliver(item: SourceItem) -> None:
             if isinstance(item, DeviceHello):
                 self._gains[name] = self._config.gains_of(name, item.newton_per_count)
-            if self._recorder:
-                self._recorder.take(item, source.clock())
+            self._recorder.take(item, source.clock)
             if isinstance(item, SampleBlock) and (item.lost_before or item.restarted):
                 self._chronicle.missed(item, time.monotonic_ns())
             self._lanes.take(item, source.clock, time.monotonic_ns())
@@ -188,8 +186,7 @@ class Head:
                 await source.run(deliver)
             finally:
                 self._lanes.interrupt(name, source.clock, time.monotonic_ns())
-                if self._recorder:
-                    self._recorder.interrupt(name)
+                self._recorder.interrupt(name)
 
         return read
 
@@ -197,8 +194,7 @@ class Head:
         source = self._camera(self._config.with_files(section))
 
         def deliver(plate: PlateRead) -> None:
-            if self._recorder:
-                self._recorder.plate(plate)
+            self._recorder.plate(plate)
             self._lanes.read(plate)
 
         return lambda: source.run(deliver)

@@ -6,14 +6,21 @@ since the station too begins anew there. Plates go into the recording of their l
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from edge.config import StationFile
+from edge.errors import Text
+from edge.health import Health, Level
 from edge.records import ClockReading, InputEdge, PlateRead, SampleBlock
 from edge.sources.ports import DeviceHello, SourceItem
 from firmware_bridge.anpr import PlateFrame
 from firmware_bridge.recording import RecordingWriter
+
+log = logging.getLogger("steelyard")
 
 
 class Recorder:
@@ -83,12 +90,18 @@ class Recorder:
             writer.edge(edge.sample, edge.input, edge.active)
         writer.samples(block.first_sample, block.counts)
 
+    def _next_part(self, device: str) -> Path:
+        """The first directory that holds no part yet, of this run or of one before it."""
+        while True:
+            part = self._parts[device] = self._parts.get(device, 0) + 1
+            directory = self._directory / (device if part == 1 else f"{device}-{part}")
+            if not directory.exists():
+                return directory
+
     def _begin(self, block: SampleBlock, clock: ClockReading) -> RecordingWriter:
         hello = self._hellos[block.device]
-        part = self._parts[block.device] = self._parts.get(block.device, 0) + 1
-        name = block.device if part == 1 else f"{block.device}-{part}"
         return RecordingWriter(
-            self._directory / name,
+            self._next_part(block.device),
             device=block.device,
             rate_hz=hello.rate_hz,
             channels=self._channels[block.device],
@@ -96,3 +109,48 @@ class Recorder:
             start_utc_ns=clock.utc_ns(block.first_sample),
             first_sample=block.first_sample,
         )
+
+
+class SideRecorder:
+    """Recordings beside the weighing, if ``directory`` is given.
+
+    Whatever fails ends the recording, and nothing else.
+    """
+
+    def __init__(self, directory: Path | None, model: StationFile, health: Health) -> None:
+        self._recorder = Recorder(directory, model) if directory else None
+        self._health = health
+
+    def take(self, item: SourceItem, clock: Callable[[], ClockReading]) -> None:
+        """As `Recorder.take`."""
+        self._try(lambda recorder: recorder.take(item, clock()))
+
+    def plate(self, read: PlateRead) -> None:
+        """As `Recorder.plate`."""
+        self._try(lambda recorder: recorder.plate(read))
+
+    def interrupt(self, device: str) -> None:
+        """As `Recorder.interrupt`."""
+        self._try(lambda recorder: recorder.interrupt(device))
+
+    def close(self) -> None:
+        """As `Recorder.close`."""
+        self._try(Recorder.close)
+
+    def _try(self, step: Callable[[Recorder], None]) -> None:
+        if (recorder := self._recorder) is None:
+            return
+        try:
+            step(recorder)
+        except Exception as error:  # most often a full disk
+            log.exception("recording: ended")
+            self._recorder = None
+            self._health.state(
+                "recording",
+                Level.WARNING,
+                f"录制已停止，称重照常：{error}",
+                f"the recording has ended, weighing goes on: {error}",
+                next_step=Text("释放磁盘空间后重新启动", "free the disk, then start again"),
+            )
+            with contextlib.suppress(Exception):
+                recorder.close()

@@ -162,6 +162,7 @@ PARTS: dict[str, Text] = {
     "log": Text("日志见证", "Log and witness"),
     "chronicle": Text("站点日记", "Diary of the station"),
     "clerk": Text("封存", "Sealing"),
+    "recording": Text("录制", "Recording"),
 }
 
 NEXT_STEPS: dict[str, Text] = {
