@@ -21,7 +21,7 @@ id = "ST01"
 [[digitiser]]
 id = "D1"
 url = "{0}"
-channels = ["a", "b"]
+channels = ["a", "b", "e", "f"]
 [[digitiser]]
 id = "D2"
 url = "/dev/nowhere"
@@ -30,7 +30,7 @@ channels = ["c", "d"]
 id = "1"
 digitiser = "D1"
 row = [{{ position_m = 0.0, width_m = 0.07, kind = "strip", left = "a", right = "b" }},
-       {{ position_m = 2.1, width_m = 0.07, kind = "strip", left = "a", right = "b" }}]
+       {{ position_m = 2.1, width_m = 0.07, kind = "strip", left = "e", right = "f" }}]
 """
 
 
@@ -58,8 +58,8 @@ def test_a_digitiser_that_gave_nothing_is_told_beside_one_that_did(tmp_path: Pat
         deadline_s = time.monotonic() + 10
         while not list(tmp_path.glob("rec/D1/*")) and time.monotonic() < deadline_s:
             line.read()
-            hello = Hello(1, sequence, 0, "S-1", "LC2", "1.0", 2, 1_000.0, 0.01, 5)
-            block = Samples(1, sequence + 1, 20 * sequence, np.zeros((40, 2), np.int32))
+            hello = Hello(1, sequence, 0, "S-1", "LC2", "1.0", 4, 1_000.0, 0.01, 5)
+            block = Samples(1, sequence + 1, 20 * sequence, np.zeros((40, 4), np.int32))
             line.send(encode(hello) + encode(block))
             sequence += 2
             await asyncio.sleep(0.02)

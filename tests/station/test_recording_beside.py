@@ -25,12 +25,12 @@ def model(tmp_path: Path) -> StationFile:
 
 
 def block(first: int) -> SampleBlock:
-    return SampleBlock("D1", first, np.zeros((40, 2), np.int32), 1_000.0, 0, False)
+    return SampleBlock("D1", first, np.zeros((40, 4), np.int32), 1_000.0, 0, False)
 
 
 def run(recorder: SideRecorder) -> None:
     """A run of a station."""
-    recorder.take(DeviceHello("D1", "S-1", "LC2", "1.0", 1_000.0, 0.01, 2), clock)
+    recorder.take(DeviceHello("D1", "S-1", "LC2", "1.0", 1_000.0, 0.01, 4), clock)
     recorder.take(block(0), clock)
     recorder.take(block(40), clock)
     recorder.interrupt("D1")
