@@ -17,6 +17,9 @@ from tests.fuzz.targets import SEEDS, TARGETS
 
 def main(arguments: list[str]) -> int:
     """Fuzz in a process of its own, for libFuzzer ends the one that it runs in."""
+    if {"-h", "--help"} & set(arguments):
+        sys.stdout.write(f"{__doc__}\nTargets: {', '.join(TARGETS)}\n")
+        return 0
     names = [a for a in arguments if not a.startswith("-")]
     if len(names) > 1 or not set(names) <= set(TARGETS):
         sys.exit(f"one target, of: {', '.join(TARGETS)}")
