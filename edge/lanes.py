@@ -31,6 +31,9 @@ from edge.records import (
 )
 from edge.sources.ports import DeviceHello, SourceItem
 
+_RENEWED_BEFORE_NS = 30 * 86_400 * 1_000_000_000
+"""A calibration is planned weeks ahead: that its certificate ends is told so early."""
+
 GATHER_NS = 40_000_000
 """A station waits so long for company of a vehicle that closed: two weighed together cost little
 more than one, and the blocks of its digitisers come some 3 to 30 ms apart."""
@@ -234,6 +237,16 @@ def _show_calibration(device: str, gains: Gains, time_ns: int, health: Health) -
             f"标定证书 {name} 的签发时间在将来，称重结果不作依据",
             f"certificate {name} was issued in the future: weights are no legal result",
             next_step=Text("先核对站点的时钟", "look at the station's clock first"),
+        )
+    elif gains.expired(time_ns + _RENEWED_BEFORE_NS):
+        health.state(
+            part,
+            Level.WARNING,
+            f"标定证书 {name} 将在 30 天内到期",
+            f"certificate {name} expires within 30 days",
+            next_step=Text(
+                "请计量工程师安排标定", "have the metrology engineer plan a calibration"
+            ),
         )
     elif not gains.speed_mps:
         health.state(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from edge.config.file import LaneSection, StationFile
 from edge.errors import Text
@@ -52,7 +53,8 @@ def _lines(model: StationFile) -> Iterator[Text]:
     """A line has one reader: the second would never open it, or take bytes from the first."""
     cameras = (c.url for c in model.camera if not (c.listens or c.pulls))
     scales = (s.url for s in model.scale if not s.over_modbus)
-    for url in _doubled([*(d.url for d in model.digitiser), *cameras, *scales]):
+    buses = {urlsplit(m.url).path for m in model.modbus if m.url.startswith("rtu:")}
+    for url in _doubled([*(d.url for d in model.digitiser), *cameras, *scales, *buses]):
         yield Text(f"{url} 写给了两个设备", f"{url} stands for two devices")
 
 

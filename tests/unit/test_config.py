@@ -299,8 +299,13 @@ def test_certificate_holds_for_the_rows_that_were_calibrated(
             "lane 1 has two plate cameras",
         ),
         ("/dev/ttyS1", "socket://127.0.0.1:5001", "stands for two devices"),
+        (
+            "[[camera]]",
+            '[[modbus]]\nid = "M1"\nurl = "rtu:///dev/ttyS1"\nmap = "cabinet"\n\n[[camera]]',
+            "/dev/ttyS1 stands for two devices",
+        ),
     ],
-    ids=["one channel left and right", "one channel in two rows", "two cameras", "one line"],
+    ids=["channel left and right", "channel in two rows", "two cameras", "line", "line of a bus"],
 )
 def test_what_no_station_can_be_is_found_before_it_starts(
     tmp_path: Path, old: str, new: str, named: str

@@ -23,6 +23,7 @@ from tests.unit.core_signals import Lorry, Scene, gains, strip_lane
 from tests.unit.test_config import GOOD
 
 KMH = 1 / 3.6
+DAY_US = 86_400 * 1_000_000
 
 
 def run(lane: str, speed_kmh: float, status: str = "used") -> Run:
@@ -128,13 +129,27 @@ def test_check_tells_who_states_the_range_and_whether_the_certificate_holds(tmp_
         assert words in result.output
 
 
-def test_the_page_says_that_a_certificate_of_the_future_holds_nothing_yet(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("now_us", "said"),
+    [
+        (1_999, "签发时间在将来"),
+        (2_000, "有效"),
+        (70 * DAY_US, "有效"),
+        (70 * DAY_US + 1, "30 天内到期"),
+        (100 * DAY_US + 1, "已过期"),
+    ],
+)
+def test_the_page_says_from_when_to_when_a_certificate_holds(
+    tmp_path: Path, now_us: int, said: str
+) -> None:
     station = tmp_path / "station.toml"
     station.write_text(GOOD + '\n[calibration]\nfile = "c.json"\n')
-    (tmp_path / "c.json").write_bytes(certificate(issued_us=2_000, speed_kmh={"1": [30, 60]}))
-    for now_us, level in ((1_999, Level.WARNING), (2_000, Level.OK)):
-        health = Health(lambda: 0)
-        clock = ClockReading(0, now_us * 1_000, 5e5, 1_000, 0.0, True)
-        hello = DeviceHello("D1", "S", "M", "1", 2_000.0, 1.0, 4)
-        Lanes(load_station(station), health).take(hello, lambda clock=clock: clock, 0)
-        assert health.snapshot().states["calibration.D1"].level is level
+    body = certificate(issued_us=2_000, valid_until_us=100 * DAY_US, speed_kmh={"1": [30, 60]})
+    (tmp_path / "c.json").write_bytes(body)
+    health = Health(lambda: 0)
+    clock = ClockReading(0, now_us * 1_000, 5e5, 1_000, 0.0, True)
+    hello = DeviceHello("D1", "S", "M", "1", 2_000.0, 1.0, 4)
+    Lanes(load_station(station), health).take(hello, lambda: clock, 0)
+    state = health.snapshot().states["calibration.D1"]
+    assert said in state.text.zh
+    assert (state.level is Level.OK) == (said == "有效")
