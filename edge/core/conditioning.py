@@ -2,8 +2,8 @@
 
 Everything is decided on the highest and lowest count of chunks of ``CHUNK`` samples, counted from
 the stream's first sample, so that no result depends on how the samples were cut into blocks. The
-centre of a quiet chunk's range is its level and the range its noise: an idle road costs two passes
-of integer comparison and no float work on samples.
+centre of a quiet chunk's range is its level and the range its noise: an idle road costs a look a
+millisecond, integer comparison of what is seen and no float work on samples.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from edge.core.extremes import CHUNK
+from edge.core.extremes import CHUNK, looks
 from edge.records import Bools, Floats, Gains, Indices, Int32s, LaneLayout
 
 __all__ = [
@@ -105,7 +105,7 @@ class Baseline:
     def __init__(self, rate_hz: float, floor: Floats, partner: Indices) -> None:
         self._tile = renewal_samples(rate_hz) // CHUNK
         self._floor = floor
-        self._noise_per_spread = NOISE_FACTOR / range_per_sigma(CHUNK)
+        self._noise_per_spread = NOISE_FACTOR / range_per_sigma(len(looks(rate_hz)))
         self._partner = partner
         self._highest = np.empty((self._tile, len(floor)), np.int32)
         self._lowest = np.empty_like(self._highest)

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.core.clip import ROOM_AFTER_S
 from edge.core.conditioning import Baseline, floor_counts, whole_counts
-from edge.core.extremes import CHUNK, extremes
+from edge.core.extremes import CHUNK, extremes, looks
 from edge.core.joining import Joiner
 from edge.core.modes import PRIOR, Dynamics
 from edge.core.pulses import TouchFinder
@@ -94,6 +94,7 @@ class Pipeline:
         self._polarity = np.where(gains.newton_per_count < 0, -1.0, 1.0)
         self._falling = np.flatnonzero(self._polarity < 0)
         self._floor = floor_counts(lanes, gains)
+        self._looked = looks(rate_hz)
         ends = np.cumsum([len(lane.rows) for lane in lanes])
         self._first_row = [0, *ends.tolist()]
         self._lane_of_row = np.arange(len(lanes)).repeat(np.diff(ends, prepend=0))
@@ -230,7 +231,7 @@ class Pipeline:
 
     def _search(self, counts: Int32s) -> None:
         """Find touches in whole chunks, let the lanes decide, cut what is complete."""
-        highest, lowest = extremes(counts)
+        highest, lowest = extremes(counts, self._looked)
         if len(self._falling):
             flipped = -lowest[:, self._falling], -highest[:, self._falling]
             highest[:, self._falling], lowest[:, self._falling] = flipped

@@ -105,8 +105,8 @@ class _Open:
 class TouchFinder:
     """Finds touches of a lane's rows in a stream, chunk after chunk.
 
-    A wheel is on a row while its left or its right channel is. Only chunks whose extremes pass
-    the threshold are looked at, all of a row together.
+    A wheel is on a row while its left or its right channel is. Only chunks in which a look passes
+    the threshold are searched, sample by sample, all of a row together.
 
     Parameters
     ----------
@@ -143,7 +143,8 @@ class TouchFinder:
             Index of the first row of ``counts``.
         counts : int32 array (n_chunks * CHUNK, n_channels)
         pressed : bool array (n_chunks, n_channels)
-            Chunks in which a channel passes its threshold.
+            Chunks in which a channel passes its threshold at a look, see
+            :func:`~edge.core.extremes.looks`.
         level, release : float arrays (n_lines, n_channels)
         line : int64 array (n_chunks,)
             Which line of them holds for each chunk.

@@ -110,6 +110,7 @@ class Scene:
     rate_hz: float = RATE_HZ
     noise_n: float = 15.0
     hum_n: float = 0.0
+    hum_hz: float = 50.2
     drift_n: float = 0.0
     offset_n: float = 400.0
     seed: int = 1
@@ -127,7 +128,7 @@ class Scene:
         self.edges.sort(key=lambda e: e.sample)
         chance = np.random.default_rng(self.seed)
         force += self.noise_n * chance.standard_normal(force.shape)
-        force += self.hum_n * np.sin(2 * np.pi * 50.2 * time_s + 0.3)[:, None]
+        force += self.hum_n * np.sin(2 * np.pi * self.hum_hz * time_s + 0.3)[:, None]
         force += self.offset_n + self.drift_n * np.sin(2 * np.pi * time_s / 17)[:, None]
         return np.round(force / NEWTON_PER_COUNT).astype(np.int32)
 

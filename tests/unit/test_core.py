@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edge.core.extremes import CHUNK
 from edge.core.pipeline import Pipeline
 from edge.core.weigh import weigh
 from edge.records import ADC_FULL_SCALE, Flag, InputEdge, Passage, SampleBlock, read_only
@@ -129,6 +130,23 @@ def test_noise_drift_and_hum_stay_inside_the_uncertainty() -> None:
         error_kg = loads(passage) - np.array(FAST.axle_kg)
         assert np.all(np.abs(error_kg) < 2 * passage.axles.u_load_kg)
         assert np.abs(error_kg / FAST.axle_kg).max() < 0.02
+
+
+@pytest.mark.parametrize("hum_hz", [800.0, 1_000.0, 1_066.67, 4_000 / 3, 1_990.0])
+def test_a_tone_near_the_rate_of_looks_hides_no_wheel(hum_hz: float) -> None:
+    light = Lorry(0.8, 24.0, (520.0, 480.0), (2.5,))
+    passage = only(strips(light, rate_hz=4_000.0, hum_n=40.0, hum_hz=hum_hz, seconds=2.5))
+    assert np.abs(loads(passage) - light.axle_kg).max() < 10
+    assert passage.flags == Flag.NONE
+
+
+def test_spikes_between_the_looks_are_no_touches() -> None:
+    scene = strips(rate_hz=4_000.0, lorries=())
+    counts = scene.counts()
+    counts[1 + CHUNK * 40 :: CHUNK * 40] += 100_000
+    pipeline = scene.pipeline()
+    assert not pipeline.step(SampleBlock("D1", 0, counts, 4_000.0)) + pipeline.flush()
+    assert pipeline.stray == 0
 
 
 def test_accelerating_lorry() -> None:

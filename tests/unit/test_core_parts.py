@@ -11,7 +11,7 @@ from edge.core.axles import Axles, find_axles
 from edge.core.clip import condition
 from edge.core.conditioning import Baseline, floor_counts, range_per_sigma
 from edge.core.contacts import Pulses, find_contacts
-from edge.core.extremes import CHUNK, extremes
+from edge.core.extremes import CHUNK, extremes, looks
 from edge.core.ground import find_ground
 from edge.core.history import History
 from edge.core.modes import PRIOR, load_scale
@@ -56,19 +56,41 @@ def test_runs_end_where_pieces_are_apart() -> None:
     assert found.sure.tolist() == [-1, -1]
 
 
-@pytest.mark.parametrize("chunk", [1, 16, CHUNK])
-def test_extremes(chunk: int) -> None:
-    counts = np.random.default_rng(1).integers(-900, 900, (2_048 * 2, 3)).astype(np.int32)
-    highest, lowest = extremes(counts, chunk)
-    for k in range(0, len(counts) // chunk, 7):
-        part = counts[k * chunk : (k + 1) * chunk]
+@pytest.mark.parametrize("rate_hz", [1_000.0, 2_000.0, 3_000.0, 4_000.0, 20_000.0])
+def test_extremes_are_those_of_the_samples_looked_at(rate_hz: float) -> None:
+    looked = looks(rate_hz)
+    counts = np.random.default_rng(1).integers(-900, 900, (CHUNK * 2_100, 3)).astype(np.int32)
+    highest, lowest = extremes(counts, looked)
+    assert len(highest) == len(lowest) == 2_100
+    for k in range(0, 2_100, 7):
+        part = counts[k * CHUNK : (k + 1) * CHUNK][looked]
         assert highest[k].tolist() == part.max(axis=0).tolist()
         assert lowest[k].tolist() == part.min(axis=0).tolist()
 
 
-def test_range_tells_the_noise() -> None:
-    noise = np.random.default_rng(3).standard_normal((4_000, CHUNK))
-    assert np.ptp(noise, axis=1).mean() == pytest.approx(range_per_sigma(CHUNK), rel=0.01)
+@pytest.mark.parametrize("rate_hz", [500.0, 1_000.0, 1_999.0, 2_000.0, 3_000.0, 4_000.0])
+def test_a_chunk_is_looked_at_once_a_millisecond_and_at_both_ends(rate_hz: float) -> None:
+    looked = looks(rate_hz)
+    assert (looked[0], looked[-1]) == (0, CHUNK - 1)
+    assert np.diff(looked).max() <= max(1, rate_hz / 1_000)
+
+
+@pytest.mark.parametrize("rate_hz", [2_000.0, 3_000.0, 4_000.0])
+def test_no_tone_hides_between_the_looks(rate_hz: float) -> None:
+    turns, phase = np.linspace(0.005, 0.495, 1_200), np.linspace(0, 1, 24)[:, None, None]
+    tone = np.sin(2 * np.pi * (turns[:, None] * np.arange(CHUNK) + phase))
+    seen = tone[:, :, looks(rate_hz)]
+    assert np.ptp(seen, axis=2).min() > 0.7 * np.ptp(tone, axis=2).min()
+    middle = (seen.max(axis=2) + seen.min(axis=2)) / 2
+    own = (tone.max(axis=2) + tone.min(axis=2)) / 2
+    assert np.abs(middle - own).max() < 0.3
+
+
+@pytest.mark.parametrize("rate_hz", [1_000.0, 2_000.0, 3_000.0, 4_000.0])
+def test_range_tells_the_noise(rate_hz: float) -> None:
+    noise = np.random.default_rng(3).standard_normal((4_000, CHUNK))[:, looks(rate_hz)]
+    factor = range_per_sigma(noise.shape[1])
+    assert np.ptp(noise, axis=1).mean() == pytest.approx(factor, rel=0.01)
 
 
 def test_history_reads_what_was_appended() -> None:
