@@ -43,7 +43,7 @@ from firmware_bridge.stream_bodies import (
     READERS,
     VERSION,
 )
-from firmware_bridge.stream_runs import opened_together, sorted_out
+from firmware_bridge.stream_runs import Sorted, opened_together, sorted_out
 
 __all__ = [
     "MAX_CHANNELS",
@@ -137,17 +137,15 @@ class StreamDecoder:
             self._pending = (self._pending + data)[: _MAX_WIRE_BYTES + 1]
             return []
         end -= data[end - 1 : end] == b"\0"  # one zero ends a frame, one begins the next
-        begin = not self._pending and data[:1] == b"\0"
-        line = b"".join((b"\0", self._pending, memoryview(data)[begin : end + 1]))
-        self._pending = data[end + 1 :].lstrip(b"\0")[: _MAX_WIRE_BYTES + 1]
+        before, rest = self._pending, data[end + 1 :]
+        self._pending = rest.lstrip(b"\0")[: _MAX_WIRE_BYTES + 1]
         messages: list[Message] = []
-        if not self._open_together(line, messages):
-            self._open_each(line, messages)
+        if not self._open_together(sorted_out(before, data, rest), messages):
+            self._open_each(before + data[: end + 1], messages)
         return messages
 
-    def _open_together(self, line: bytes, messages: list[Message]) -> bool:
+    def _open_together(self, found: Sorted | None, messages: list[Message]) -> bool:
         """Open all blocks of samples at once, and what stands between them in its place."""
-        found = sorted_out(line)
         joined = opened_together(found.blocks, found.codes) if found else None
         if found is None or joined is None:
             return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from firmware_bridge import int24
@@ -108,7 +109,7 @@ def samples_fit(channels: int, reserved: int, n: int, frame_bytes: int) -> bool:
 
 
 def _write_hello(message: Hello) -> bytes:
-    _check_hello(message)
+    _check_hello(message.channels, message.rate_hz, message.newton_per_count)
     fixed = _HELLO.pack(
         message.boot_id, message.rate_hz, message.newton_per_count, message.channels
     )
@@ -118,30 +119,22 @@ def _write_hello(message: Hello) -> bytes:
 
 
 def _read_hello(device_id: int, sequence: int, sample: int, frame: bytes) -> Hello:
-    boot_id, rate_hz, newton_per_count, channels = _HELLO.unpack_from(frame, HEADER.size)
-    serial, model, firmware = _short_texts(frame[HEADER.size + _HELLO.size : -CRC.size])
-    hello = Hello(
-        device_id,
-        sequence,
-        sample,
-        serial,
-        model,
-        firmware,
-        channels,
-        rate_hz,
-        newton_per_count,
-        boot_id,
-    )
-    _check_hello(hello)
-    return hello
+    return Hello(device_id, sequence, sample, *_names(_body(frame)))
 
 
-def _check_hello(hello: Hello) -> None:
-    _require(0 < hello.channels <= MAX_CHANNELS, "channels")
-    _require(math.isfinite(hello.rate_hz) and hello.rate_hz > 0, "rate_hz")
-    _require(
-        math.isfinite(hello.newton_per_count) and hello.newton_per_count != 0, "newton_per_count"
-    )
+@lru_cache(maxsize=16)
+def _names(body: bytes) -> tuple[str, str, str, int, float, float, int]:
+    """What a device says of itself: every second the same."""
+    boot_id, rate_hz, newton_per_count, channels = _HELLO.unpack_from(body)
+    serial, model, firmware = _short_texts(body[_HELLO.size :])
+    _check_hello(channels, rate_hz, newton_per_count)
+    return serial, model, firmware, channels, rate_hz, newton_per_count, boot_id
+
+
+def _check_hello(channels: int, rate_hz: float, newton_per_count: float) -> None:
+    _require(0 < channels <= MAX_CHANNELS, "channels")
+    _require(math.isfinite(rate_hz) and rate_hz > 0, "rate_hz")
+    _require(math.isfinite(newton_per_count) and newton_per_count != 0, "newton_per_count")
 
 
 def _short_text(text: str) -> bytes:

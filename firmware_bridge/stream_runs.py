@@ -16,6 +16,7 @@ import struct
 import zlib
 from functools import lru_cache
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from cobs import cobs
 from numpy.typing import NDArray
 
 from firmware_bridge import int24
-from firmware_bridge.messages import Samples
+from firmware_bridge.messages import Counts, Samples
 from firmware_bridge.stream_bodies import (
     CRC,
     FIRST_COUNT,
@@ -44,10 +45,11 @@ _HEAD = struct.Struct("<HHIQBBH")
 
 _KIND = SAMPLES << 8 | VERSION
 _TYPE_AT = 2  # in the code of a frame: the first code, version, type, none of which is zero
-_BEGIN = _TYPE_AT + 1  # from the zero before a frame to its type
+_BEGIN = _TYPE_AT + 1  # as much of a frame as holds its type
 _FULL = 255  # code of a group without a zero, and its length
 _NO_BLOCK = bytes(kind != SAMPLES for kind in range(256))
 _WORD = np.dtype("<u4")
+_HEADS = np.dtype((np.void, _HEAD.size))
 _HEAD_WORDS = _HEAD.size // _WORD.itemsize
 
 
@@ -62,58 +64,73 @@ class Sorted(NamedTuple):
     others: list[tuple[int, bytes]]
 
 
-def sorted_out(line: bytes) -> Sorted | None:
+def sorted_out(before: bytes, data: bytes, rest: bytes) -> Sorted | None:
     """Blocks, and what stands between them.
 
     Parameters
     ----------
-    line : bytes
-        Begins and ends with a zero byte.
+    before : bytes
+        Begin of the first frame, if it came earlier.
+    data : bytes
+        Holds a zero byte.
+    rest : bytes
+        What of it stands behind the last frame.
 
     Returns
     -------
     Sorted or None
         None: some frames are not as `encode` makes them, or there are so few that it is no use.
     """
-    places, full = _places_of_type(line)
+    leading = not before and data[:1] == b"\0"
+    places, full = _places_of_type(data, leading, len(before))
     if len(places) < WORTH:
         return None
-    codes: list[bytes] = []
-    others: list[tuple[int, bytes]] = []
-    strange = bytearray(map(line.__getitem__, places)).translate(_NO_BLOCK)
+    bare = data.replace(b"\0", b"")
+    # All zeros that end a frame were found; by number, each but the last has one beside it.
+    if len(data) - len(bare) != 2 * len(places) - 1 + leading + (rest[:1] == b"\0"):
+        return None
+    first_type = (before[:_BEGIN] + data[leading : leading + _BEGIN])[_TYPE_AT]
+    types = bytearray((first_type, *itemgetter(*places[1:])(data)))
+    strange = types.translate(_NO_BLOCK)
     for ending in full:
         strange[ending] = True
+    if before and strange[0]:
+        return None
+    view = memoryview(bare)[: len(bare) - len(rest.lstrip(b"\0"))]
+    codes: list[bytes | memoryview] = [before]
+    others: list[tuple[int, bytes]] = []
     at, number = 0, -1
     while (number := strange.find(True, number + 1)) >= 0:
         begin = places[number] - _TYPE_AT
-        end = line.index(b"\0", begin)
-        codes.append(line[at:begin])
-        others.append((number - len(others), line[begin:end]))
-        at = end
-    codes.append(line[at:])
-    with_zeros = b"".join(codes)
-    bare = with_zeros.replace(b"\0", b"")
-    if len(with_zeros) - len(bare) != 2 * len(places):
-        return None
-    return Sorted(len(places) - len(others), bare, others)
+        piece = data[begin : data.index(b"\0", begin)]
+        others.append((number - len(others), piece))
+        begin -= 2 * number + leading  # as many zeros stand before it
+        codes.append(view[at:begin])
+        at = begin + len(piece)
+    codes.append(view[at:])
+    return Sorted(len(places) - len(others), b"".join(codes), others)
 
 
-def _places_of_type(line: bytes) -> tuple[list[int], list[int]]:
-    """Where the type of each frame stands, if two zero bytes stand between frames.
+def _places_of_type(data: bytes, leading: bool, before: int) -> tuple[list[int], list[int]]:
+    """Where the type of each frame stands; none if one is too short to have it.
 
     And the numbers of those that may end with a full group of COBS, which no zero follows: of
     blocks with hardly a zero byte one in some hundreds, and it would spoil all opened with it.
     """
-    find, at = line.find, 1 + _TYPE_AT
     places: list[int] = []
     full: list[int] = []
-    while (end := find(b"\0", at)) >= 0:
-        if line[at - _BEGIN]:  # a zero is missing here, and a stray one elsewhere could hide that
+    if len(data) < _FULL:
+        return places, full
+    find, at = data.find, leading + _TYPE_AT - before
+    end = find(b"\0", leading)
+    while end >= 0:
+        if end < at:
             return [], []
-        if end > _FULL and line[end - _FULL] == _FULL:
+        if data[end - 255] == 255:  # _FULL, as a constant: this is the path of every frame
             full.append(len(places))
         places.append(at)
-        at = end + 2 + _TYPE_AT
+        at = end + 4
+        end = find(b"\0", end + 2)
     return places, full
 
 
@@ -136,21 +153,24 @@ def opened_together(blocks: int, codes: bytes) -> list[Samples] | None:
         raw = cobs.decode(codes)
     except cobs.DecodeError:
         return None
-    size = _size(raw)
+    size, n = _shape(raw)
     if len(raw) != blocks * (size + 1) - 1 or zlib.crc32(raw) != _right_crc(blocks, size):
         return None
-    runs = pairwise([0, *_breaks(raw, blocks, size + 1), blocks])
-    found = [_joined(raw, first, end, size) for first, end in runs]
+    each = (size - FIRST_COUNT - CRC.size) // int24.BYTES
+    counts = int24.unpack(raw, FIRST_COUNT, each, rows=blocks, apart=size + 1)
+    counts.setflags(write=False)
+    runs = pairwise([0, *_breaks(raw, blocks, size + 1, n), blocks])
+    found = [_joined(raw, first, size, n, counts[first:end]) for first, end in runs]
     return None if None in found else [block for block in found if block is not None]
 
 
-def _size(raw: bytes) -> int:
-    """Length of the first frame, if it is a block; else none that fits."""
+def _shape(raw: bytes) -> tuple[int, int]:
+    """Length of the first frame, if it is a block, and conversions in it; else none that fit."""
     if len(raw) < _HEAD.size:
-        return 0
+        return 0, 0
     *_, channels, _, n = _HEAD.unpack_from(raw)
     size = samples_bytes(channels, n)
-    return size if size <= MAX_FRAME_BYTES else 0
+    return (size, n) if size <= MAX_FRAME_BYTES else (0, 0)
 
 
 @lru_cache(maxsize=512)
@@ -159,31 +179,29 @@ def _right_crc(rows: int, size: int) -> int:
     return zlib.crc32(b"\0".join([body + CRC.pack(zlib.crc32(body))] * rows))
 
 
-def _breaks(raw: bytes, rows: int, apart: int) -> list[int]:
+def _breaks(raw: bytes, rows: int, apart: int, n: int) -> list[int]:
     """Where a frame does not go on as the first would: in number, sample, shape or device.
 
     (Or where the lower half of the sample overflows; a run may end anywhere.)
     """
-    heads = np.ndarray((rows, _HEAD_WORDS), _WORD, raw, 0, (apart, _WORD.itemsize)).copy()
-    steps = heads[1:] - heads[:-1]
-    steps -= _right_steps(int(heads[0, -1]) >> 16)
-    strange: list[int] = steps.ravel().nonzero()[0].tolist()
+    heads = np.ndarray(rows, _HEADS, raw, 0, apart).copy().view(_WORD)
+    steps = heads[_HEAD_WORDS:] - heads[:-_HEAD_WORDS]
+    steps -= _right_steps(rows - 1, n)
+    strange: list[int] = steps.nonzero()[0].tolist()
     return sorted({1 + at // _HEAD_WORDS for at in strange})
 
 
 @lru_cache(maxsize=64)
-def _right_steps(n: int) -> NDArray[np.uint32]:
+def _right_steps(rows: int, n: int) -> NDArray[np.uint32]:
     """Of version, type and device id; sequence; both halves of sample; shape."""
-    return np.array((0, 1, n, 0, 0), _WORD)
+    return np.tile(np.array((0, 1, n, 0, 0), _WORD), rows)
 
 
-def _joined(raw: bytes, first: int, end: int, size: int) -> Samples | None:
+def _joined(raw: bytes, first: int, size: int, n: int, counts: Counts) -> Samples | None:
     at = first * (size + 1)
-    kind, device_id, sequence, sample, channels, reserved, n = _HEAD.unpack_from(raw, at)
-    if kind != _KIND or not samples_fit(channels, reserved, n, size):
+    kind, device_id, sequence, sample, channels, reserved, own_n = _HEAD.unpack_from(raw, at)
+    if kind != _KIND or not samples_fit(channels, reserved, own_n, size):
         return None
-    rows = end - first
-    counts = int24.unpack(raw, at + FIRST_COUNT, n * channels, rows=rows, apart=size + 1)
-    counts = counts.reshape(rows * n, channels)
-    counts.setflags(write=False)
-    return Samples(device_id, sequence, sample, counts, rows)
+    if own_n != n and len(counts) > 1:  # steps as of the first shape are gaps in this one
+        return None
+    return Samples(device_id, sequence, sample, counts.reshape(-1, channels), len(counts))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -115,6 +117,46 @@ def test_zeros_too_many_and_too_few_cost_the_same_however_the_line_is_cut(
     heard = [one for m in whole.feed(bytes(line)) for one in _single(m)]
     assert list(map(_key, heard)) == [_key(m) for byte in line for m in cut.feed(bytes([byte]))]
     assert whole.counters == cut.counters
+
+
+@given(
+    st.lists(st.sampled_from(("even", "odd", "full", "hello", "other")), min_size=5, max_size=12),
+    st.lists(
+        st.tuples(st.sampled_from(("stray", "lost", "flip")), st.floats(0, 0.999)), max_size=2
+    ),
+    st.lists(st.floats(0, 1), max_size=3),
+)
+@example(["full"] * 6, [], [0.1])
+@example(["hello", "even", "odd", "even", "full", "hello"], [], [0.2, 0.3])
+@quick
+def test_what_is_heard_does_not_depend_on_how_many_frames_come_at_once(
+    kinds: list[str], damage: list[tuple[str, float]], cuts: list[float]
+) -> None:
+    line = bytearray(b"".join(encode(_of(kind, i)) for i, kind in enumerate(kinds)))
+    for what, place in damage:
+        zeros = [at for at, byte in enumerate(line) if not byte]
+        if what == "lost":
+            del line[zeros[int(place * len(zeros))]]
+        elif what == "stray":
+            line.insert(int(place * len(line)), 0)
+        else:
+            line[int(place * len(line))] ^= 1
+    at = [0, *sorted(int(cut * len(line)) for cut in cuts), len(line)]
+    many, single = StreamDecoder(), StreamDecoder()
+    heard = [m for begin, end in pairwise(at) for m in many.feed(bytes(line[begin:end]))]
+    one_by_one = [m for byte in line for m in single.feed(bytes((byte,)))]
+    assert [_key(one) for m in heard for one in _single(m)] == list(map(_key, one_by_one))
+    assert many.counters == single.counters
+
+
+def _of(kind: str, number: int) -> Message:
+    """Of 168 counts without a zero byte COBS makes a code that ends with a full group."""
+    if kind == "hello":
+        return Hello(1, number, 168 * number, "S", "M", "F", 1, 4_000.0, 0.5, 1)
+    if kind == "other":
+        return Samples(2, number, 168 * number, np.full((6, 28), 5, np.int32))
+    count = {"even": 256, "odd": 0x5600, "full": -1}[kind]
+    return Samples(1, number, 168 * number, np.full((168, 1), count, np.int32))
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20))
