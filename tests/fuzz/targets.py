@@ -100,7 +100,7 @@ TARGETS: dict[str, Target] = {
 
 SEEDS: dict[str, bytes] = {
     "plates": encode_plate(_PLATE),
-    "stream": b"".join(map(encode, (_HELLO, *_BLOCKS))),
+    "stream": encode(_HELLO) + b"".join(map(encode, _BLOCKS)),
     "stream-body": cobs.decode(encode(_HELLO).strip(b"\0"))[:-4],
     **cameras.SEEDS,
     **modbus.SEEDS,
