@@ -28,7 +28,9 @@ _FORMS = {
     3: re.compile(_VALUE + rb"()()" + _DECLINED),
     9: re.compile(_VALUE + rb",([0-9]{2}),([ 0-9]{3})" + _DECLINED),
 }
-_VALUE_BYTES, _LONGEST = 8, 17
+_VALUE_BYTES = 8
+_LONGEST = 23
+"""Of a value as long as the pattern takes it: one of too many digits is malformed however cut."""
 _OUTSIDE, _GROSS, _REST, _ERROR = 1 << 1, 1 << 2, 1 << 3, 1 << 7
 
 
