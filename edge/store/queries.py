@@ -113,6 +113,18 @@ def latest(
     return [reopened(*row) for row in rows]
 
 
+def since(
+    connection: sqlite3.Connection, kind: str, time_us: int, but_verdict: str
+) -> list[Record]:
+    """Records of a kind since a time, in their order, but for those of one verdict."""
+    rows = connection.execute(
+        f"{RECORD} WHERE idx IN (SELECT idx FROM records INDEXED BY records_time"
+        " WHERE time_us >= ? AND kind = ? AND verdict IS NOT ?) ORDER BY idx",
+        (time_us, kind, but_verdict),
+    )
+    return [reopened(*row) for row in rows]
+
+
 def record(connection: sqlite3.Connection, index: int) -> Record | None:
     """One record, or None."""
     row = connection.execute(f"{RECORD} WHERE idx = ?", (index,)).fetchone()

@@ -91,6 +91,10 @@ class Reading:
         """Records below index ``before``, newest first; None stands for any kind or lane."""
         return await self._readers.ask(lambda c: queries.latest(c, kind, lane, limit, before))
 
+    async def since(self, kind: str, time_us: int, *, but_verdict: str) -> list[Record]:
+        """Records of a kind since a time, in their order, but for those of one verdict."""
+        return await self._readers.ask(lambda c: queries.since(c, kind, time_us, but_verdict))
+
     async def record(self, index: int) -> Record | None:
         """One record, or None."""
         return await self._readers.ask(lambda c: queries.record(c, index))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from edge.errors import SteelyardError
 from edge.health import Level
-from edge.inspection.floor import NO_SHOW_NS, Floor, selection_of
+from edge.inspection.floor import NO_SHOW_NS, Floor
 from edge.records import Draft, Record
 from edge.web.messages import Messages
 from edge.web.status import bytes_per_hour
 from edge.web.view import StationView
 
-_PAGE = 200
+_MEASURED_OVER = 200
 _RETRY_S = 5.0
 _TRAFFIC_S = 60.0
 _MESSAGES_S = 1.0
@@ -78,36 +78,20 @@ class Desk:
 
     async def _rebuild(self) -> None:
         """Who still waited when the station stopped passed within the last wait before that."""
-        newest = await self._station.store.latest(kind="vehicle", limit=1)
+        store = self._station.store
+        newest = await store.latest(kind="vehicle", limit=1)
         if not newest:
             return
         since_us = newest[0].body["time_us"] - NO_SHOW_NS // 1_000
-        selected, oldest = [], newest[0]
-        async for record in self._backwards("vehicle", lambda r: r.body["time_us"] >= since_us):
-            oldest = record
-            if selection_of(record.body):
-                selected.append(record)
         mono_ns, utc_us = self._now()
-        for record in reversed(selected):
+        for record in await store.since("vehicle", since_us, but_verdict="within"):
             age_ns = max(0, utc_us - record.body["time_us"]) * 1_000
             self.floor.see(record.record_id, record.body, mono_ns - age_ns)
-        async for record in self._backwards("case", lambda r: r.index > oldest.index):
+        for record in await store.since("case", since_us, but_verdict="within"):
             self.floor.settle(record.body)
 
-    async def _backwards(
-        self, kind: str, goes_on: Callable[[Record], bool]
-    ) -> AsyncIterator[Record]:
-        """Records, the newest first, in pages; none after a page that ends where it is enough."""
-        before: int | None = None
-        while page := await self._station.store.latest(kind=kind, limit=_PAGE, before=before):
-            for record in page:
-                yield record
-            if not goes_on(page[-1]):
-                return
-            before = page[-1].index
-
     async def _measure(self) -> None:
-        newest = await self._station.store.latest(kind="vehicle", limit=_PAGE)
+        newest = await self._station.store.latest(kind="vehicle", limit=_MEASURED_OVER)
         self.bytes_per_hour = bytes_per_hour(newest, self._station.utc_ns() // 1_000)
 
     def _now(self) -> tuple[int, int]:
