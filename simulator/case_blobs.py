@@ -67,7 +67,6 @@ class IncomingBlobs:
         self._partial: dict[str, OrderedDict[str, _Partial]] = {}
         self._whole: dict[str, _Whole] = {}
         self._relied_on: set[str] = set()
-        self._unsynced: set[Path] = set()
         self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="case-blobs")
 
     def close(self) -> None:
@@ -133,9 +132,12 @@ class IncomingBlobs:
                 if sha256 in self._relied_on or whole.on_disk.done():
                     self._name(sha256, whole)
                     brought[whole.station] = brought.get(whole.station, 0) + whole.size_bytes
-            if self._relied_on:
-                list(self._disk.map(sync_directory, self._unsynced))
-                self._unsynced.clear()
+            # Also of a blob that a killed process has named: nothing else says that the disk knows.
+            list(
+                self._disk.map(
+                    sync_directory, {self._blobs.path(s).parent for s in self._relied_on}
+                )
+            )
         self._relied_on.clear()
         return brought
 
@@ -212,9 +214,8 @@ class IncomingBlobs:
             path = self._blobs.path(sha256)
             if not path.parent.exists():
                 path.parent.mkdir(exist_ok=True)
-                self._unsynced.add(path.parent.parent)
+                sync_directory(path.parent.parent)
             whole.path.rename(path)
-            self._unsynced.add(path.parent)
         finally:
             self._remove(whole.station, sha256)
 

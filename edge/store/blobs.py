@@ -27,8 +27,12 @@ class BlobDirectory:
         self._put_s: dict[str, float] = {}
 
     def prepare(self) -> None:
-        """Make the directory and clear away what a crash left unfinished."""
+        """Make the directory and clear away what a crash left unfinished.
+
+        Names that a killed process gave may not be on the disk yet.
+        """
         self._unfinished.mkdir(parents=True, exist_ok=True)
+        sync_directory(self._directory)
         for leftover in self._unfinished.iterdir():
             leftover.unlink()
 

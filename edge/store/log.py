@@ -15,7 +15,7 @@ from edge.evidence.receipt import Receipt
 from edge.evidence.seal import NUMBERED_KIND, SALT_BYTES, seal
 from edge.records import Draft, Record
 from edge.store.opening import claim, load_frontier, note_second_key
-from edge.store.queries import RECORD, reopened
+from edge.store.queries import AWAITED, RECORD, reopened
 from edge.store.rows import columns_of, insert_blob_uses
 from edge.store.settings import generation, number
 
@@ -100,8 +100,8 @@ class StationLog:
         ended = []
         for receipt in receipts:
             row = self._connection.execute(
-                "DELETE FROM outbox WHERE idx = ? AND record_id = ? RETURNING attempts",
-                (receipt.index, receipt.record_id),
+                f"DELETE FROM outbox WHERE {AWAITED} RETURNING attempts",
+                (receipt.index, receipt.record_id, receipt.time_us),
             ).fetchone()
             if row is None:
                 continue
@@ -131,20 +131,26 @@ class StationLog:
         """Set a record aside that the centre will never take; it stays, with the reason."""
         self._connection.execute("UPDATE outbox SET poisoned = ? WHERE idx = ?", (reason, index))
 
-    def retry_poisoned(self) -> int:
+    def retry_poisoned(self, asked_us: int) -> int:
         """Let what was set aside go again; how many there were."""
         cursor = self._connection.execute(
-            "UPDATE outbox SET poisoned = NULL WHERE poisoned IS NOT NULL"
+            "UPDATE outbox SET poisoned = NULL, asked_us = max(asked_us, ?)"
+            " WHERE poisoned IS NOT NULL",
+            (asked_us,),
         )
         return cursor.rowcount
 
-    def resend(self, first: int, last: int) -> int:
-        """Queue records once more that the centre has answered for; how many."""
+    def resend(self, first: int, last: int, asked_us: int) -> int:
+        """Queue records once more; what the centre signed before ``asked_us`` ends none of them.
+
+        How many they are.
+        """
         cursor = self._connection.execute(
-            "INSERT OR IGNORE INTO outbox (idx, record_id, urgent, size_bytes, enqueued_ns)"
-            " SELECT idx, record_id, urgent, length(canonical), ?3 FROM records"
-            " WHERE idx BETWEEN ?1 AND ?2",
-            (first, last, self._now_ns()),
+            "INSERT INTO outbox (idx, record_id, urgent, size_bytes, enqueued_ns, asked_us)"
+            " SELECT idx, record_id, urgent, length(canonical), ?3, ?4 FROM records"
+            " WHERE idx BETWEEN ?1 AND ?2"
+            " ON CONFLICT (idx) DO UPDATE SET asked_us = max(asked_us, excluded.asked_us)",
+            (first, last, self._now_ns(), asked_us),
         )
         return cursor.rowcount
 
@@ -159,14 +165,20 @@ class StationLog:
         )
         return cursor.rowcount == 1
 
-    def take_command(self, command: int, outcome: str) -> bool:
-        """Note a command as taken, for ever; false if its number is not above all taken before."""
+    def take_command(
+        self, command: int, outcome: str, carry_out: Callable[[StationLog], Draft]
+    ) -> bool:
+        """Note a command as taken, for ever, do what it asks for, and append the statement of it.
+
+        False, with nothing done, if its number is not above all taken before.
+        """
         (highest,) = self._connection.execute("SELECT max(number) FROM commands").fetchone()
         if highest is not None and command <= highest:
             return False
         self._connection.execute(
             "INSERT INTO commands VALUES (?, ?, ?)", (command, self._now_ns() // 1000, outcome)
         )
+        self.append(carry_out(self))
         return True
 
     def erase_private(self, indices: Iterable[int]) -> int:

@@ -139,11 +139,17 @@ CREATE INDEX blob_uses_sha256 ON blob_uses (sha256);
 CREATE INDEX blob_uses_class ON blob_uses (class, role, idx);
 """
 
+_THIRD = """
+-- When the centre asked for a record once more: what it signed before answers an earlier sending.
+ALTER TABLE outbox ADD COLUMN asked_us INTEGER NOT NULL DEFAULT 0;
+"""
+
 MIGRATIONS: Sequence[str] = (
     _FIRST + _append_only("station", "records", "nodes", "checkpoints", "receipts"),
     _SECOND
     + _append_only("receipt_notes", "cosignatures", "commands")
     + _append_only("private", verbs=("UPDATE",)),
+    _THIRD,
 )
 """Each brings the schema one version on."""
 

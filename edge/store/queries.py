@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from edge.evidence.merkle import leaf_hash
 from edge.evidence.note import Checkpoint, split_note
+from edge.evidence.receipt import Receipt
 from edge.evidence.seal import reopen
 from edge.records import Record
 from edge.store.schema import DamagedRow
@@ -80,6 +81,19 @@ def outbox_summary(connection: sqlite3.Connection) -> OutboxSummary:
         " count(poisoned) FROM outbox"
     ).fetchone()
     return OutboxSummary(*row)
+
+
+AWAITED = "idx = ? AND record_id = ? AND asked_us <= ?"
+"""An entry of the outbox that an answer of the centre is to: number, id, and when it was signed."""
+
+
+def is_awaited(connection: sqlite3.Connection, receipt: Receipt) -> bool:
+    """Whether a receipt answers a record that waits for its answer."""
+    entry = connection.execute(
+        f"SELECT 1 FROM outbox WHERE {AWAITED} AND poisoned IS NULL",
+        (receipt.index, receipt.record_id, receipt.time_us),
+    ).fetchone()
+    return entry is not None
 
 
 def delivery(connection: sqlite3.Connection, index: int) -> DeliveryState:

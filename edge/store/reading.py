@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge.errors import IntegrityError
 from edge.evidence.batch import EnvelopeBatch
+from edge.evidence.receipt import Receipt
 from edge.records import Blob, Record
 from edge.store import proofs, queries
 from edge.store.blobs import BlobDirectory
@@ -107,6 +108,10 @@ class Reading:
     async def delivery(self, index: int) -> DeliveryState:
         """How far the delivery of a record is."""
         return await self._readers.ask(lambda c: queries.delivery(c, index))
+
+    async def is_awaited(self, receipt: Receipt) -> bool:
+        """Whether a receipt answers a record that waits for its answer."""
+        return await self._readers.ask(lambda c: queries.is_awaited(c, receipt))
 
     async def head(self) -> Head | None:
         """The newest checkpoint with its signed note, or None before the first record."""

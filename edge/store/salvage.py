@@ -68,7 +68,7 @@ class Salvage:
                     self._insert("receipt_notes VALUES (?, ?)", rowid, note)
                 case (None, str(), int(), int(), int(), str(), *_) if len(values) in (6, 7):
                     self._take_answer(rowid, values)
-                case (None, str(record_id), int(), int(), int(), int(), str(reason)) if rowid:
+                case (None, str(record_id), int(), int(), int(), int(), str(reason), *_) if rowid:
                     self._insert("temp.refused VALUES (?, ?, ?)", rowid, record_id, reason)
                 case (str(sha256), int(size), int(index)) if rowid and len(sha256) == 64:
                     self._insert("dropped VALUES (?, ?, ?)", sha256, size, index)

@@ -14,6 +14,7 @@ from edge.records import Blob, Draft, Record
 from edge.store.blobs import BlobDirectory
 from edge.store.callers import Callers
 from edge.store.journal import Journal
+from edge.store.log import StationLog
 from edge.store.readers import Readers
 from edge.store.waiting import WaitingRoom
 
@@ -108,7 +109,8 @@ class Writing:
     async def acknowledge(self, receipt: Receipt) -> bool:
         """Take a receipt; true if it ended an open outbox entry.
 
-        A receipt that refuses, or whose id is not that record's, ends nothing and is counted.
+        One that refuses, whose id is not that record's, or that the centre signed before it asked
+        for the record once more, ends nothing and is counted.
         """
         return bool(await self.acknowledge_many([receipt]))
 
@@ -122,10 +124,6 @@ class Writing:
         self._health.count("store.receipts_without_entry", len(receipts) - len(ended))
         return ended
 
-    async def note_attempt(self, index: int) -> None:
-        """Count one more try to deliver a record."""
-        await self.note_attempts([index])
-
     async def note_attempts(self, indices: Sequence[int]) -> None:
         """Count one more try to deliver each of some records."""
         await self._callers.write(lambda log: log.note_attempts(indices))
@@ -135,14 +133,6 @@ class Writing:
         await self._callers.write(lambda log: log.poison(index, reason))
         self._health.count("store.poisoned")
 
-    async def retry_poisoned(self) -> int:
-        """Let what was set aside go again; how many there were."""
-        return await self._callers.write(lambda log: log.retry_poisoned())
-
-    async def resend(self, first: int, last: int) -> int:
-        """Queue records from ``first`` to ``last`` once more; how many."""
-        return await self._callers.write(lambda log: log.resend(first, last))
-
     async def keep_cosignature(self, size: int, time_s: int, line: str) -> bool:
         """Keep the witness's line of a checkpoint.
 
@@ -150,9 +140,18 @@ class Writing:
         """
         return await self._callers.write(lambda log: log.keep_cosignature(size, time_s, line))
 
-    async def take_command(self, number: int, outcome: str) -> bool:
-        """Note a command as taken, for ever; false if its number was taken or passed before."""
-        return await self._callers.write(lambda log: log.take_command(number, outcome))
+    async def take_command(
+        self, number: int, outcome: str, carry_out: Callable[[StationLog], Draft]
+    ) -> bool:
+        """Take a command: its number, what it does to the log and its statement, in one commit.
+
+        False, with nothing done, if its number was taken or passed before.
+        """
+
+        def stated(log: StationLog) -> Draft:
+            return self._stamped(carry_out(log))
+
+        return await self._callers.write(lambda log: log.take_command(number, outcome, stated))
 
     async def erase_private(self, indices: Sequence[int]) -> int:
         """Erase the private parts of records; how many there were. The log stays verifiable."""

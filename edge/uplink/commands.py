@@ -14,16 +14,18 @@ outcome              when
 
 What anybody can send over and over (the last one, replays, commands to others) is counted, and
 stated in the log once an hour.
+
+A command, what it does to the store and its statement are one commit: a kill at any moment leaves
+all of it or nothing, and then the broker brings the command again. A file written before the
+commit is written again, with the same name and bytes.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from edge.clock import HostClock
 from edge.evidence.command import Command
@@ -32,6 +34,7 @@ from edge.evidence.note import NoteVerifier
 from edge.health import Health, Level
 from edge.records import Draft
 from edge.store.files import replace_file
+from edge.store.log import StationLog
 from edge.store.store import Store
 from edge.uplink.actions import for_the_log, is_known
 from edge.uplink.centre_time import CentreTime
@@ -39,8 +42,8 @@ from edge.uplink.centre_time import CentreTime
 log = logging.getLogger("steelyard.uplink")
 
 _QUIET_S = 3600.0
-_CHEAP = frozenset({"replayed", "other-station", "clock-unsure", "bad-signature"})
-"""What costs a sender nothing to cause again."""
+_FINAL = frozenset({"taken", "expired", "unknown-action"})
+"""What uses up the number of a command."""
 
 
 class Commands:
@@ -69,16 +72,12 @@ class Commands:
         self._centre_time = centre_time
         self._packs = packs
         self._seal = seal
-        self._wake_pump = wake_pump
-        self._wake_witness = wake_witness
         self._mono_s = mono_s
         self._stated_s: dict[str, float] = {}
-        self._actions: dict[str, Callable[[dict[str, Any]], Awaitable[str]]] = {
-            "message": self._message,
-            "resend": self._resend,
-            "retry_poisoned": self._retry_poisoned,
-            "checkpoint": self._checkpoint,
-            "rule_pack": self._rule_pack,
+        self._wakes = {
+            "resend": wake_pump,
+            "retry_poisoned": wake_pump,
+            "checkpoint": wake_witness,
         }
 
     async def take(self, payload: bytes) -> None:
@@ -94,15 +93,15 @@ class Commands:
                 raise ValueError("the centre's key is not configured")
             command = Command.decode(payload, self._centre)
         except ValueError as error:
-            await self._state("bad-signature", None, str(error))
+            await self._refuse("bad-signature", None, str(error))
             return
         outcome = self._judge(command)
-        if outcome in ("taken", "expired", "unknown-action") and not (
-            await self._store.take_command(command.number, outcome)
-        ):
-            outcome = "replayed"
-        detail = await self._carry_out(command) if outcome == "taken" else ""
-        await self._state(outcome, command, detail)
+        if outcome not in _FINAL:
+            await self._refuse(outcome, command)
+        elif await self._conclude(outcome, command):
+            self._note(outcome, command)
+        else:
+            await self._refuse("replayed", command)
 
     def _judge(self, command: Command) -> str:
         if command.station != self._station:
@@ -120,54 +119,76 @@ class Commands:
             return self._clock.utc_ns() // 1000
         return self._centre_time.now_us()
 
-    async def _carry_out(self, command: Command) -> str:
+    async def _conclude(self, outcome: str, command: Command) -> bool:
+        """Use up the number of a command; false if it, or a higher one, was used before."""
+        asked_us = min(command.issued_us, self._now_us() or 0)
+
+        def carry_out(log: StationLog) -> Draft:
+            detail = self._effect(log, command, asked_us) if outcome == "taken" else ""
+            return self._statement(outcome, command, detail)
+
+        if not await self._store.take_command(command.number, outcome, carry_out):
+            return False
+        if outcome == "taken":
+            self._tell(command.action)
+        return True
+
+    def _effect(self, log: StationLog, command: Command, asked_us: int) -> str:
+        """Do to the log and the disk what a command asks for; a few words of what came of it."""
+        given = command.arguments
+        match command.action:
+            case "resend":
+                return f"queued {log.resend(given['first'], given['last'], asked_us)}"
+            case "retry_poisoned":
+                return f"queued {log.retry_poisoned(asked_us)}"
+            case "rule_pack":
+                return self._keep_pack(given["sha256"], given["toml"])
+            case "checkpoint":
+                return "sent"  # now, or if a kill prevents it, on the next connection
+            case _:
+                return "shown"  # a message: its statement is what the page shows
+
+    def _keep_pack(self, sha256: str, toml: str) -> str:
+        """Kept as a file; only a person makes it the station's, in the station file."""
+        path = self._packs / f"{sha256}.toml"
         try:
-            return await self._actions[command.action](command.arguments)
+            self._packs.mkdir(exist_ok=True)
+            replace_file(path, toml.encode())
         except OSError as error:
             return f"failed: {error.strerror}"
+        return f"kept as {path.name}"
 
-    async def _state(self, outcome: str, command: Command | None, detail: str) -> None:
-        self._health.count(f"uplink.commands.{outcome}")
-        log.info("中心命令 / command of the centre: %s %s", outcome, command and command.action)
-        if outcome in _CHEAP and self._mono_s() < self._stated_s.get(outcome, -_QUIET_S) + _QUIET_S:
-            return
-        self._stated_s[outcome] = self._mono_s()
-        await self._seal(
-            command_draft(
-                self._clock.utc_ns(),
-                outcome,
-                number=command.number if command else None,
-                action=command.action[:64] if command else "",
-                arguments=for_the_log(command) if command and outcome == "taken" else {},
-                issued_us=command.issued_us if command else None,
-                detail=detail[:200],
+    def _tell(self, action: str) -> None:
+        """Tell the rooms that what they work on has changed."""
+        if action == "retry_poisoned":
+            self._health.state(
+                "uplink.poisoned", Level.OK, "没有搁置的记录", "no record is put aside"
             )
-        )
+        if wake := self._wakes.get(action):
+            wake()
 
     # ------------------------------------------------------------------------------------------
-    # Actions: each gives a few words of what came of it
+    # What the log says of it
 
-    async def _message(self, _arguments: dict[str, Any]) -> str:
-        return "shown"  # the statement itself is what the page shows
+    async def _refuse(self, outcome: str, command: Command | None, detail: str = "") -> None:
+        """Count what is not for this station or no command at all; state it now and then."""
+        self._note(outcome, command)
+        if self._mono_s() < self._stated_s.get(outcome, -_QUIET_S) + _QUIET_S:
+            return
+        self._stated_s[outcome] = self._mono_s()
+        await self._seal(self._statement(outcome, command, detail))
 
-    async def _resend(self, arguments: dict[str, Any]) -> str:
-        count = await self._store.resend(arguments["first"], arguments["last"])
-        self._wake_pump()
-        return f"queued {count}"
+    def _note(self, outcome: str, command: Command | None) -> None:
+        self._health.count(f"uplink.commands.{outcome}")
+        log.info("中心命令 / command of the centre: %s %s", outcome, command and command.action)
 
-    async def _retry_poisoned(self, _arguments: dict[str, Any]) -> str:
-        count = await self._store.retry_poisoned()
-        self._health.state("uplink.poisoned", Level.OK, "没有搁置的记录", "no record is put aside")
-        self._wake_pump()
-        return f"queued {count}"
-
-    async def _checkpoint(self, _arguments: dict[str, Any]) -> str:
-        self._wake_witness()
-        return "sent"
-
-    async def _rule_pack(self, arguments: dict[str, Any]) -> str:
-        """Kept as a file; only a person makes it the station's, in the station file."""
-        path = self._packs / f"{arguments['sha256']}.toml"
-        self._packs.mkdir(exist_ok=True)
-        await asyncio.to_thread(replace_file, path, arguments["toml"].encode())
-        return f"kept as {path.name}"
+    def _statement(self, outcome: str, command: Command | None, detail: str) -> Draft:
+        return command_draft(
+            self._clock.utc_ns(),
+            outcome,
+            number=command.number if command else None,
+            action=command.action[:64] if command else "",
+            arguments=for_the_log(command) if command and outcome == "taken" else {},
+            issued_us=command.issued_us if command else None,
+            detail=detail[:200],
+        )

@@ -83,11 +83,7 @@ class Receipts:
             await self._witness.keep(newest.cosigned_size, newest.cosignature)
 
     async def _take_refusal(self, receipt: Receipt) -> bool:
-        record = await self._store.record(receipt.index)
-        delivery = await self._store.delivery(receipt.index)
-        if record is None or record.record_id != receipt.record_id:
-            return False
-        if delivery.receipted_us is not None or delivery.poisoned is not None:
+        if not await self._store.is_awaited(receipt):
             return False  # decided before: an old refusal undoes nothing
         if receipt.reason.startswith(CONFLICTS):
             self._health.count("uplink.records_held")

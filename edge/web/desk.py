@@ -49,7 +49,10 @@ class Desk:
                     self._every(_MESSAGES_S, self.messages.refresh), name="desk messages"
                 )
                 async for event, data in news:
-                    if event == "vehicle":
+                    if missed := news.missed():
+                        self._station.health.count("web.news_missed", missed)
+                        await self._until_done(self._rebuild)
+                    elif event == "vehicle":
                         self.floor.see(data["record_id"], data, self._station.mono_ns())
 
     async def guided(self, index: int) -> Record:

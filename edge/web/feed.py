@@ -1,7 +1,8 @@
 """The newest happenings of the station, from its rooms to the open pages.
 
 Each subscriber has a bounded queue in which the newest wins: a page that sleeps loses old news,
-not the station its memory. Everything runs on the event loop's thread.
+not the station its memory. It is told that it missed some: the store has them all. Everything
+runs on the event loop's thread.
 """
 
 from __future__ import annotations
@@ -24,11 +25,18 @@ class Subscription:
         self._news: deque[News] = deque(maxlen=KEPT_NEWS)
         self._stir = asyncio.Event()
         self.ended = False
+        self._missed = 0
 
     def push(self, news: News) -> None:
         """Put news at the end; the oldest falls out where the queue is full."""
+        self._missed += len(self._news) == KEPT_NEWS
         self._news.append(news)
         self._stir.set()
+
+    def missed(self) -> int:
+        """How much fell out since this was last asked."""
+        missed, self._missed = self._missed, 0
+        return missed
 
     def end(self) -> None:
         """No more news: who waits, wakes."""

@@ -141,8 +141,8 @@ def test_outbox_is_urgent_first_and_ends_with_a_receipt_only(tmp_path: Path) -> 
             assert [entry.index for entry in await store.outbox(2, exclude={1, 3})] == [0, 2]
             assert [entry.index for entry in await store.outbox(1, exclude=[1])] == [3]
 
-            await store.note_attempt(1)
-            await store.note_attempt(1)
+            await store.note_attempts([1])
+            await store.note_attempts([1])
             assert (await store.outbox(1))[0].attempts == 2
             assert (await store.delivery(1)).sent
             assert await store.acknowledge(receipt(records[1], signer))

@@ -22,7 +22,8 @@ from edge.evidence.receipt import Receipt, encode_receipts
 from edge.evidence.removal import removal_hash
 from edge.evidence.sm2 import Sm2Signer
 from edge.evidence.statement import other_draft
-from edge.records import Record
+from edge.records import Draft, Record
+from edge.store.log import StationLog
 from edge.store.store import Store
 from edge.store.verify import Step, verify_store
 from tests.evidence.sample import STATION, centre, opened, station_signer, vehicle
@@ -246,14 +247,17 @@ def test_cosignatures_come_back_and_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_command_is_taken_once_also_after_a_restart(tmp_path: Path) -> None:
+    def done(_log: StationLog) -> Draft:
+        return vehicle()
+
     async def first(store: Store) -> None:
-        assert await store.take_command(5, "done")
-        assert not await store.take_command(5, "done")
-        assert not await store.take_command(4, "done")
+        assert await store.take_command(5, "done", done)
+        assert not await store.take_command(5, "done", done)
+        assert not await store.take_command(4, "done", done)
 
     async def second(store: Store) -> None:
-        assert not await store.take_command(5, "done")
-        assert await store.take_command(6, "done")
+        assert not await store.take_command(5, "done", done)
+        assert await store.take_command(6, "done", done)
 
     run(tmp_path, first)
     run(tmp_path, second)

@@ -37,7 +37,8 @@ def everything(directory: Path) -> dict[str, list[tuple[object, ...]]]:
             "records": "SELECT * FROM records ORDER BY idx",
             "nodes": "SELECT * FROM nodes ORDER BY level, position",
             "checkpoints": "SELECT * FROM checkpoints ORDER BY size",
-            "outbox": "SELECT * FROM outbox ORDER BY idx",
+            "outbox": "SELECT idx, record_id, urgent, size_bytes, enqueued_ns, attempts, poisoned"
+            " FROM outbox ORDER BY idx",
             "receipts": "SELECT idx, record_id, attempts, received_us, tree_size, note"
             " FROM receipts ORDER BY idx",
         }

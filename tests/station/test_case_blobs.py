@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.records import Blob
 from edge.uplink.blobs import BlobState, Manifest
 from edge.uplink.topics import Topics
 from simulator import case_blobs
-from tests.station.case_desk import STATION, TOPICS, Desk
+from tests.station.case_desk import STATION, TOPICS, Desk, StationLog
 
 OTHER = Topics("S2")
 
@@ -204,6 +205,26 @@ def test_a_blob_that_was_whole_at_the_kill_is_whole_after_it(desk: Desk) -> None
     with contextlib.closing(Desk(desk.directory)) as again:
         assert offer(again, manifest) == BlobState(manifest.sha256, "complete")
         assert again.kept(manifest.sha256) == data
+
+
+def test_a_name_that_was_given_just_before_a_kill_is_on_the_disk_before_the_receipt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, log = os.urandom(3_000), StationLog()
+    manifest = manifest_of(data)
+    offer(desk, manifest)
+    for number in range(3):
+        send(desk, manifest, data, number)
+    assert desk.kept(manifest.sha256) == data  # it has its name, and nobody relied on that
+    desk.close()
+    synced: list[Path] = []
+    with contextlib.closing(Desk(desk.directory)) as again:
+        monkeypatch.setattr(case_blobs, "sync_directory", synced.append)
+        again.trusts(log)
+        log.append(blobs=(Blob("picture", "image/jpeg", manifest.sha256, len(data)),))
+        [receipt] = again.receipts(TOPICS.record, log.envelope().encode())
+        assert receipt.status == "stored"
+        assert again.store.blobs.path(manifest.sha256).parent in synced
 
 
 def test_random_orders_losses_and_kills_end_with_the_bytes(desk: Desk) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from edge.clock import HostClock, Sync
+from edge.config import UplinkSection
 from edge.evidence.command import Command
 from edge.evidence.cosignature import Cosigner
 from edge.evidence.note import NoteSigner, NoteVerifier, split_note
+from edge.evidence.receipt import Receipt
 from edge.evidence.witness import Submission, WitnessAnswer
 from edge.health import Health, Level
 from edge.records import Draft, Record
@@ -25,6 +27,8 @@ from edge.uplink.centre_time import CentreTime
 from edge.uplink.commands import Commands
 from edge.uplink.gate import Sizes
 from edge.uplink.line import Line
+from edge.uplink.pump import Pump
+from edge.uplink.receipts import Receipts
 from edge.uplink.topics import Topics
 from edge.uplink.witness import Witness
 from tests.station.uplinks import runs, until
@@ -43,6 +47,7 @@ class Desk:
     centre_time: CentreTime
     witness: Witness
     commands: Commands
+    receipts: Receipts
     packs: Path
     woken: list[str]
     submissions: list[Submission] = field(default_factory=list)
@@ -98,6 +103,20 @@ class Desk:
         command = Command(action=action, **(body | fields))
         await self.commands.take(command.encode(signer or self.centre))
 
+    async def fill(self, count: int) -> None:
+        for _ in range(count):
+            await self.store.append(Draft("note", {"time_us": 1}))
+
+    async def answered(self, *indices: int, **fields: Any) -> None:
+        """The centre answers for records, in a note of its own each."""
+        body = {"status": "stored", "reason": "", "tree_size": 0, "station": "S1"}
+        body |= {"time_us": time.time_ns() // 1000} | fields
+        for index in indices:
+            record = await self.store.record(index)
+            assert record
+            answer = Receipt(record_id=record.record_id, index=index, **body)
+            await self.receipts.take([answer.encode(self.centre)])
+
     async def stated(self, kind: str) -> list[Record]:
         return (await self.store.latest(kind, limit=100))[::-1]
 
@@ -136,17 +155,32 @@ async def desk(
         wake_witness=lambda: woken.append("witness"),
         **shared,  # type: ignore[arg-type]
     )
+    pump = Pump(store, UplinkSection(broker="mqtt://127.0.0.1"), Topics("S1"), health)
+    receipts = Receipts(
+        store,
+        pump,
+        health,
+        station="S1",
+        centre=verifier,
+        on_receipt=lambda _: None,
+        witness=witness,
+        centre_time=centre_time,
+    )
     try:
         yield Desk(
-            store, health, centre, clock, centre_time, witness, commands, directory / "packs", woken
+            store,
+            health,
+            centre,
+            clock,
+            centre_time,
+            witness,
+            commands,
+            receipts,
+            directory / "packs",
+            woken,
         )
     finally:
         await store.close()
-
-
-async def _fill(store: Store, count: int) -> None:
-    for _ in range(count):
-        await store.append(Draft("note", {"time_us": 1}))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -156,14 +190,14 @@ async def _fill(store: Store, count: int) -> None:
 @runs
 async def test_a_checkpoint_is_submitted_and_its_cosignature_kept(tmp_path: Path) -> None:
     async with desk(tmp_path) as d:
-        await _fill(d.store, 3)
+        await d.fill(3)
         async with d.witnessing():
             first = await d.submitted(1)
             assert (first.old, first.proof, first.boot_id) == (0, (), d.clock.boot_id)
             await d.cosign(first)
             assert await d.store.cosigned_size() == 3
             assert d.log_state() == (Level.OK, d.log_state()[1])
-            await _fill(d.store, 4)
+            await d.fill(4)
             d.witness.nudge()
             second = await d.submitted(2)
             assert second.old == 3
@@ -176,10 +210,10 @@ async def test_a_checkpoint_is_submitted_and_its_cosignature_kept(tmp_path: Path
 @runs
 async def test_a_witness_that_knows_less_gets_a_proof_from_there(tmp_path: Path) -> None:
     async with desk(tmp_path) as d:
-        await _fill(d.store, 3)
+        await d.fill(3)
         async with d.witnessing():
             await d.cosign(await d.submitted(1))
-            await _fill(d.store, 4)
+            await d.fill(4)
             d.witness.nudge()
             await d.submitted(2)
             await d.answer(status="retry", size=7, known_size=2)
@@ -193,7 +227,7 @@ async def test_a_witness_that_never_agrees_on_where_to_begin_is_not_asked_for_ev
     tmp_path: Path,
 ) -> None:
     async with desk(tmp_path) as d:
-        await _fill(d.store, 3)
+        await d.fill(3)
         async with d.witnessing():
             for count in range(1, 5):
                 await d.submitted(count)
@@ -217,7 +251,7 @@ def test_a_conflict_is_shown_by_name_stated_once_and_taken_back(
     @runs
     async def contradict() -> None:
         async with desk(tmp_path) as d:
-            await _fill(d.store, 3)
+            await d.fill(3)
             async with d.witnessing():
                 submission = await d.submitted(1)
                 for _ in range(3):
@@ -241,7 +275,7 @@ def test_a_conflict_is_shown_by_name_stated_once_and_taken_back(
 async def test_answers_that_are_forged_old_or_to_others_change_nothing(tmp_path: Path) -> None:
     forger = NoteSigner.load_or_create(tmp_path / "forger.key", "case-system")
     async with desk(tmp_path) as d:
-        await _fill(d.store, 3)
+        await d.fill(3)
         async with d.witnessing():
             submission = await d.submitted(1)
             await d.answer(forger, status="conflict", name="clone", size=3, known_size=9)
@@ -259,7 +293,7 @@ async def test_answers_that_are_forged_old_or_to_others_change_nothing(tmp_path:
 @runs
 async def test_without_the_centres_key_no_answer_is_believed(tmp_path: Path) -> None:
     async with desk(tmp_path, with_key=False) as d:
-        await _fill(d.store, 3)
+        await d.fill(3)
         async with d.witnessing():
             await d.cosign(await d.submitted(1))
         await d.command("checkpoint")
@@ -276,7 +310,7 @@ async def test_commands_are_carried_out_once_and_stated(tmp_path: Path) -> None:
     pack = 'name = "x"\n'
     sha256 = hashlib.sha256(pack.encode()).hexdigest()
     async with desk(tmp_path) as d:
-        await _fill(d.store, 4)
+        await d.fill(4)
         await d.store.poison(0, "too large")
         await d.command("message", arguments={"zh": "请检查", "en": "please check"})
         await d.command("retry_poisoned")
@@ -290,6 +324,44 @@ async def test_commands_are_carried_out_once_and_stated(tmp_path: Path) -> None:
         statements = await d.stated("command")
         assert statements[0].body["arguments"] == {"zh": "请检查", "en": "please check"}
         assert statements[3].body["arguments"] == {"sha256": sha256}
+
+
+@runs
+async def test_an_answer_of_before_ends_no_sending_that_the_centre_asked_for_since(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as d:
+        await d.fill(4)
+        asked_us = time.time_ns() // 1000
+        await d.answered(0, 1, 2, time_us=asked_us - 9)
+        await d.command("resend", arguments={"first": 1, "last": 3}, issued_us=asked_us)
+        await d.answered(1, 2, 3, time_us=asked_us - 1)
+        assert await _waiting(d.store) == {1, 2, 3}
+        await d.answered(2, time_us=asked_us - 1, status="refused", reason="no")
+        assert (await d.store.outbox_summary()).poisoned == 0
+        await d.answered(1, 3, time_us=asked_us)
+        assert await _waiting(d.store) == {2}
+        await d.answered(2, time_us=asked_us, status="refused", reason="no")
+        assert (await d.store.outbox_summary()).poisoned == 1
+
+
+@runs
+async def test_a_refusal_of_before_does_not_undo_a_retry(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        await d.fill(1)
+        asked_us = time.time_ns() // 1000
+        await d.answered(0, time_us=asked_us - 1, status="refused", reason="no")
+        await d.command("retry_poisoned", issued_us=asked_us)
+        await d.answered(0, time_us=asked_us - 1, status="refused", reason="no")
+        assert await _waiting(d.store) == {0}
+        await d.answered(0, time_us=asked_us + 1)
+        assert await _waiting(d.store) == set()
+
+
+async def _waiting(store: Store) -> set[int]:
+    """What waits, but for the statements of the commands."""
+    entries = await store.outbox(100)
+    return {e.index for e in entries} - {r.index for r in await store.latest("command", limit=100)}
 
 
 @runs

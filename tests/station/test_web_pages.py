@@ -20,6 +20,7 @@ from edge.health import Level
 from edge.records import Draft
 from edge.web import board, server
 from edge.web.app import create_app
+from edge.web.feed import KEPT_NEWS
 from edge.web.server import WebServer
 from edge.web.texts import Speaker
 from tests.browser.sample_station import (
@@ -163,6 +164,20 @@ def test_the_floor_survives_a_restart(tmp_path: Path) -> None:
             assert ends[gone.index].urgent, "the centre hears of a no-show first"
 
     asyncio.run(scenario())
+
+
+def test_who_is_to_be_guided_stands_on_the_page_though_the_news_of_it_fell_out(
+    tmp_path: Path,
+) -> None:
+    async def look(sample: SampleStation, client: httpx.AsyncClient) -> None:
+        waiting = await sample.seal(OVER_SEMI)  # its news waits behind nothing,
+        for _ in range(KEPT_NEWS + 6):  # and falls out before anybody has a turn
+            sample.feed.publish("receipt", {})
+        while await waiting_cases(client) != [waiting.index]:
+            await asyncio.sleep(0.02)
+        assert sample.view.health.snapshot().counters["web.news_missed"] == 7
+
+    visit(tmp_path, look)
 
 
 def test_who_waited_is_found_again_behind_hundreds_that_drove_on(tmp_path: Path) -> None:

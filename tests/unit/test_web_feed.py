@@ -7,12 +7,13 @@ import asyncio
 from edge.web.feed import KEPT_NEWS, Feed
 
 
-def test_newest_wins_in_a_full_queue() -> None:
+def test_newest_wins_in_a_full_queue_and_what_fell_out_is_counted() -> None:
     async def scenario() -> list[int]:
         feed = Feed()
         with feed.subscribe() as sleepy:
             for number in range(KEPT_NEWS + 10):
                 feed.publish("vehicle", {"n": number})
+            assert [sleepy.missed(), sleepy.missed()] == [10, 0]
             return [data["n"] for _, data in await sleepy.take(1.0)]
 
     assert asyncio.run(scenario()) == list(range(10, KEPT_NEWS + 10))
