@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +21,10 @@ _UNLIKELY, _WRONG_WAY = 0.4, 0.8
 def untangle(
     centre_s: Sequence[Floats], position_m: Floats, rough_mps: float, trust: float
 ) -> tuple[Indices, bool, bool]:
-    """Touches of one vehicle's axles (n_axles, n_rows), -1 where unseen; reversed; doubtful."""
+    """Touches of one vehicle's axles (n_axles, n_rows), -1 where unseen; reversed; doubtful.
+
+    Those of each row are in order of time.
+    """
     speed_mps, doubtful = _vote(centre_s, position_m, rough_mps, trust)
     touch = _chain(centre_s, position_m, speed_mps)
     if len({len(c) for c in centre_s}) == 1 and (touch < 0).any():
@@ -50,15 +54,20 @@ def _vote(
     score = -_UNLIKELY * likely**2 - np.where(slowness < 0, _WRONG_WAY, 0.0)
     each = slowness[:, None]
     for a, b, dx in pairs:
-        away_s = (a + each * dx)[:, :, None] - b
-        away_s = np.minimum.reduce(np.abs(away_s, out=away_s), axis=2)
-        match = 1 - (away_s / np.abs(each) / _MATCH_M) ** 2
+        match = 1 - (_nearest_s(a + each * dx, b) / np.abs(each) / _MATCH_M) ** 2
         score += np.add.reduce(np.maximum(match, 0.0, out=match), axis=1)
     best = int(score.argmax())
     length_m = position_m.max() - position_m.min()
     other = np.abs(slowness / slowness[best] - 1) * length_m > 2 * _MATCH_M
     rival = float(score[other].max(initial=0.0))
     return 1 / float(slowness[best]), rival > score[best] - 0.5
+
+
+def _nearest_s(due_s: Floats, touches_s: Floats) -> Floats:
+    """How far from each moment the nearest touch of a row is."""
+    after = touches_s.searchsorted(due_s)
+    known = np.concatenate([[-np.inf], touches_s, [np.inf]])
+    return np.asarray(np.minimum(due_s - known[after], known[after + 1] - due_s))
 
 
 def _chain(centre_s: Sequence[Floats], position_m: Floats, speed_mps: float) -> Indices:
@@ -87,14 +96,17 @@ def _match(
 
     ``seen`` tells where and when each axle was seen last.
     """
-    offers = sorted(
-        (miss_m, axle, k)
-        for axle, (last_m, t) in enumerate(seen)
-        for k, time in enumerate(times_s)
-        if (miss_m := abs((time - t) * speed_mps - (at_m - last_m))) < _MATCH_M
-    )
+    # A hair wider than what is offered, for the rounding of moments.
+    reach_s = 1.01 * _MATCH_M / abs(speed_mps)
+    offers: list[tuple[float, int, int]] = []
+    for axle, (last_m, t) in enumerate(seen):
+        way_m = at_m - last_m
+        due_s = t + way_m / speed_mps
+        near = range(bisect_left(times_s, due_s - reach_s), bisect_right(times_s, due_s + reach_s))
+        away = ((abs((times_s[k] - t) * speed_mps - way_m), axle, k) for k in near)
+        offers += [offer for offer in away if offer[0] < _MATCH_M]
     taken: dict[int, int] = {}
-    for _, axle, k in offers:
+    for _, axle, k in sorted(offers):
         if k not in taken and axle not in taken.values():
             taken[k] = axle
     return taken
