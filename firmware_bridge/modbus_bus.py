@@ -22,6 +22,7 @@ from pymodbus.pdu import ModbusPDU
 
 from firmware_bridge.modbus_client import Client, SerialAddress, address_of, make_client
 from firmware_bridge.modbus_requests import reply_bytes, states_its_length
+from firmware_bridge.standstill import within
 
 __all__ = ["ModbusBus", "ModbusBuses", "ModbusLost"]
 
@@ -190,8 +191,7 @@ class ModbusBus:
         """
         client = await self.open(max(timeout_s, 1.0))
         try:
-            async with asyncio.timeout(timeout_s):
-                reply: ModbusPDU = await client.execute(False, request)
+            reply: ModbusPDU = await within(timeout_s, client.execute(False, request))
         except (TimeoutError, ModbusException) as error:
             if not client.connected:
                 raise ModbusLost("closed", f"{self.url}: the line is closed") from error

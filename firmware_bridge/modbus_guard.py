@@ -104,6 +104,7 @@ class Guard:
         self._number = mono_ns() & 0xFFFF
         self._strays = bus.strays
         self._suspect = bus.serial
+        self._granted_s = 0.0
         self.counters: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
@@ -158,7 +159,7 @@ class Guard:
     async def turn(self, patience_s: float) -> AsyncIterator[None]:
         """Own the bus with the device settled; suspect after all that does not end well."""
         async with self._bus.turn(patience_s):
-            begun_ns = self._mono_ns()
+            begun_ns, self._granted_s = self._mono_ns(), 0.0
             doubted, self._suspect = self.doubted, True
             try:
                 if doubted:
@@ -167,7 +168,8 @@ class Guard:
                 yield
                 self._undisturbed()
             except ModbusLost as lost:
-                self._budget.wasted((self._mono_ns() - begun_ns) / 1e9)
+                # A standstill of the machine is not the device's waste.
+                self._budget.wasted(min(self._granted_s, (self._mono_ns() - begun_ns) / 1e9))
                 if lost.reason == "late":
                     self._bus.doubt()
                 raise
@@ -220,9 +222,10 @@ class Guard:
         raise ModbusRefused(where)
 
     async def _ask(self, request: ModbusPDU) -> ModbusPDU:
-        begun_ns = self._mono_ns()
+        begun_ns, wait_s = self._mono_ns(), self._wait_s
+        self._granted_s += wait_s
         try:
-            reply = await self._bus.ask(request, self._wait_s)
+            reply = await self._bus.ask(request, wait_s)
         except ModbusLost as lost:
             if lost.reason == "silent":
                 self.counters["timeouts"] += 1
@@ -249,7 +252,9 @@ class Guard:
     async def _settle(self) -> None:
         """Return when no earlier read can still be answered; see the head of this file."""
         for _ in range(_TRIES):
-            await self._bus.quiet(self._wait_s * _QUIET_TIMEOUTS)
+            quiet_s = self._wait_s * _QUIET_TIMEOUTS
+            self._granted_s += quiet_s
+            await self._bus.quiet(quiet_s)
             try:
                 if await self._in_step():
                     return

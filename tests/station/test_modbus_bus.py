@@ -85,32 +85,69 @@ def test_a_command_goes_before_the_reads_that_wait() -> None:
 
 
 def test_a_device_that_dies_and_returns_on_a_shared_bus() -> None:
+    """Its debt is forgiven by a clock of its own, however long the others' reads take here."""
+
     async def scenario() -> None:
-        dead = {2: False}
+        dead, leap_s = {2: False}, 0.0
         units = {1: scale(), 2: scale()}
         second = units[2]
         async with RtuSlave(
             {1: units[1], 2: lambda pdu: None if dead[2] else second(pdu)}
         ) as slave:
             bus = ModbusBus(slave.url)
-            async with (
-                ModbusDevice(bus, 1, SCALE, 0.2) as living,
-                ModbusDevice(bus, 2, SCALE, 0.2) as mortal,
-            ):
+
+            def mono_ns() -> int:
+                return time.monotonic_ns() + round(leap_s * 1e9)
+
+            async with ModbusDevice(bus, 2, SCALE, 0.2, mono_ns=mono_ns) as mortal:
                 await mortal.read()
                 dead[2] = True
-                while not mortal.resting:
+                for _ in range(6):
                     with pytest.raises(ModbusLost):
                         await mortal.read()
                 dead[2] = False
-                looking = asyncio.create_task(mortal.read())
-                reads = 0
-                while not looking.done():
-                    await living.read()
-                    reads += 1
-                    await asyncio.sleep(0)
-                assert reads > 10
-                assert (await looking).doubt_s > 0.2
+                asked = len(second.requests)
+                async with ModbusDevice(bus, 1, SCALE, 0.2) as living:
+                    assert mortal.resting
+                    looking = asyncio.create_task(mortal.read())
+                    for _ in range(20):
+                        await living.read()
+                    assert (looking.done(), len(second.requests)) == (False, asked)
+                    looking.cancel()
+                    await asyncio.wait({looking})
+                    leap_s = 300.0
+                    assert (await mortal.read()).doubt_s > leap_s
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("line", [RtuSlave, TcpSlave])
+def test_a_machine_that_stands_still_blames_no_device(
+    line: type[RtuSlave] | type[TcpSlave],
+) -> None:
+    """When it wakes, deadlines have passed and the answer lies there unread."""
+
+    async def scenario() -> None:
+        device, stands_still_s, dead = scale(500), 0.0, False
+
+        def answer(pdu: bytes) -> bytes | None:
+            time.sleep(stands_still_s)
+            return None if dead else device(pdu)
+
+        async with line({1: answer, 2: scale()}) as slave:
+            bus = ModbusBus(slave.url)
+            async with (
+                ModbusDevice(bus, 1, SCALE, 0.2) as master,
+                ModbusDevice(bus, 2, SCALE, 0.2),
+            ):
+                await master.read()
+                stands_still_s = 0.5
+                assert (await master.read()).doubt_s == 0
+                assert master.counters["timeouts"] == 0
+                dead = True
+                with pytest.raises(ModbusLost):
+                    await master.read()
+                assert not master.silent  # it owes one wait, not the standstill
 
     asyncio.run(scenario())
 
