@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.core.extremes import side_by_side
+from edge.core.extremes import SLAB_SAMPLES, side_by_side
 from edge.core.ground import Ground, find_ground
 from edge.core.scales import Scales
 from edge.records import Bools, Floats, Indices, Int32s, RawClip
@@ -103,13 +103,14 @@ class Signals:
         place : int64 array (n,)
             A clip's sample ``s`` of the stretch is at ``place + s``.
         """
-        pieces, begin = -(-length // _STEP), self.begin[clip]
-        first = np.minimum(begin + start, len(self.counts) - pieces * _STEP)
-        ahead = (pieces.cumsum() - pieces) * _STEP
+        piece = self.block // 2
+        pieces, begin = -(-length // piece), self.begin[clip]
+        first = np.minimum(begin + start, len(self.counts) - pieces * piece)
+        ahead = _ahead(pieces) * piece
         sample = (first - ahead).repeat(pieces)
-        sample += np.arange(0, _STEP * len(sample), _STEP)
+        sample += np.arange(0, piece * len(sample), piece)
         channels = self.channels[clip, row].repeat(pieces, axis=0)
-        found = self._pieces(_STEP)[sample[:, None], channels]
+        found = self._pieces(piece)[sample[:, None], channels]
         self._turn(found, clip, row, pieces)
         return found.transpose(1, 0, 2).reshape(2, -1), ahead + begin - first
 
@@ -158,10 +159,13 @@ def condition(clips: Sequence[RawClip], scales: Scales) -> Signals:
     blocks = np.array([len(clip.counts) // block for clip in clips])
     if blocks.min() < 1:
         raise ValueError(f"a clip of less than {block} samples")
-    first = np.cumsum(blocks) - blocks
+    first = _ahead(blocks)
     counts, begin = _in_one(clips)
     channels = scales.channels.reshape(len(clips), -1)
-    highest, lowest, total = _summaries(clips, blocks, block, channels)
+    lines, line, step = _lines(clips, counts, begin, channels)
+    at = (line - first * block * step).repeat(blocks)
+    at += np.arange(0, len(at) * block * step, block * step)
+    highest, lowest, total = _summaries(lines, at, step, block)
     if falling.any():
         turned = np.repeat(falling.reshape(len(clips), -1), blocks, axis=0)
         highest, lowest = np.where(turned, (-lowest, -highest), (highest, lowest))
@@ -195,8 +199,12 @@ def _in_one(clips: Sequence[RawClip]) -> tuple[Int32s, Indices]:
         begin, amiss = np.divmod(address[1:] - address[0], base.strides[0])
         if not amiss.any():
             return base, begin
-    ends = np.cumsum([len(counts) for counts in arrays])
-    return np.concatenate(arrays), np.append(0, ends[:-1])
+    return np.concatenate(arrays), _ahead(np.array([len(counts) for counts in arrays]))
+
+
+def _ahead(lengths: Indices) -> Indices:
+    """How much lies before each, end to end."""
+    return np.asarray(lengths.cumsum() - lengths)
 
 
 def _is_part(counts: Int32s, base: NDArray[Any]) -> bool:
@@ -206,27 +214,35 @@ def _is_part(counts: Int32s, base: NDArray[Any]) -> bool:
     return counts.base is base and alike and lines
 
 
-def _summaries(
-    clips: Sequence[RawClip], blocks: Indices, block: int, channels: Indices
-) -> tuple[Int32s, Int32s, Int32s]:
-    """Highest, lowest and sum of all clips' blocks in their channels, (n_blocks, n_channels)."""
-    shape = int(blocks.sum()), channels.shape[1]
-    highest, lowest, total = np.empty((3, *shape), np.int32)
-    counts = (clip.counts[:n] for clip, n in zip(clips, (blocks * block).tolist(), strict=True))
-    adjacent = (channels == channels[:, :1] + np.arange(channels.shape[1])).all(axis=1)
-    own = map(_chosen, counts, channels, adjacent.tolist())
-    for at, laid in side_by_side(own, block, *shape):
-        np.maximum.reduce(laid, axis=0, out=highest[at].reshape(-1))
-        np.minimum.reduce(laid, axis=0, out=lowest[at].reshape(-1))
-        np.add.reduce(laid, axis=0, dtype=np.int32, out=total[at].reshape(-1))
-    return highest, lowest, total
+def _summaries(lines: Int32s, begin: Indices, step: int, block: int) -> Int32s:
+    """Highest, lowest and sum of blocks: (3, n_blocks, width).
+
+    ``begin`` tells the line at which each begins, and every ``step``-th from there is of it.
+    """
+    found = np.empty((3, len(begin), lines.shape[1]), np.int32)
+    places, at_once = np.arange(0, block * step, step), SLAB_SAMPLES // block
+    for first in range(0, len(begin), at_once):
+        part = slice(first, first + at_once)
+        laid = side_by_side(lines, begin[part], places)
+        for kind, own in zip((np.maximum, np.minimum, np.add), found, strict=True):
+            kind.reduce(laid, axis=0, dtype=np.int32, out=own[part].reshape(-1))
+    return found
 
 
-def _chosen(counts: Int32s, channels: Indices, adjacent: bool) -> Int32s:
-    """Columns of the channels, not copied where they follow each other."""
-    if adjacent:
-        return counts[:, channels[0] : channels[0] + len(channels)]
-    return counts.take(channels, axis=1)
+def _lines(
+    clips: Sequence[RawClip], counts: Int32s, begin: Indices, channels: Indices
+) -> tuple[Int32s, Indices, int]:
+    """The clips' own channels, line by line: the lines, where each clip begins, how far to go on.
+
+    Not copied where they are one and the same part of all lines of a digitiser.
+    """
+    n_own = channels.shape[1]
+    step, rest = divmod(counts.shape[1], n_own)
+    number, place = np.divmod(channels, n_own)
+    if not rest and (place == np.arange(n_own)).all() and (number == number[:, :1]).all():
+        return counts.reshape(-1, n_own), begin * step + number[:, 0], step
+    own = [clip.counts.take(chosen, axis=1) for clip, chosen in zip(clips, channels, strict=True)]
+    return np.concatenate(own), _ahead(np.array([len(counts) for counts in own])), 1
 
 
 def _whole(clips: Sequence[RawClip], first: Indices, n_blocks: Indices, block: int) -> Bools:

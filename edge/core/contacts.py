@@ -140,7 +140,8 @@ def _pulses(
     counts, place = signals.stretches(clip, row, start, length)
     sums = np.empty((2, counts.shape[1] + 1), np.int64)
     sums[:, 0] = 0
-    counts.cumsum(axis=1, dtype=np.int64, out=sums[:, 1:])
+    sums[:, 1:] = counts
+    np.add.accumulate(sums, axis=1, out=sums)
     return place, Pulses(counts, sums)
 
 

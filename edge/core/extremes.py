@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
 from edge.records import Indices, Int32s
 
-__all__ = ["CHUNK", "extremes", "looks", "side_by_side"]
+__all__ = ["CHUNK", "SLAB_SAMPLES", "extremes", "looks", "side_by_side"]
 
 CHUNK = 64
 """Samples in a chunk."""
@@ -22,46 +20,30 @@ _LONGEST_STRIDE = 4
 _MIDDLE = 33
 """From here on, strides of one to three come out at a chunk's last sample."""
 
-_SLAB_SAMPLES = 1 << 14
+SLAB_SAMPLES = 1 << 14
 """Samples that are looked at together: they stay in the cache."""
 
 
-def side_by_side(
-    arrays: Iterable[Int32s], chunk: int, n_chunks: int, n_channels: int
-) -> Iterator[tuple[slice, Int32s]]:
-    """Slabs of chunks: their first samples beside each other, then all second ones, and so on.
+def side_by_side(lines: Int32s, begin: Indices, places: Indices) -> Int32s:
+    """Chunks beside each other: first the first line of each, then the second of each, and so on.
 
-    Reductions over a chunk then run along long rows, at several times the speed of short ones;
-    short arrays share a slab.
+    Reductions over a chunk then run along long rows, at several times the speed of short ones.
 
     Parameters
     ----------
-    arrays : iterable of int32 arrays (n * chunk, n_channels)
-        Each sample's channels adjacent in memory.
-    chunk : int
-    n_chunks : int
-        Of all arrays.
-    n_channels : int
+    lines : int32 array (n_lines, width), C order
+    begin : int64 array (n_chunks,)
+        The line at which each chunk begins.
+    places : int64 array (n_places,)
+        Which lines of a chunk, counted from its begin.
 
-    Yields
-    ------
-    chunks : slice
-        Numbered through all arrays.
-    laid : int32 array (chunk, n_chunks of the slab * n_channels)
-        Valid until the next one is asked for.
+    Returns
+    -------
+    int32 array (n_places, n_chunks * width)
     """
-    sample = np.dtype((np.void, np.dtype(np.int32).itemsize * n_channels))
-    room = np.empty((chunk, min(max(1, _SLAB_SAMPLES // chunk), n_chunks)), sample)
-    begin = end = 0
-    for counts in arrays:
-        samples = counts.view(sample).reshape(-1, chunk).T
-        while samples.shape[1]:
-            free = min(begin + room.shape[1] - end, samples.shape[1])
-            room[:, end - begin : end - begin + free] = samples[:, :free]
-            samples, end = samples[:, free:], end + free
-            if end in (begin + room.shape[1], n_chunks):
-                yield slice(begin, end), room[:, : end - begin].view(np.int32)
-                begin = end
+    # A line is moved as one.
+    whole = lines.view(np.dtype((np.void, lines.itemsize * lines.shape[1]))).reshape(-1)
+    return whole.take(places[:, None] + begin).view(np.int32)
 
 
 def looks(rate_hz: float) -> Indices:
@@ -90,15 +72,14 @@ def extremes(counts: Int32s, looked: Indices) -> tuple[Int32s, Int32s]:
     """
     n_looks, n_channels = len(looked), counts.shape[1]
     chunks = counts.reshape(-1, CHUNK, n_channels)
-    step = _SLAB_SAMPLES // n_looks
-    # Fetched in the order of memory; what is laid side by side is in the cache by then.
-    seen = (
-        chunks[first : first + step].take(looked, axis=1).reshape(-1, n_channels)
-        for first in range(0, len(chunks), step)
-    )
     highest = np.empty((len(chunks), n_channels), np.int32)
     lowest = np.empty_like(highest)
-    for part, laid in side_by_side(seen, n_looks, len(chunks), n_channels):
+    places, begin = np.arange(n_looks), np.arange(0, SLAB_SAMPLES, n_looks)
+    for first in range(0, len(chunks), len(begin)):
+        # Fetched in the order of memory; what is laid side by side is in the cache by then.
+        seen = chunks[first : first + len(begin)].take(looked, axis=1)
+        laid = side_by_side(seen.reshape(-1, n_channels), begin[: len(seen)], places)
+        part = slice(first, first + len(seen))
         np.maximum.reduce(laid, axis=0, out=highest[part].reshape(-1))
         np.minimum.reduce(laid, axis=0, out=lowest[part].reshape(-1))
     return highest, lowest

@@ -70,8 +70,9 @@ class Tape:
     def clips(self, windows: Sequence[Window]) -> Iterator[RawClip]:
         """Samples of windows with room around each."""
         ranges = [(w.first_sample - self._before, w.end_sample + self._after) for w in windows]
+        edge_at = [edge.sample for edge in self._edges]
         for (first, end), counts in zip(ranges, self._history.cut(ranges), strict=True):
-            a, b = (bisect_left(self._edges, s, key=attrgetter("sample")) for s in (first, end))
+            a, b = bisect_left(edge_at, first), bisect_left(edge_at, end)
             edges, gaps = tuple(self._edges[a:b]), tuple(self._gaps_of(first, end))
             yield RawClip(self._device, first, self._rate_hz, read_only(counts), edges, gaps)
 
