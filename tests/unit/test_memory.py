@@ -43,3 +43,33 @@ def test_clips_use_touched_pages_again_and_what_is_larger_goes_back() -> None:
     assert faults < 50, "50 times four clips of 300 kB, 75 pages each"
     assert held_kb > 60_000
     assert left_kb < 1_000
+
+
+_TUPLES = """
+import sys
+from edge.memory import settle_memory
+
+if sys.argv[1:]:
+    settle_memory()
+before = sys.getallocatedblocks()
+for length in (3, 4, 5):
+    for _ in range(3_000):
+        tuple(x for x in range(length))
+print(sys.getallocatedblocks() - before)
+"""
+
+
+def test_tuples_that_nobody_holds_pile_up_only_where_nothing_was_settled() -> None:
+    piled = {
+        settled: int(
+            subprocess.run(
+                [sys.executable, "-c", _TUPLES, *settled],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for settled in ((), ("yes",))
+    }
+    assert piled[()] > 3_000
+    assert piled["yes",] < 50
