@@ -80,9 +80,9 @@ class DeviceKeeper:
                     self._image_sha256 = told.image_sha256.hex()
                     if self._host:
                         self._host.firmware(told, now_s)
-                case BlockSeen() if self._host:
+                case BlockSeen() if self._host and self._hello:
                     whole = not (event.lost_before or event.restarted)
-                    self._host.samples(now_s, whole=whole)
+                    self._host.samples(len(event.counts) / self._hello.rate_hz, whole=whole)
         words = self._host.words(now_s) if self._host else []
         self._tell_steps()
         if any(isinstance(event, HelloSeen | FirmwareSeen) for event in events):

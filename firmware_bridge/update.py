@@ -40,7 +40,9 @@ REPEAT_S = 1.0
 """Without an answer for so long, the host says it again."""
 
 HEALTHY_S = 5.0
-"""A program on trial is kept after sending samples without a hole for so long."""
+"""A program on trial is kept after so many seconds of samples without a hole. The samples are
+counted: time in which none came proves nothing, be it that they ended or that the host stood still.
+"""
 
 UNSUPPORTED_S = 10.0
 """A device that says HELLO for so long and never FIRMWARE knows nothing of updates."""
@@ -106,7 +108,7 @@ class UpdateHost:
         self._sent_block = self._acked_block = 0
         self._said_s: float | None = None
         self._hello_s: float | None = None
-        self._healthy_from_s: float | None = None
+        self._healthy_s = 0.0
         self._version = ""
         self._steps: list[Step] = []
         self._last: StepName | None = None
@@ -123,14 +125,14 @@ class UpdateHost:
 
     def restarted(self) -> None:
         """The device began anew, or the line did."""
-        self._healthy_from_s = self._said_s = self._hello_s = None
+        self._said_s = self._hello_s = None
+        self._healthy_s = 0.0
         self._sent_block = self._acked_block
         self._device = None
 
-    def samples(self, now_s: float, *, whole: bool) -> None:
+    def samples(self, lasts_s: float, *, whole: bool) -> None:
         """A block of samples came; ``whole`` says that it continues the one before it."""
-        if self._healthy_from_s is None or not whole:
-            self._healthy_from_s = now_s
+        self._healthy_s = lasts_s + (self._healthy_s if whole else 0.0)
 
     def firmware(self, told: Firmware, now_s: float) -> None:
         """The device said how far it is."""
@@ -184,7 +186,7 @@ class UpdateHost:
         if not self._is_due(now_s):
             return []
         if told.image_sha256 == self.image_sha256:
-            return [Confirm(0, 0, 0, self.image_sha256)] if self._is_healthy(now_s) else []
+            return [Confirm(0, 0, 0, self.image_sha256)] if self._is_healthy() else []
         if not self._offered:
             return [Offer(0, 0, 0, self._token, self._head)]
         if told.stage is Stage.READY:
@@ -198,14 +200,9 @@ class UpdateHost:
         self._said_s = now_s
         return True
 
-    def _is_healthy(self, now_s: float) -> bool:
+    def _is_healthy(self) -> bool:
         """The program on trial names itself as its image does, and its samples flow."""
-        since_s = self._healthy_from_s
-        return (
-            since_s is not None
-            and now_s - since_s >= HEALTHY_S
-            and self._version == self.about.version
-        )
+        return self._healthy_s >= HEALTHY_S and self._version == self.about.version
 
     def _switch(self) -> list[UpdateWord]:
         if self._last != "switching":

@@ -38,6 +38,7 @@ class Bench:
 
     image: bytes = NEW
     healthy: bool = True
+    streams: bool = True
     now_s: float = 0.0
     lose: set[int] = field(default_factory=set)
     told: int = 0
@@ -85,7 +86,8 @@ class Bench:
             if self.device.restarts:
                 self.restart()
             self.host.hello(self.hello(), self.now_s)
-            self.host.samples(self.now_s, whole=self.healthy)
+            if self.streams:
+                self.host.samples(TICK_S, whole=self.healthy)
             self.report()
             for word in self.host.words(self.now_s):
                 self.told += 1
@@ -162,6 +164,16 @@ def test_after_a_break_only_what_is_missing_is_sent() -> None:
     while not bench.device.restarts:
         bench.tick()
     assert sent == list(range(before, -(-(len(NEW) - HEAD_BYTES) // BLOCK)))
+
+
+def test_a_program_whose_samples_end_soon_is_not_kept_for_those_that_came() -> None:
+    bench = Bench()
+    while bench.report_now.stage is not Stage.TRIAL:
+        bench.tick()
+    for _ in range(round(0.5 * HEALTHY_S / TICK_S)):
+        bench.tick()
+    bench.streams = False
+    assert bench.run()[-1] == "rolled-back"
 
 
 def test_a_program_that_is_not_healthy_goes_back() -> None:
