@@ -1,37 +1,44 @@
-"""A wait for an answer that a standstill of the machine does not use up.
+"""Waits that a standstill of the machine does not use up.
 
 A machine that stood still, being overloaded or suspended, wakes with the deadline passed and the
 answer unread. To blame the device for that would be wrong: on a shared bus it would then not be
-asked for a minute.
+asked for a minute, and a picture that lies there would be missing in the evidence.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["within"]
+__all__ = ["slices_s", "within"]
 
 T = TypeVar("T")
 
 _SLICES = 4
 
 
+def slices_s(limit_s: float) -> Iterator[float]:
+    """``limit_s`` in waits one after the other, of which a standstill takes two at most."""
+    now_s = asyncio.get_running_loop().time
+    due_s = now_s()
+    for _ in range(_SLICES):
+        due_s = max(due_s + limit_s / _SLICES, now_s())
+        yield due_s - now_s()
+
+
 async def within(limit_s: float, answer: Coroutine[Any, Any, T]) -> T:
-    """What ``answer`` gives, waited for in slices of which a standstill takes two at most.
+    """What ``answer`` gives in `slices_s`.
 
     Raises
     ------
     TimeoutError
-        It gave nothing in ``limit_s``; it is cancelled.
+        It gave nothing; it is cancelled.
     """
-    task, now_s = asyncio.ensure_future(answer), asyncio.get_running_loop().time
-    due_s = now_s()
+    task = asyncio.ensure_future(answer)
     try:
-        for _ in range(_SLICES):
-            due_s = max(due_s + limit_s / _SLICES, now_s())
-            if (await asyncio.wait({task}, timeout=due_s - now_s()))[0]:
+        for slice_s in slices_s(limit_s):
+            if (await asyncio.wait({task}, timeout=slice_s))[0]:
                 return task.result()
         raise TimeoutError
     finally:

@@ -17,6 +17,7 @@ from edge.sources.plate_read import plate_read
 from edge.sources.second_opinion import SecondOpinion
 from firmware_bridge.anpr import PlateFrame
 from firmware_bridge.cameras.event import CameraEvent, CameraPicture
+from firmware_bridge.standstill import slices_s
 
 log = logging.getLogger("steelyard")
 
@@ -97,7 +98,8 @@ class CameraIntake:
     ) -> None:
         """Of two events that are one, the fuller follows and is waited for."""
         if event.more_to_come:
-            await asyncio.sleep(WAIT_S)
+            for slice_s in slices_s(WAIT_S):
+                await asyncio.sleep(slice_s)
         read = self.take(event, received_ns)
         if read is None:
             return

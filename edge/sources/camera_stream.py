@@ -23,6 +23,7 @@ from edge.sources.second_opinion import SecondOpinion
 from firmware_bridge.cameras.decoder import CameraDecoder
 from firmware_bridge.cameras.event import CameraEvent
 from firmware_bridge.cameras.multipart import boundary_of
+from firmware_bridge.standstill import within
 
 CONNECT_S = 5.0
 SILENCE_S = 30.0
@@ -124,8 +125,7 @@ class StreamCamera:
         while True:
             waited = decoder.waits
             try:
-                async with asyncio.timeout(WAIT_S if waited else SILENCE_S):
-                    data = await stream.read()
+                data = await within(WAIT_S if waited else SILENCE_S, stream.read())
             except TimeoutError:
                 if not waited:
                     raise

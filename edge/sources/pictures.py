@@ -25,6 +25,7 @@ PICTURE_AGE_S = 3_600.0
 """Pictures older than this are swept from the cameras' directories."""
 
 _POLL_S = 0.02
+_LAST_LOOKS = 3
 _STEP_US = 1_000_000
 _PLAIN_NAME = re.compile(r"(?!\.)[^/\\\x00-\x1f\x7f]{1,128}")
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -60,17 +61,20 @@ class PictureFolder:
         return Picture(reference, str(path), hashlib.sha256(data).hexdigest(), len(data))
 
     async def _await_whole(self, path: Path, deadline_s: float) -> bytes | None:
-        """The file once its end mark is there and its size rests; at least two looks."""
-        size_before = -1
-        while True:
+        """The file once its end mark is there and its size rests.
+
+        The last looks come after the deadline: the machine may have stood still until then.
+        """
+        size_before, looks_left = -1, _LAST_LOOKS
+        while looks_left:
             data = await asyncio.to_thread(_read, path)
             whole = data.startswith(_JPEG_START) and data.endswith(_JPEG_END)
             if whole and len(data) == size_before:
                 return data
-            if asyncio.get_running_loop().time() >= deadline_s:
-                return None
+            looks_left -= asyncio.get_running_loop().time() >= deadline_s
             size_before = len(data)
             await asyncio.sleep(_POLL_S)
+        return None
 
 
 def lay_down(directory: Path, name: str, data: bytes, media_type: str) -> Picture:

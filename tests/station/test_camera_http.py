@@ -20,7 +20,7 @@ from edge.config import CameraSection
 from edge.errors import ConfigError, DeviceFault, LinkDown
 from edge.health import Health, Level
 from edge.records import PlateRead
-from edge.sources import camera_stream
+from edge.sources import camera_intake, camera_stream
 from edge.sources.camera import CameraSource
 from edge.sources.camera_http import HttpCameraSource, HttpDoors
 from edge.sources.camera_stream import StreamCamera
@@ -269,8 +269,11 @@ def test_repeated_late_and_foreign_readings_are_not_delivered(tmp_path: Path) ->
     on_bench(tmp_path, scenario, lanes=["L", "R"], lane_names={"1": "L", "2": "R"})
 
 
-def test_of_an_event_that_comes_twice_the_one_with_pictures_counts(tmp_path: Path) -> None:
+def test_of_an_event_that_comes_twice_the_one_with_pictures_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario(side: Bench) -> None:
+        monkeypatch.setattr(camera_intake, "WAIT_S", 2.0)
         seen = shown()
         more = b"<hasMoreData>true</hasMoreData></ANPR>"
         await side.post(("text/xml", hikvision_xml(seen).replace(b"</ANPR>", more)))
@@ -280,6 +283,7 @@ def test_of_an_event_that_comes_twice_the_one_with_pictures_counts(tmp_path: Pat
         while not side.counter("repeated"):
             await asyncio.sleep(0.01)
         assert (len(side.reads), side.counter("repeated")) == (1, 1)
+        monkeypatch.setattr(camera_intake, "WAIT_S", 0.1)
         alone = hikvision_xml(shown("冀A00009", number=9)).replace(b"</ANPR>", more)
         await side.post(("text/xml", alone))
         assert (await side.got(2))[1].text == "冀A00009"

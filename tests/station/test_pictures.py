@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -46,6 +47,15 @@ def test_a_picture_is_hashed_as_it_arrived(tmp_path: Path) -> None:
     assert (picture.reference, picture.size_bytes) == ("a.jpg", len(JPEG))
     assert Path(picture.path).read_bytes() == JPEG
     assert counters == {"pictures": 1}
+
+
+def test_a_picture_that_came_while_the_machine_stood_still_is_taken(tmp_path: Path) -> None:
+    async def stands_still() -> None:
+        await asyncio.sleep(0.1)
+        time.sleep(0.5)
+        (tmp_path / "a.jpg").write_bytes(JPEG)
+
+    assert take(tmp_path, "a.jpg", stands_still)[1] == {"pictures": 1}
 
 
 def test_a_picture_renamed_into_place_is_waited_for(tmp_path: Path) -> None:

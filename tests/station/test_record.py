@@ -55,7 +55,7 @@ def test_a_digitiser_that_gave_nothing_is_told_beside_one_that_did(tmp_path: Pat
         line, sequence, stop = PtyLine(), 0, asyncio.Event()
         config = parse_station(tmp_path / "s.toml", STATION.format(line.url).encode())
         job = asyncio.create_task(record_devices(config, tmp_path / "rec", stop, seconds=None))
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + 60
         while not list(tmp_path.glob("rec/D1/*")) and time.monotonic() < deadline_s:
             line.read()
             hello = Hello(1, sequence, 0, "S-1", "LC2", "1.0", 4, 1_000.0, 0.01, 5)

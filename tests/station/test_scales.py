@@ -272,7 +272,6 @@ def test_a_pulled_cable_is_a_lost_line() -> None:
 
 def test_a_late_answer_is_not_taken_for_one_to_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """A question is up after ANSWER_S; what comes then is dropped, and the next is in step."""
-    monkeypatch.setattr(scale_source, "ANSWER_S", 0.5)
 
     async def scenario(bench: Bench) -> None:
         line = PtyLine()
@@ -283,13 +282,19 @@ def test_a_late_answer_is_not_taken_for_one_to_no_question(monkeypatch: pytest.M
             }
         )  # fmt: skip
         source = ScaleSource(section, bench.health, time.monotonic_ns, bench.companions)
+        late_s, in_time_s = 0.05, 60.0
+        monkeypatch.setattr(scale_source, "ANSWER_S", late_s)
         task = asyncio.create_task(source.run(bench.readings.append))
-        for kg, delay_s in ((1, 0.9), (2, 0.0), (3, 0.9), (4, 0.0)):
+        for late in (1, 2):
             await bench.until(lambda: line.read() == b"SI\r\n")
-            await asyncio.sleep(delay_s)
-            line.send(b"S S %10d kg\r\n" % kg)
-        await bench.until(lambda: len(bench.readings) == 2)
-        assert [r.load_kg for r in bench.readings] == [2, 4]
+            monkeypatch.setattr(scale_source, "ANSWER_S", in_time_s)  # of the next question
+            await bench.until(lambda n=late: bench.counter("unanswered") == n)
+            line.send(b"S S %10d kg\r\n" % late)
+            await bench.until(lambda: line.read() == b"SI\r\n")
+            monkeypatch.setattr(scale_source, "ANSWER_S", late_s)
+            line.send(b"S S %10d kg\r\n" % (10 * late))
+            await bench.until(lambda n=late: len(bench.readings) == n)
+        assert [r.load_kg for r in bench.readings] == [10, 20]
         assert (bench.counter("unanswered"), bench.counter("unasked")) == (2, 2)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
