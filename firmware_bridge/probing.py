@@ -11,15 +11,26 @@ while it runs (see ``edge.doctor``).
 from __future__ import annotations
 
 import asyncio
-import struct
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from firmware_bridge.indicators.catalogue import CATALOGUE
 from firmware_bridge.lines import BadLine, Bits, Parity, PortLost
-from firmware_bridge.recognising import Live, Speaker, is_hopeless, recognise, requests_of
-from firmware_bridge.rtu_frames import crc16, units_asked_besides, units_of_others
+from firmware_bridge.modbus_probing import (
+    NOBODYS_UNIT,
+    SERVERS_OWN,
+    UNITS,
+    devices,
+    rtu_question,
+    rtu_reply,
+    speaker,
+    tcp_question,
+    tcp_replies,
+)
+from firmware_bridge.recognising import Speaker, is_hopeless, recognise, requests_of
+from firmware_bridge.rtu_frames import units_asked_besides, units_of_others
 from firmware_bridge.transports import PortReader
 
 BAUDS = (9_600, 115_200, 921_600, 19_200, 38_400, 4_800, 57_600, 2_400, 460_800, 230_400, 1_200)
@@ -35,8 +46,9 @@ SILENCE_S = 1.6
 
 ANSWER_S = 0.25
 MODBUS_ANSWER_S = 0.12
-UNITS = (1, 2, 3, 4, 5, 6, 7, 8, 247)
-TCP_UNITS = (1, 255, 0, 2, 3, 4)
+GATEWAY_S = 1.2
+"""So long a gateway may wait for a silent unit, while the questions after it wait behind."""
+TCP_UNITS = (*UNITS, *SERVERS_OWN)
 
 MOST_BYTES = 32_768
 _TIMES_ASKED = 4
@@ -241,48 +253,36 @@ async def _ask_modbus_rtu(port: PortReader, parity: Parity) -> list[Speaker]:
     """Every unit of the bus that answers."""
     found = []
     for unit in UNITS:
-        body = struct.pack(">BBHH", unit, 3, 0, 1)
-        question = body + struct.pack("<H", crc16(body))
-        heard = await _answer(port, question, MODBUS_ANSWER_S)
-        if pdu := rtu_reply(heard, unit):
-            found.append(_modbus(unit, pdu, "checksum", parity))
+        heard = await _answer(port, rtu_question(unit), MODBUS_ANSWER_S)
+        if reply := rtu_reply(heard, unit):
+            found.append(speaker(unit, reply, "checksum", parity))
     return found
 
 
 async def _ask_modbus_tcp(url: str) -> list[Speaker]:
+    """Every unit behind a server that answers; a late answer names its unit too."""
+    units, heard = (*TCP_UNITS, NOBODYS_UNIT), bytearray()
     async with PortReader(url, name="probe") as port:
-        for number, unit in enumerate(TCP_UNITS, 1):
-            port.write(struct.pack(">HHHBBHH", number, 0, 6, unit, 3, 0, 1))
-            try:
-                heard = await collect(port, 2 * MODBUS_ANSWER_S, 256)
-            except PortLost:  # hung up on: no Modbus server
-                return []
-            head = struct.pack(">HH", number, 0)
-            if heard.startswith(head) and len(heard) > 8 and heard[6] == unit:
-                if heard[7] == 0x83 and heard[8] in (10, 11):  # a gateway: nobody behind it
-                    continue
-                return [_modbus(unit, heard[7:], "none", "none")]
-    return []
+        with contextlib.suppress(PortLost):  # it hung up: no Modbus server, or tired of questions
+            for number, unit in enumerate(units):
+                port.write(tcp_question(number, unit))
+                await _hear_of(port, heard, unit, units, 2 * MODBUS_ANSWER_S)
+            for unit in units if heard else ():
+                before = len(heard)
+                await _hear_of(port, heard, unit, units, GATEWAY_S)
+                if unit not in tcp_replies(heard, units) and len(heard) == before:
+                    break
+    return [speaker(u, reply, "none", "none") for u, reply in devices(tcp_replies(heard, units))]
 
 
-def rtu_reply(heard: bytes, unit: int) -> bytes:
-    """The reply's function and data, if the bytes hold one of this unit to a read; else empty."""
-    for at in range(len(heard)):
-        for size in (5, 7):
-            frame = heard[at : at + size]
-            body, crc = frame[:-2], frame[-2:]
-            kind = {5: b"\x83", 7: b"\x03\x02"}[size]
-            whole = len(frame) == size and body.startswith(bytes([unit]) + kind)
-            if whole and struct.unpack("<H", crc)[0] == crc16(body):
-                return body[1:]
-    return b""
-
-
-def _modbus(unit: int, pdu: bytes, protection: str, parity: Parity) -> Speaker:
-    live: tuple[Live, ...] = ()
-    if pdu[0] == 3 and len(pdu) >= 4:
-        live = (Live("register 0", int.from_bytes(pdu[2:4]), "", ""),)
-    return Speaker("modbus", "Modbus", {}, 8, parity, protection, 1, 1.0, live, ("map",), unit)
+async def _hear_of(
+    port: PortReader, heard: bytearray, unit: int, units: Sequence[int], seconds: float
+) -> None:
+    """Add what a port brings in, until the unit has answered or the time is over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while unit not in tcp_replies(heard, units):
+                heard += (await port.read()).data
 
 
 __all__ = [
@@ -293,5 +293,4 @@ __all__ = [
     "Outcome",
     "collect",
     "probe",
-    "rtu_reply",
 ]

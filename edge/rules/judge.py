@@ -135,9 +135,22 @@ def _decide(weight: _Weight, pack: RulePack, candidates: tuple[GrossLimit, ...])
         return _verdict(kind, weight, pack, candidates, (), True)
     reasons = [WITHIN_UNCERTAINTY] if VerdictKind.INDETERMINATE in answers else []
     if len(answers) > 1:
-        disputed = any(entry.disputed for entry in candidates)
-        reasons.append(LIMIT_DISPUTED if disputed else LIMIT_UNSEEN)
+        reasons += _why_they_differ(weight, candidates)
     return _verdict(VerdictKind.INDETERMINATE, weight, pack, candidates, tuple(reasons), True)
+
+
+def _why_they_differ(weight: _Weight, candidates: Sequence[GrossLimit]) -> list[str]:
+    """Disputed texts, where they add an answer for one kind of vehicle; else what is not seen."""
+
+    def answers(kind: str, *, settled: bool) -> set[VerdictKind]:
+        entries = (c for c in candidates if c.vehicle == kind and not (settled and c.disputed))
+        return {_answer(weight, entry.limit_kg) for entry in entries}
+
+    kinds = {entry.vehicle for entry in candidates}
+    settled = {kind: answers(kind, settled=True) for kind in kinds}
+    disputed = any(len(answers(k, settled=False)) > max(1, len(settled[k])) for k in kinds)
+    unseen = not disputed or len(set().union(*settled.values())) > 1
+    return [LIMIT_DISPUTED] * disputed + [LIMIT_UNSEEN] * unseen
 
 
 def _answer(weight: _Weight, limit_kg: int) -> VerdictKind:

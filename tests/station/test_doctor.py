@@ -32,7 +32,7 @@ from firmware_bridge.rtu_frames import crc16
 from firmware_bridge.transports import EIGHT_BITS, Bits, Chunk, PortReader
 from simulator.cabinet import cabinet_values, simulated
 from simulator.lines import PtyLine, TcpLine
-from simulator.modbus_slave import RtuSlave, TcpSlave
+from simulator.modbus_slave import RtuSlave, Slave, TcpSlave
 from tests.station.line_up import LineUp
 
 pytestmark = [pytest.mark.slow]
@@ -52,6 +52,7 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "ANSWER_S", 0.5)
     monkeypatch.setattr(probing, "MODBUS_ANSWER_S", 0.5)
     monkeypatch.setattr(probing, "UNITS", (1, 2, 3, 5))
+    monkeypatch.setattr(probing, "TCP_UNITS", (1, 2, 3, 5, 255, 0))
 
 
 def look_at(
@@ -205,6 +206,44 @@ def test_the_maps_of_every_unit_of_a_bus_are_told() -> None:
     assert "gross: 1,234 kg" in told(look)
     tables = tomllib.loads(station_piece([look]))["modbus"]
     assert [(t["unit"], t["map"]) for t in tables] == [(2, "cabinet"), (5, "generic-scale")]
+
+
+def cabinet() -> Slave:
+    return simulated(load_map("cabinet"), lambda: cabinet_values(0, 20.0))
+
+
+def test_the_maps_of_every_unit_behind_a_gateway_are_told_though_the_others_are_dead() -> None:
+    shown = {"status": 0b1, "gross": 12_340, "net": 12_340, "decimals": 1}
+    units = {2: cabinet(), 5: simulated(load_map("generic-scale"), lambda: shown)}
+
+    async def whole() -> Look:
+        async with TcpSlave(units) as slave:
+            url = slave.url.replace("tcp://", "socket://")
+            async with aclosing(examine([url], None, lambda *_: None, 0.2)) as looks:
+                (look,) = [each async for each in looks]
+                return look
+
+    look = asyncio.run(whole())
+    assert {s.unit: s.maps[0] for s in look.devices} == {2: "cabinet", 5: "generic-scale"}
+    tables = tomllib.loads(station_piece([look]))["modbus"]
+    assert [(t["unit"], t["map"]) for t in tables] == [(2, "cabinet"), (5, "generic-scale")]
+
+
+def test_what_a_slow_gateway_answers_after_the_next_question_counts_for_its_unit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probing, "MODBUS_ANSWER_S", 0.05)
+    nobody: Slave = lambda _: bytes([0x83, 11])  # noqa: E731
+    units = {1: nobody, 2: cabinet(), 3: nobody, 5: cabinet()}
+
+    async def whole() -> list[int]:
+        async with TcpSlave(units, lambda frame: [(0.3, frame)]) as slave:
+            found = await probing.probe(
+                slave.url.replace("tcp://", "socket://"), lambda _: None, 0.2
+            )
+            return [speaker.unit for speaker in found.speakers]
+
+    assert asyncio.run(whole()) == [2, 5]
 
 
 @pytest.mark.parametrize("waits", [False, True])

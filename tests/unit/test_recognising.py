@@ -10,7 +10,14 @@ import pytest
 
 from firmware_bridge.anpr import PlateFrame, encode_plate
 from firmware_bridge.indicators.catalogue import FORMATS
-from firmware_bridge.probing import rtu_reply
+from firmware_bridge.modbus_probing import (
+    NOBODYS_UNIT,
+    SERVERS_OWN,
+    UNITS,
+    devices,
+    rtu_reply,
+    tcp_replies,
+)
 from firmware_bridge.recognising import recognise
 from firmware_bridge.rtu_frames import crc16
 from firmware_bridge.stream import Hello, Samples, Status, encode
@@ -115,3 +122,26 @@ def test_modbus_replies_are_known_by_unit_and_crc() -> None:
         assert rtu_reply(b"\xff\x00" + reply, 5) == pdu
         assert rtu_reply(reply, 6) == b""
         assert rtu_reply(reply[:-1] + b"\x00", 5) == b""
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        (dict.fromkeys((1, 2, 255, 199), b"\x03\x02\x00\x07"), [1]),  # looks at no unit
+        ({3: b"\x03\x02\x00\x07", 255: b"\x03\x02\x00\x07", 0: b"\x03\x02\x00\x07"}, [3]),
+        ({255: b"\x83\x02", 0: b"\x83\x02"}, [255]),
+        (
+            {2: b"\x83\x0b", 3: b"\x03\x02\x00\x07", 4: b"\x03\x02\x00\x07", 255: b"\x83\x02"},
+            [3, 4, 255],
+        ),
+        ({1: b"\x83\x0a", 2: b"\x83\x0b"}, []),
+    ],
+)
+def test_the_devices_behind_a_tcp_address(answers: dict[int, bytes], told: list[int]) -> None:
+    units = (*UNITS, *SERVERS_OWN, NOBODYS_UNIT)
+    numbers = {unit: number for number, unit in enumerate(units)}
+    replies = [struct.pack(">HHHB", numbers[u], 0, 1 + len(r), u) + r for u, r in answers.items()]
+    heard = b"".join(replies)
+    assert [unit for unit, _ in devices(tcp_replies(heard, units))] == told
+    assert tcp_replies(heard[:-1], units) == dict([*answers.items()][:-1])
+    assert tcp_replies(b"HTTP/1.1 400 Bad Request\r\n", units) == {}

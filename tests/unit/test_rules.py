@@ -74,6 +74,9 @@ def vehicle(configuration: str, loads_kg, u_rel=0.005, flags=Flag.NONE, spacing_
         ("1+1+3", 42_600, INDETERMINATE, ("within_uncertainty", "limit_disputed"), 43_000),
         ("1+1+3", 43_200, OVER, (), 43_000),
         ("1+2+1", 35_500, INDETERMINATE, ("limit_disputed",), 36_000),
+        # Lorry (31, 32 t) or combination (36, 37, disputed 35 t): no text names these groups.
+        ("1+3", 33_000, INDETERMINATE, ("limit_unseen",), 37_000),
+        ("1+3", 35_500, INDETERMINATE, ("limit_disputed", "limit_unseen"), 37_000),
         ("1+2+3", 46_000, WITHIN, (), 46_000),
         ("1+2+3", 48_000, INDETERMINATE, ("limit_unseen",), 49_000),
         ("2+1+3", 48_000, OVER, (), 46_000),
