@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.errors import InputError
+from edge.errors import InputError, why_zh
 
 __all__ = ["Reference", "read_references"]
 
@@ -100,12 +100,12 @@ def read_references(path: Path) -> list[Reference]:
         found = list(_from_truth(path) if path.is_dir() else _from_json(path))
     except OSError as error:
         raise InputError(
-            f"读不到基准车文件 {path}：{error.strerror}",
+            f"读不到基准车文件 {path}{why_zh(error)}",
             f"cannot read the reference vehicles {path}: {error.strerror}",
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
-            f"基准车文件 {path} 有错：{error}",
+            f"基准车文件 {path} 有错{why_zh(error)}",
             f"the reference vehicles {path} are not as agreed: {error}",
             next_zh="格式见 docs/calibration.md",
             next_en="see docs/calibration.md",

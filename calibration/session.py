@@ -18,7 +18,7 @@ from calibration.passes import MIN_RUNS, FittedLane, Pass, conditions
 from calibration.reference import Reference, read_references
 from calibration.report import remarks, summary, table
 from edge.config import StationConfig
-from edge.errors import InputError, Text
+from edge.errors import InputError, Text, why_zh
 from edge.gains import rows_as_stated
 from edge.records import LEGAL_BARRIERS, Flag, Gains, LaneLayout, Passage
 
@@ -98,7 +98,8 @@ def _scales(recording: Path) -> dict[str, float]:
         return {str(h["device"]): float(h["newton_per_count"]) for h in heads}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"读不到记录 {recording}：{error}", f"cannot read the recording {recording}: {error}"
+            f"读不到记录 {recording}{why_zh(error)}",
+            f"cannot read the recording {recording}: {error}",
         ) from error
 
 

@@ -105,7 +105,7 @@ class Clerk:
         self._health.state(
             "clerk",
             Level.DOWN,
-            f"有车辆未能封存，程序缺陷：{error!r}",
+            f"有车辆未能封存，程序缺陷（技术细节：{error!r}）",
             f"a vehicle could not be sealed, program defect: {error!r}",
             next_step=Text("通知维护人员，附上日志", "send the log to the maintainer"),
         )

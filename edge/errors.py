@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,11 +59,25 @@ _OS_WORDS = {
 }
 
 
-def _in_chinese(zh: str) -> str:
-    """The Chinese sentence, where the operating system's English reason stands in it, in words."""
-    for english, chinese in _OS_WORDS.items():
-        zh = zh.replace(english, chinese)
-    return zh
+_PLACE = re.compile(r"line (\d+),? column (\d+)")
+
+
+def why_zh(error: Exception) -> str:
+    """The end of a Chinese sentence that says why: in Chinese as far as it is known.
+
+    What else a library says in English follows as what it is, a technical detail.
+    """
+    own = getattr(error, "what", None) or getattr(error, "text", None)
+    if isinstance(own, Text):
+        return f"：{own.zh}"
+    system = error if isinstance(error, OSError) else error.__cause__
+    known = _OS_WORDS.get(getattr(system, "strerror", None) or "", "")
+    if known and system is error:
+        return f"：{known}"
+    said = str(error) or type(error).__name__
+    if place := _PLACE.search(said):
+        known = f"第 {place[1]} 行第 {place[2]} 列"
+    return (f"：{known}" if known else "") + f"（技术细节：{said}）"
 
 
 class SteelyardError(Exception):
@@ -80,7 +95,7 @@ class SteelyardError(Exception):
     whose = Text("程序", "the program")
 
     def __init__(self, zh: str, en: str, *, next_zh: str = "", next_en: str = "") -> None:
-        self.what = Text(_in_chinese(zh), en)
+        self.what = Text(zh, en)
         self.next_step = Text(next_zh, next_en)
         super().__init__(str(self.what))
 

@@ -21,11 +21,12 @@ from edge.config import StationConfig
 from edge.core.fitting import fit
 from edge.core.learn import VEHICLES, Variogram
 from edge.core.modes import CENTRES_KMH, KINDS, PRIOR, SPEED_EDGES_KMH, Dynamics
-from edge.errors import InputError, Text
+from edge.errors import InputError, Text, why_zh
 from edge.frozen import Basis, Frozen
 from edge.lessons import APART, CHANGED, gathered
 from edge.records import Floats, LaneLayout, Vehicle
 from edge.replay import replay_vehicles
+from edge.sources.replay import unreadable
 from firmware_bridge.recording import Recording, RecordingError, Truth, find_recordings
 
 __all__ = ["Lesson", "freeze", "from_recordings", "from_station", "table"]
@@ -64,7 +65,7 @@ def from_station(config: StationConfig, lanes: Sequence[str]) -> list[Lesson]:
         seen = gathered(config)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"读不了站点积累的数据：{error}",
+            f"读不了站点积累的数据{why_zh(error)}",
             f"cannot read what the station gathered: {error}",
             next_zh="重新启动站点：它会把坏文件另存并从头积累；或者用 --recording 从录像学",
             next_en="start the station again: it sets a damaged file aside and gathers anew; or "
@@ -125,7 +126,7 @@ def _truth(recording: Path) -> defaultdict[str, list[Truth]]:
             for row in Recording.open(path).truth:
                 by_lane[row.lane].append(row)
     except RecordingError as error:
-        raise InputError(f"录像读不了：{error}", f"cannot read the recording: {error}") from error
+        raise unreadable(error) from error
     return by_lane
 
 
@@ -225,7 +226,7 @@ def _freeze(config: StationConfig, lesson: Lesson, who: str, now_ns: int) -> tup
             os.fsync(file.fileno())
     except OSError as error:
         raise InputError(
-            f"写不了 {path}：{error.strerror}", f"cannot write {path}: {error.strerror}"
+            f"写不了 {path}{why_zh(error)}", f"cannot write {path}: {error.strerror}"
         ) from error
     return path, frozen
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.config import StationConfig
 from edge.core.learn import VEHICLES, Variogram
-from edge.errors import Text
+from edge.errors import Text, why_zh
 from edge.health import Health, Level
 from edge.lesson_files import lesson_files, read_lesson, to_json, write_all
 from edge.records import LEGAL_BARRIERS, Flag, LaneLayout, Passage
@@ -151,8 +151,9 @@ class Lessons:
             self._health.state(
                 "lessons",
                 Level.WARNING,
-                f"学习数据写不进磁盘：{error.strerror}",
+                f"学习数据写不进磁盘{why_zh(error)}",
                 f"the disk refuses what was learned: {error.strerror}",
+                next_step=Text("释放磁盘空间；之后自动继续", "free the disk; it goes on by itself"),
             )
         else:
             self._written = files
@@ -178,9 +179,12 @@ class Lessons:
         self._health.state(
             "lessons",
             Level.WARNING,
-            f"车道 {layout.lane} 的学习数据读不了，已另存为 {aside.name}，从头学起：{error}",
+            f"车道 {layout.lane} 的学习数据读不了，已另存为 {aside.name}，从头学起{why_zh(error)}",
             f"what lane {layout.lane} had learned cannot be read; set aside as {aside.name}, "
             f"learning begins anew: {error}",
+            next_step=Text(
+                "称重照常；若再出现，检查磁盘", "weighing goes on; if it recurs check the disk"
+            ),
         )
 
     def _tell_rows(self, layout: LaneLayout, apart: Sequence[int]) -> None:

@@ -79,7 +79,9 @@ async def supervise(part: str, run: Callable[[], Awaitable[None]], health: Healt
             log.exception("%s: defect in the program", part)
             bounds, appears = _DEFECT_RETRY_S, None
             health.count(f"{part}.defects")
-            health.state(part, Level.DOWN, f"程序缺陷：{error!r}", f"program defect: {error!r}")
+            health.state(
+                part, Level.DOWN, f"程序缺陷（技术细节：{error!r}）", f"program defect: {error!r}"
+            )
         appeared = await _pause(_wait_s(attempt, bounds), appears)
         attempt = 0 if appeared else attempt + 1
 

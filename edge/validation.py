@@ -91,7 +91,7 @@ def _allowed_zh(item: Any) -> str:
         return own.text.zh
     bounds = [text.format(context[key]) for key, text in _BOUND_ZH.items() if key in context]
     kind = _KIND_ZH.get(item["type"], "").format(**context).replace("' or '", "' 或 '")
-    return "，".join(bounds) or kind or _told(item)
+    return "，".join(bounds) or kind or f"技术细节：{_told(item)}"
 
 
 def _told(item: Any) -> str:

@@ -17,7 +17,7 @@ import socket
 from pathlib import Path
 from types import TracebackType
 
-from edge.errors import ConfigError, LinkDown
+from edge.errors import ConfigError, LinkDown, why_zh
 from simulator.children import die_with_parent, end
 
 _START_S = 10.0
@@ -169,6 +169,6 @@ def _require_free(port: int) -> None:
             door.bind(("127.0.0.1", port))
         except OSError as error:
             raise LinkDown(
-                f"端口 {port} 已被占用：{error.strerror}",
+                f"端口 {port} 已被占用{why_zh(error)}",
                 f"port {port} is taken: {error.strerror}",
             ) from error

@@ -19,7 +19,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from edge.config import CameraSection, load_station
-from edge.errors import LinkDown
+from edge.errors import LinkDown, why_zh
 from firmware_bridge.anpr import encode_plate
 from firmware_bridge.recording import Truth
 from simulator.cabinet import cabinet_values, modbus_lines
@@ -130,7 +130,7 @@ class DeviceBench:
         except OSError as error:
             await self._close()
             raise LinkDown(
-                f"模拟设备打不开线路：{error}",
+                f"模拟设备打不开线路{why_zh(error)}",
                 f"a simulated device cannot open its line: {error}",
                 next_zh="换一个端口，或停止占用它的程序",
                 next_en="take another port, or stop the program that holds it",

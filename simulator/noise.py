@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, resample, sosfiltfilt
 
-from edge.errors import InputError
+from edge.errors import InputError, why_zh
 from edge.records import Floats, read_only
 from simulator.seeds import stream
 
@@ -77,7 +77,7 @@ def file_table(path: Path, rate_hz: float) -> Table:
         return unit(np.asarray(resampled))
     except (OSError, ValueError, IndexError, ZeroDivisionError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"噪声文件 {path} 不可用：{error}",
+            f"噪声文件 {path} 不可用{why_zh(error)}",
             f"cannot use the noise file {path}: {error}",
             next_zh="给出一个 CSV 文件（第一列时间，第二列数值），可以放在 zip 里",
             next_en="give a CSV file (first column a time, second a value), in a zip if you like",

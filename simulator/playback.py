@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge.errors import InputError
+from edge.errors import InputError, why_zh
 from firmware_bridge.tap_format import Piece, TapDecoder, TapHeader, header_of
 from simulator.lines import Line, PtyLine
 
@@ -60,7 +60,7 @@ def read_tape(path: Path) -> Tape:
                 pieces += decoder.feed(data)
     except OSError as error:
         raise InputError(
-            f"读不到 {path}：{error.strerror}", f"cannot read {path}: {error.strerror}"
+            f"读不到 {path}{why_zh(error)}", f"cannot read {path}: {error.strerror}"
         ) from error
     pieces += decoder.finish()
     headers = [header for piece in pieces if (header := header_of(piece))]

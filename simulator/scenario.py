@@ -175,7 +175,7 @@ def load_scenario(path: Path | str) -> Scenario:
     except (OSError, ValueError) as error:
         problem = _first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise InputError(
-            f"场景文件 {file} 不可用：{problem}",
+            f"场景文件 {file} 不可用（技术细节：{problem}）",
             f"cannot use the scenario {file}: {problem}",
             next_zh="对照 simulator/scenarios/demo.toml 改正",
             next_en="compare it with simulator/scenarios/demo.toml",

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge.errors import InputError, IntegrityError
+from edge.errors import InputError, IntegrityError, why_zh
 
 WORK = "check"
 """Folder for what the commands of the page write; it is no part of a bundle."""
@@ -97,7 +97,7 @@ def read(path: Path) -> tuple[dict[str, bytes], bytes | None]:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"读不到 {path}：{error.strerror}", f"cannot read {path}: {error.strerror}"
+            f"读不到 {path}{why_zh(error)}", f"cannot read {path}: {error.strerror}"
         ) from error
     return unpack(data), data
 

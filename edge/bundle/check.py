@@ -244,5 +244,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        print(f"FAILED 不符  the bundle is damaged / 证据包损坏: {error!r}")
+        print(f"FAILED 不符  the bundle is damaged / 证据包损坏 (技术细节 / detail): {error!r}")
         sys.exit(1)

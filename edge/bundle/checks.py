@@ -124,7 +124,9 @@ class Checks:
         if answer is None or answer.station not in ("", station):
             return "failed", Text("是别的记录的回执", "it answers another record")
         if answer.status != "stored" or answer.index != self.dossier.main.index:
-            return "failed", Text(f"中心拒收：{answer.reason}", f"refused: {answer.reason}")
+            return "failed", Text(
+                f"中心拒收（技术细节：{answer.reason}）", f"refused: {answer.reason}"
+            )
         time = datetime.fromtimestamp(answer.time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
         return "ok", Text(f"{time} UTC", f"{time} UTC")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.bundle.dossier import Dossier, Statement, by_hash
 from edge.config import StationConfig
-from edge.errors import InputError
+from edge.errors import InputError, why_zh
 from edge.evidence.cosignature import with_line
 from edge.evidence.envelope import Envelope
 from edge.evidence.merkle import inclusion_proof
@@ -58,7 +58,10 @@ class Source:
             self._tables = {name for (name,) in tables}
         except sqlite3.Error as error:
             raise InputError(
-                f"数据库 {path} 读不出：{error}", f"the database {path} can't be read: {error}"
+                f"数据库 {path} 读不出{why_zh(error)}",
+                f"the database {path} can't be read: {error}",
+                next_zh="核对路径；若路径正确，运行 steelyard verify",
+                next_en="check the path; if it is right, run steelyard verify",
             ) from error
         self._read = node_reader(self._db)
 
@@ -130,7 +133,7 @@ class Source:
             return replace(dossier, blobs=dict(self._contents(dossier)))
         except (LookupError, ValueError, sqlite3.Error) as error:
             raise InputError(
-                f"第 {index} 号记录或其证明不完整：{error}",
+                f"第 {index} 号记录或其证明不完整{why_zh(error)}",
                 f"record {index} or its proof is incomplete: {error}",
                 next_zh="运行 steelyard verify 检查整个证据库",
                 next_en="run steelyard verify over the whole store",

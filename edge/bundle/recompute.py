@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from edge.bundle.dossier import Dossier
 from edge.bundle.settings import Settings, needed, settings_of
 from edge.core.weigh import weigh
-from edge.errors import SteelyardError, Text
+from edge.errors import SteelyardError, Text, why_zh
 from edge.evidence.identity import software_identity
 from edge.evidence.statement import flag_names, measured_fields
 from edge.records import (
@@ -104,7 +104,9 @@ def _recomputed(dossier: Dossier, here: Mapping[str, str]) -> Recomputed:
     except SteelyardError as error:
         return Recomputed(index, None, problem=error.what, notes=_software(dossier, here))
     except (ValueError, KeyError, TypeError) as error:
-        problem = Text(f"记录无法重算：{error}", f"the record can't be weighed again: {error}")
+        problem = Text(
+            f"记录无法重算{why_zh(error)}", f"the record can't be weighed again: {error}"
+        )
         return Recomputed(index, None, problem=problem, notes=_software(dossier, here))
     found = _fields(weighed, settings, body)
     return Recomputed(

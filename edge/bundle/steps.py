@@ -14,7 +14,7 @@ from edge.bundle.archive import read
 from edge.bundle.checks import Checks
 from edge.bundle.layout import dossier_of
 from edge.bundle.whole import State, whole
-from edge.errors import ConfigError, IntegrityError, SteelyardError, Text
+from edge.errors import ConfigError, IntegrityError, SteelyardError, Text, why_zh
 from edge.evidence.note import NoteVerifier
 
 Outcome = tuple[State, Text]
@@ -118,7 +118,7 @@ def _outcome(run: Callable[[], Outcome]) -> Outcome:
     except SteelyardError as error:
         return "failed", error.what
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return "failed", Text(f"格式无效：{error}", f"malformed: {error}")
+        return "failed", Text(f"格式无效{why_zh(error)}", f"malformed: {error}")
 
 
 _ARCHIVE = (
@@ -226,7 +226,7 @@ def given_key(key: str | None) -> NoteVerifier | None:
         return NoteVerifier(key)
     except ValueError as error:
         raise ConfigError(
-            f"验证公钥无效：{error}",
+            f"验证公钥无效{why_zh(error)}",
             f"the verifier key is malformed: {error}",
             next_zh="公钥的格式是 名称+编号+base64，站点页面上可以看到",
             next_en="a verifier key reads name+id+base64, as the station's page shows it",

@@ -9,7 +9,7 @@ from typing import Literal
 from edge.bundle.archive import damaged, pack
 from edge.bundle.dossier import Dossier
 from edge.bundle.pages import MANIFEST, manifest
-from edge.errors import IntegrityError, Text
+from edge.errors import IntegrityError, Text, why_zh
 from edge.evidence.canonical import parse_canonical
 
 State = Literal["ok", "failed", "absent"]
@@ -46,7 +46,7 @@ def _listed(files: Mapping[str, bytes]) -> dict[str, tuple[str, int]]:
         return {e["name"]: (e["sha256"], e["size_bytes"]) for e in entries}
     except (KeyError, ValueError, TypeError) as error:
         raise IntegrityError(
-            f"{MANIFEST} 缺失或损坏（{error}）", f"{MANIFEST} is missing or damaged ({error})"
+            f"{MANIFEST} 缺失或损坏{why_zh(error)}", f"{MANIFEST} is missing or damaged ({error})"
         ) from error
 
 

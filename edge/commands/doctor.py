@@ -13,7 +13,7 @@ import click
 
 from edge.commands.tools import ANY_PATH, either, run_until_signal
 from edge.config import load_station
-from edge.errors import InputError, Text
+from edge.errors import InputError, Text, why_zh
 
 if TYPE_CHECKING:
     from edge.doctor import Look
@@ -136,7 +136,7 @@ def _write(looks: list[Look], path: Path) -> None:
             file.write(station_piece(looks))
     except OSError as error:
         raise InputError(
-            f"不能新建文件 {path}：{error.strerror}",
+            f"不能新建文件 {path}{why_zh(error)}",
             f"cannot make the file {path}: {error.strerror}",
             next_zh="换一个文件名：已有的文件不会被覆盖",
             next_en="take another name: no file is overwritten",

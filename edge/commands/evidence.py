@@ -11,7 +11,7 @@ import click
 
 from edge.commands.tools import ANY_PATH, EXISTING, write_out
 from edge.config import StationConfig, load_station
-from edge.errors import ConfigError, InputError, IntegrityError, SteelyardError
+from edge.errors import ConfigError, InputError, IntegrityError, SteelyardError, why_zh
 
 if TYPE_CHECKING:
     from edge.bundle.dossier import Dossier
@@ -57,7 +57,7 @@ def _station_key(config: StationConfig) -> str:
         return NoteSigner.load(path, origin_of(config.model.station.id)).verifier_key
     except OSError as error:
         raise ConfigError(
-            f"密钥文件 {path} 无法读取：{error.strerror}",
+            f"密钥文件 {path} 无法读取{why_zh(error)}",
             f"cannot read the key file {path}: {error.strerror}",
             next_zh="用本站的账户运行，或用 --key 给出公钥",
             next_en="run it as the station's user, or give the verifier key with --key",

@@ -10,7 +10,7 @@ import click
 
 from edge.commands.tools import ANY_PATH, EXISTING, EXISTING_FILE, write_out
 from edge.config import StationConfig, load_station
-from edge.errors import DeviceFault, InputError
+from edge.errors import DeviceFault, InputError, why_zh
 
 _POLL_S = 0.5
 _TAKEN_S = 3.0
@@ -129,7 +129,12 @@ def sign(
             program.read_bytes(), hardware, version, rollback, signer.public, signer.sign
         )
     except ValueError as error:
-        raise InputError(f"做不成固件：{error}", f"no image can be made: {error}") from error
+        raise InputError(
+            f"做不成固件{why_zh(error)}",
+            f"no image can be made: {error}",
+            next_zh="核对程序文件和各参数",
+            next_en="check the program's file and the arguments",
+        ) from error
     write_out(out, image)
     click.echo(f"{out} ({len(image):,} bytes) sha256 {image_digest(image).hex()}")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from edge.errors import ConfigError, InputError
+from edge.errors import ConfigError, InputError, why_zh
 from edge.memory import settle_memory
 
 EXISTING = click.Path(exists=True, path_type=Path)
@@ -86,7 +86,7 @@ def new_directory(path: Path) -> Path:
         is_empty = not any(path.iterdir())
     except OSError as error:
         raise InputError(
-            f"不能建立目录 {path}：{error.strerror}",
+            f"不能建立目录 {path}{why_zh(error)}",
             f"cannot make the directory {path}: {error.strerror}",
         ) from error
     if not is_empty:
@@ -112,7 +112,7 @@ def write_out(path: Path, data: bytes) -> None:
         path.write_bytes(data)
     except OSError as error:
         raise InputError(
-            f"写不了 {path}：{error.strerror}", f"cannot write {path}: {error.strerror}"
+            f"写不了 {path}{why_zh(error)}", f"cannot write {path}: {error.strerror}"
         ) from error
 
 

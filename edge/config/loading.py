@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from edge.config.file import StationFile
 from edge.config.sense import contradictions
 from edge.config.site import StationConfig
-from edge.errors import ConfigError, Text
+from edge.errors import ConfigError, Text, why_zh
 from edge.validation import problems, read_toml
 
 __all__ = ["load_station", "parse_station"]
@@ -28,7 +28,7 @@ def load_station(path: Path) -> StationConfig:
         raw = path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"读不到站点文件 {path}：{error.strerror}",
+            f"读不到站点文件 {path}{why_zh(error)}",
             f"cannot read the station file {path}: {error.strerror}",
         ) from error
     config = parse_station(path, raw)
@@ -49,7 +49,10 @@ def parse_station(path: Path, raw: bytes) -> StationConfig:
         tree = read_toml(raw)
     except ValueError as error:
         raise ConfigError(
-            f"{path} 不是有效的 TOML：{error}", f"{path} is not valid TOML: {error}"
+            f"{path} 不是有效的 TOML{why_zh(error)}",
+            f"{path} is not valid TOML: {error}",
+            next_zh="改正该处（引号、括号、等号），再运行 steelyard check",
+            next_en="mend that place (quotes, brackets, equals signs), then run steelyard check",
         ) from error
     try:
         model = StationFile.model_validate(tree)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from edge.config.file import CalibrationSection, LaneSection, StationFile
 from edge.config.instruments import CameraSection, ModbusSection
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why_zh
 from edge.gains import Site, nominal_gains, parse_gains
 from edge.records import Gains, LaneLayout, Row, Separator
 
@@ -62,7 +62,7 @@ class StationConfig:
             return shipped.read_bytes()
         except OSError as error:
             raise ConfigError(
-                f"读不到规则包 {name}：{error.strerror}",
+                f"读不到规则包 {name}{why_zh(error)}",
                 f"cannot read the rule pack {name}: {error.strerror}",
                 next_zh="检查 [rules] pack：内置包的名称（如 cn-national）或 .toml 文件路径",
                 next_en="check [rules] pack: a shipped pack (cn-national) or the path of a .toml",
@@ -162,7 +162,7 @@ class StationConfig:
             return path.read_bytes()
         except OSError as error:
             raise ConfigError(
-                f"读不到车道 {lane} 的动态参数 {path}：{error.strerror}",
+                f"读不到车道 {lane} 的动态参数 {path}{why_zh(error)}",
                 f"cannot read the dynamics {path} of lane {lane}: {error.strerror}",
                 next_zh="检查该车道的 dynamics 一行；删去它就按出厂参数称重",
                 next_en="check the lane's line dynamics; without it the lane weighs with the prior",
@@ -204,7 +204,7 @@ class StationConfig:
             return path.read_bytes()
         except OSError as error:
             raise ConfigError(
-                f"读不到标定证书 {path}：{error.strerror}",
+                f"读不到标定证书 {path}{why_zh(error)}",
                 f"cannot read the calibration certificate {path}: {error.strerror}",
                 next_zh="检查 [calibration] file，或运行 steelyard calibrate fit",
                 next_en="check [calibration] file, or run steelyard calibrate fit",

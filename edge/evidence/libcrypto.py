@@ -204,7 +204,7 @@ def _library() -> ctypes.CDLL:
 
 def _without_sm2(reason: str) -> ConfigError:
     return ConfigError(
-        f"本机的 OpenSSL 不支持国密 SM2/SM3：{reason}",
+        f"本机的 OpenSSL 不支持国密 SM2/SM3（技术细节：{reason}）",
         f"OpenSSL on this machine has no SM2 with SM3: {reason}",
         next_zh="安装 OpenSSL 3（libssl3），或从站点文件删除 sm2_key",
         next_en="install OpenSSL 3 (libssl3), or remove sm2_key from the station file",

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why_zh
 from edge.evidence.keys import ED25519, check_name, decode_key, encode_key, key_id, unbase64
 from edge.evidence.signer import KeySigner, Signer, create_key, damaged_key, load_key
 
@@ -69,7 +69,7 @@ class NoteSigner:
             found, key = load_key(path)
         except OSError as error:
             raise ConfigError(
-                f"密钥文件 {path} 无法读写：{error.strerror}",
+                f"密钥文件 {path} 无法读写{why_zh(error)}",
                 f"cannot read or write the key file {path}: {error.strerror}",
             ) from error
         if found not in (None, name):

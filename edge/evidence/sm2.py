@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why_zh
 from edge.evidence.keys import SM2_SM3, check_name, decode_key, encode_key, key_id
 from edge.evidence.libcrypto import POINT_BYTES, SPKI_HEAD, Sm2Key
 from edge.evidence.note import signature_line, signatures_of, split_note
@@ -41,7 +41,7 @@ class Sm2Signer:
             text = read_private_file(path)
         except OSError as error:
             raise ConfigError(
-                f"国密密钥文件 {path} 无法读写：{error.strerror}",
+                f"国密密钥文件 {path} 无法读写{why_zh(error)}",
                 f"cannot read or write the SM2 key file {path}: {error.strerror}",
             ) from error
         head, begin, rest = text.partition("-----BEGIN ")

@@ -12,7 +12,7 @@ from datetime import date
 
 from pydantic import ValidationError
 
-from edge.errors import ConfigError, Text
+from edge.errors import ConfigError, Text, why_zh
 from edge.rules.sections import Basis, GrossLimit, PackFile, RuleSet
 from edge.validation import problems, read_toml
 
@@ -59,7 +59,7 @@ class RulePack:
             raise _wrong(name, *problems(error)) from error
         except ValueError as error:
             raise _wrong(
-                name, f"不是有效的 TOML：{error}", f"is not valid TOML: {error}"
+                name, f"不是有效的 TOML{why_zh(error)}", f"is not valid TOML: {error}"
             ) from error
         return cls(file, hashlib.sha256(raw).hexdigest())
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from edge.errors import ConfigError, LinkDown
+from edge.errors import ConfigError, LinkDown, why_zh
 from edge.sources import http_line
 from edge.sources.http_line import Answer, HttpLine, Refused, Request
 
@@ -100,7 +100,7 @@ class HttpDoor:
             ) from error
         except OSError as error:
             raise LinkDown(
-                f"不能在 {self.host}:{self.port} 监听：{error.strerror}",
+                f"不能在 {self.host}:{self.port} 监听{why_zh(error)}",
                 f"cannot listen on {self.host}:{self.port}: {error.strerror}",
                 next_zh="检查站点文件中的地址是否属于本机、端口是否被占用",
                 next_en="see that the address is this machine's and that its port is free",

@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edge.errors import SteelyardError
+from edge.errors import SteelyardError, why_zh
 from edge.health import Health, Level
 from edge.sources.taps import Listener, Taps, find_line
 from firmware_bridge.tap_format import encode_piece
@@ -53,7 +53,10 @@ class LocalDoor:
             door = open_door(self._directory)
         except OSError as error:
             self._health.state(
-                "taps", Level.WARNING, f"不能监听线路：{error}", f"lines cannot be tapped: {error}"
+                "taps",
+                Level.WARNING,
+                f"不能监听线路{why_zh(error)}",
+                f"lines cannot be tapped: {error}",
             )
             return
         server = await asyncio.start_unix_server(self._answer, sock=door, limit=_QUESTION_BYTES)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.config import StationFile
-from edge.errors import Text
+from edge.errors import Text, why_zh
 from edge.health import Health, Level
 from edge.records import ClockReading, InputEdge, PlateRead, SampleBlock
 from edge.sources.ports import DeviceHello, SourceItem
@@ -148,7 +148,7 @@ class SideRecorder:
             self._health.state(
                 "recording",
                 Level.WARNING,
-                f"录制已停止，称重照常：{error}",
+                f"录制已停止，称重照常{why_zh(error)}",
                 f"the recording has ended, weighing goes on: {error}",
                 next_step=Text("释放磁盘空间后重新启动", "free the disk, then start again"),
             )

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from edge.config import StationFile
-from edge.errors import InputError
+from edge.errors import InputError, why_zh
 from edge.records import ClockReading, InputEdge, Int32s, PlateRead, SampleBlock
 from edge.sources.plate_read import CameraClock, plate_read
 from edge.sources.ports import DeviceHello, SourceItem
@@ -193,8 +193,9 @@ def _check(recording: Recording, model: StationFile) -> None:
 
 
 def unreadable(error: RecordingError) -> InputError:
+    """What to tell of a recording that can't be read."""
     return InputError(
-        f"录像读不了：{error}",
+        f"录像读不了{why_zh(error)}",
         f"the recording cannot be read: {error}",
         next_zh="核对路径；若文件被截断，请重新复制",
         next_en="check the path; if a file was cut off, copy it again",

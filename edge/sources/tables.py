@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from edge.errors import InputError
+from edge.errors import InputError, why_zh
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -37,7 +37,7 @@ def write_table(path: Path, rows: Rows) -> None:
         fresh.replace(path)
     except OSError as error:
         raise InputError(
-            f"写不了表格 {path}：{error.strerror}",
+            f"写不了表格 {path}{why_zh(error)}",
             f"cannot write the table {path}: {error.strerror}",
         ) from error
     finally:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from edge.errors import Text
+from edge.errors import Text, why_zh
 from edge.evidence.cosignature import CosignatureVerifier
 from edge.evidence.note import NoteVerifier, parse_signature, split_note
 from edge.evidence.receipt import Receipt
@@ -60,7 +60,7 @@ class ProofAudit:
                     second.verify(note)
                 _check_signers(note, [key for key in (verifier, second) if key is not None])
             except ValueError as error:
-                raise of_checkpoint(size, f"签名无效：{error}", str(error)) from error
+                raise of_checkpoint(size, f"签名无效{why_zh(error)}", str(error)) from error
         also = "，另有国密签名" if any(key for _, key in seconds) else ""
         also_en = ", with second signatures by SM2" if also else ""
         if self._keys.trusted:
@@ -139,7 +139,7 @@ class ProofAudit:
             try:
                 stated_s = self._cosigned_at(line, split_note(note or "")[0])
             except ValueError as error:
-                raise of_checkpoint(size, f"见证签名无效：{error}", str(error)) from error
+                raise of_checkpoint(size, f"见证签名无效{why_zh(error)}", str(error)) from error
             if stated_s != time_s:
                 raise of_checkpoint(size, "见证时间不符", "the time of its cosignature is altered")
             count += 1
@@ -154,7 +154,7 @@ class ProofAudit:
         try:
             return [(since, Sm2Verifier(key) if key else None) for since, key in known]
         except ValueError as error:
-            raise Broken(f"国密公钥无效：{error}", f"the second key: {error}") from error
+            raise Broken(f"国密公钥无效{why_zh(error)}", f"the second key: {error}") from error
 
     def _holds(self, index: int, sha256: str, size_bytes: int) -> bool:
         """Whether a file is there and whole; false where a sealed statement says it was removed."""
@@ -168,7 +168,7 @@ class ProofAudit:
             raise of_record(index, f"文件 {path} 不见了", f"file {path} is gone") from error
         except OSError as error:
             raise of_record(
-                index, f"文件 {path} 读不到：{error.strerror}", f"file {path}: {error.strerror}"
+                index, f"文件 {path} 读不到{why_zh(error)}", f"file {path}: {error.strerror}"
             ) from error
         if found != sha256 or path.stat().st_size != size_bytes:
             raise of_record(index, f"文件 {path} 已被改动", f"file {path} was altered")
@@ -195,7 +195,7 @@ class ProofAudit:
         try:
             stated = self._decoded(note).get(index)
         except ValueError as error:
-            raise of_receipt(index, f"无效：{error}", f"it does not hold: {error}") from error
+            raise of_receipt(index, f"无效{why_zh(error)}", f"it does not hold: {error}") from error
         if stated is None or (stated.record_id, stated.tree_size, stated.status) != (
             record_id,
             tree_size,

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from edge.errors import StoreError
+from edge.errors import StoreError, why_zh
 from edge.store.files import sync_directory
 
 GRACE_S = 3_600.0
@@ -114,7 +114,7 @@ def _holds(path: Path, data: bytes) -> bool:
 def disk_refused(error: Exception) -> StoreError:
     """The one sentence for everything that the disk or the database refuses."""
     return StoreError(
-        f"磁盘或数据库拒绝写入：{error}",
+        f"磁盘或数据库拒绝写入{why_zh(error)}",
         f"the disk or the database refuses: {error}",
         next_zh="称重照常，案件在内存中等待，断电会丢失。释放磁盘空间：删除与本站无关的文件（旧日志、"
         "安装包），不要动数据目录；之后自动继续。不行就打电话叫维护人员",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from edge.errors import ConfigError, IntegrityError
+from edge.errors import ConfigError, IntegrityError, why_zh
 from edge.evidence.merkle import Frontier, leaf_hash
 from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier
 from edge.store.rows import node_reader
@@ -122,7 +122,7 @@ def _signed_text(note: str, signer: NoteSigner) -> str:
         return NoteVerifier(signer.verifier_key).verify(note)
     except ValueError as error:
         raise ConfigError(
-            f"密钥与日志不符：{error}",
+            f"密钥与日志不符{why_zh(error)}",
             f"the key is not the one that signed this log: {error}",
             next_zh="从备份恢复原来的密钥文件，或运行 steelyard verify",
             next_en="restore the original key file from its backup, or run steelyard verify",

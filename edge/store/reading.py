@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from edge.errors import IntegrityError
+from edge.errors import IntegrityError, why_zh
 from edge.evidence.batch import EnvelopeBatch
 from edge.evidence.receipt import Receipt
 from edge.records import Blob, Record
@@ -143,7 +143,7 @@ class Reading:
 
 def _unproven(what: str, cause: Exception) -> IntegrityError:
     return IntegrityError(
-        f"记录 {what} 的证明不完整：{cause}",
+        f"记录 {what} 的证明不完整{why_zh(cause)}",
         f"the proof of record {what} is incomplete: {cause}",
         step="envelope",
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from edge.errors import IntegrityError
+from edge.errors import IntegrityError, why_zh
 from edge.evidence.canonical import canonical, parse_canonical
 from edge.records import ADC_FULL_SCALE, InputEdge, Int32s, RawClip, read_only
 
@@ -71,7 +71,7 @@ def decode_clip(files: Sequence[bytes]) -> RawClip:
         return _join(sorted(decoded, key=lambda item: item[1]["file"]))
     except (soundfile.LibsndfileError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
-            f"原始信号文件无法还原：{error}",
+            f"原始信号文件无法还原{why_zh(error)}",
             f"the raw signal can't be restored: {error}",
             step="signal",
         ) from error

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge.errors import ConfigError, Text
+from edge.errors import ConfigError, Text, why_zh
 from edge.evidence.note import NoteSigner, NoteVerifier, origin_of
 from edge.evidence.station_key import KEY_FILE
 from edge.store.audit import LogAudit
@@ -125,7 +125,7 @@ def _outcome(check: Callable[[], Text]) -> tuple[bool, Text]:
     except Broken as broken:
         return False, broken.text
     except sqlite3.Error as error:
-        return False, Text(f"数据库读不出：{error}", f"the database can't be read: {error}")
+        return False, Text(f"数据库读不出{why_zh(error)}", f"the database can't be read: {error}")
 
 
 class _Opened:
@@ -170,7 +170,7 @@ def _verifier(key: str | None) -> NoteVerifier | None:
         return None if key is None else NoteVerifier(key)
     except ValueError as error:
         raise ConfigError(
-            f"验证公钥无效：{error}",
+            f"验证公钥无效{why_zh(error)}",
             f"the verifier key is malformed: {error}",
             next_zh="公钥的格式是 名称+编号+base64，站点页面上可以看到",
             next_en="a verifier key reads name+id+base64, as the station's page shows it",

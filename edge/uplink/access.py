@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edge.config import UplinkSection
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why_zh
 from edge.uplink.certificates import Validity, own_validity, root_validity
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -116,7 +116,7 @@ def _certificates(section: UplinkSection, resolve: Callable[[Path], Path]) -> tu
 
 def _useless(error: Exception) -> ConfigError:
     return ConfigError(
-        f"[uplink] 的证书或私钥用不了：{error}",
+        f"[uplink] 的证书或私钥用不了{why_zh(error)}",
         f"a certificate or key of [uplink] cannot be used: {error}",
         next_zh="检查 ca_file、cert_file、key_file（PEM 格式）",
         next_en="check ca_file, cert_file and key_file (PEM)",
@@ -129,7 +129,7 @@ def _refuse_shared(path: Path, key: str) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         raise ConfigError(
-            f"读不到 [uplink] {key} {path}：{error.strerror}",
+            f"读不到 [uplink] {key} {path}{why_zh(error)}",
             f"cannot read [uplink] {key} {path}: {error.strerror}",
         ) from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):

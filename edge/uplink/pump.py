@@ -202,10 +202,10 @@ class Pump:
             self._silence.refused(refused)
             await self._note_miss(parcel)
         except (MessageTooLarge, IntegrityError) as error:
-            await self._poison_all(parcel, str(error.what))
+            await self._poison_all(parcel, error.what)
         except FileNotFoundError as error:
             name = Path(error.filename).name
-            await self._poison_all(parcel, f"附件丢失：{name} / a file is gone: {name}")
+            await self._poison_all(parcel, Text(f"附件丢失：{name}", f"a file is gone: {name}"))
         except OSError:  # no answer in time (TimeoutError), or the disk gave no blob this time
             await self._miss(line, parcel)
         finally:
@@ -261,19 +261,19 @@ class Pump:
         self._health.count("uplink.receipts_missed", len(missed))
         await self._store.note_attempts(missed)
 
-    async def _poison_all(self, parcel: Parcel, reason: str) -> None:
+    async def _poison_all(self, parcel: Parcel, reason: Text) -> None:
         for index in sorted(parcel.open):
             await self.poison(index, reason)
 
-    async def poison(self, index: int, reason: str) -> None:
+    async def poison(self, index: int, reason: Text) -> None:
         """Take a record out of the way with an alarm; it stays in the store."""
-        await self._store.poison(index, reason)
+        await self._store.poison(index, str(reason))
         self._health.count("uplink.poisoned")
         self._health.state(
             "uplink.poisoned",
             Level.WARNING,
-            f"第 {index} 号记录送不出去，已搁置：{reason}",
-            f"record {index} cannot be delivered and was put aside: {reason}",
+            f"第 {index} 号记录送不出去，已搁置：{reason.zh}",
+            f"record {index} cannot be delivered and was put aside: {reason.en}",
             next_step=Text("记录仍在本站；通知维护人员", "it is kept here; call the maintainer"),
         )
 

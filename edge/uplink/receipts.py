@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from edge.errors import Text
+from edge.errors import Text, why_zh
 from edge.evidence.note import NoteVerifier
 from edge.evidence.receipt import Receipt
 from edge.health import Health, Level
@@ -89,7 +89,8 @@ class Receipts:
             self._health.count("uplink.records_held")
             self._pump.hold(receipt.index)
             return False
-        await self._pump.poison(receipt.index, f"中心拒收 / refused: {receipt.reason}")
+        reason = Text(f"中心拒收（技术细节：{receipt.reason}）", f"refused: {receipt.reason}")
+        await self._pump.poison(receipt.index, reason)
         self._pump.settle([receipt.index])
         return True
 
@@ -99,7 +100,7 @@ class Receipts:
         self._health.state(
             "uplink.receipts",
             Level.WARNING,
-            f"收到无效的回执，已忽略：{error}",
+            f"收到无效的回执，已忽略{why_zh(error)}",
             f"a receipt does not hold and was ignored: {error}",
             next_step=Text(
                 "核对 [uplink] centre_key；若正确，可能有人冒充中心",

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import TypeVar
 
-from edge.errors import LinkDown, Text
+from edge.errors import LinkDown, Text, why_zh
 from edge.uplink.certificates import Validity
 
 UNSPECIFIED = 128
@@ -192,7 +192,7 @@ def _explain(error: OSError) -> tuple[Text, Text]:
         return Text("端口没有打开", "the port is closed"), _CHECK_ADDRESS
     if isinstance(error, TimeoutError):
         return Text("没有应答", "no answer"), _CHECK_ADDRESS
-    return Text(f"网络不通：{error.strerror}", f"no way there: {error.strerror}"), _CHECK_ADDRESS
+    return Text(f"网络不通{why_zh(error)}", f"no way there: {error.strerror}"), _CHECK_ADDRESS
 
 
 # ----------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def _explain_alert(
     for name, words in _ALERTS.items():
         if reason.endswith(name):
             return words
-    return Text(f"TLS 握手失败：{reason}", f"TLS handshake failed: {reason}"), Text(
+    return Text(f"TLS 握手失败（技术细节：{reason}）", f"TLS handshake failed: {reason}"), Text(
         "检查端口是否为 TLS 端口，证书是否有效",
         "check that the port speaks TLS and the certificates are valid",
     )
@@ -266,6 +266,6 @@ def _explain_certificate(error: ssl.SSLCertVerificationError) -> tuple[Text, Tex
             "检查 [uplink] broker 的主机名", "check the host name in [uplink] broker"
         )
     return Text(
-        f"不信任中心平台的证书（{error.verify_message}）",
+        f"不信任中心平台的证书（技术细节：{error.verify_message}）",
         f"the broker's certificate is not trusted ({error.verify_message})",
     ), Text("检查 [uplink] ca_file", "check [uplink] ca_file")

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.clock import HostClock
 from edge.config import UplinkSection
-from edge.errors import ConfigError, LinkDown, StoreError
+from edge.errors import ConfigError, LinkDown, StoreError, why_zh
 from edge.evidence.note import NoteVerifier
 from edge.evidence.receipt import Receipt
 from edge.health import Health, Level
@@ -271,7 +271,7 @@ def centre_verifier(key: str | None) -> NoteVerifier | None:
         return NoteVerifier(key) if key else None
     except ValueError as error:
         raise ConfigError(
-            f"[uplink] centre_key 不是有效的公钥：{error}",
+            f"[uplink] centre_key 不是有效的公钥{why_zh(error)}",
             f"[uplink] centre_key is no verifier key: {error}",
             next_zh="向中心索取公钥，格式为 名称+编号+base64",
             next_en="ask the centre for its key, in the form name+id+base64",

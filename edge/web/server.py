@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from edge.errors import ConfigError, LinkDown
+from edge.errors import ConfigError, LinkDown, why_zh
 
 MOST_CONNECTIONS = 64
 SILENT_S = 10.0
@@ -125,7 +125,7 @@ def _explain(host: str, port: int, error: OSError) -> LinkDown | ConfigError:
             next_en="stop that program, or choose another [web] port",
         )
     return ConfigError(
-        f"网页不能在 {host}:{port} 上打开：{error.strerror}",
+        f"网页不能在 {host}:{port} 上打开{why_zh(error)}",
         f"the web page cannot listen on {host}:{port}: {error.strerror}",
         next_zh="检查 [web] host 和 port",
         next_en="check [web] host and port",

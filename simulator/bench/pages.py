@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.errors import InputError
+from edge.errors import InputError, why_zh
 
 __all__ = ["put"]
 
@@ -25,5 +25,5 @@ def put(page: Path, begin: str, end: str, body: str) -> None:
         page.write_text(f"{head}{begin}\n\n{body}\n\n{end}{tail}", "utf-8")
     except OSError as error:
         raise InputError(
-            f"读写不了 {page}：{error.strerror}", f"cannot read or write {page}: {error.strerror}"
+            f"读写不了 {page}{why_zh(error)}", f"cannot read or write {page}: {error.strerror}"
         ) from error

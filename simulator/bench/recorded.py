@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.config import StationConfig
-from edge.errors import InputError, Text
+from edge.errors import InputError, Text, why_zh
 from edge.records import LEGAL_BARRIERS, Flag, Floats, Vehicle
 from edge.replay import replay_vehicles
 from firmware_bridge.recording import Recording, RecordingError, Truth, find_recordings
@@ -84,7 +84,7 @@ def read_truth(recording: Path) -> list[Truth]:
         found = [row for path in find_recordings(recording) for row in Recording.open(path).truth]
     except RecordingError as error:
         raise InputError(
-            f"录像读不了：{error}", f"cannot read the recording: {error}", **_AS_WIRE
+            f"录像读不了{why_zh(error)}", f"cannot read the recording: {error}", **_AS_WIRE
         ) from error
     if not found:
         raise InputError(

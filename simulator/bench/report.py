@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from edge.errors import InputError
+from edge.errors import InputError, why_zh
 from simulator.bench import tables
 from simulator.bench.accuracy import Report, Row
 from simulator.bench.figures import Figures
@@ -68,10 +68,12 @@ def read_figures(files: Iterable[Path]) -> Figures:
             told = json.loads(file.read_bytes())
         except OSError as error:
             raise InputError(
-                f"读不了 {file}：{error.strerror}", f"cannot read {file}: {error.strerror}"
+                f"读不了 {file}{why_zh(error)}", f"cannot read {file}: {error.strerror}"
             ) from error
         except ValueError as error:
-            raise InputError(f"{file} 不是 JSON：{error}", f"{file} is no JSON: {error}") from error
+            raise InputError(
+                f"{file} 不是 JSON{why_zh(error)}", f"{file} is no JSON: {error}"
+            ) from error
         if not isinstance(told, dict) or not all(
             isinstance(v, int | float | str) for v in told.values()
         ):
@@ -194,4 +196,4 @@ def _replaced(text: str, begin: str, part: str, page: Path) -> str:
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"写不了 {path}：{error.strerror}", f"cannot write {path}: {error.strerror}")
+    return InputError(f"写不了 {path}{why_zh(error)}", f"cannot write {path}: {error.strerror}")
