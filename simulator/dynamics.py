@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
-from edge.records import STANDARD_GRAVITY_MPS2, Floats, Indices
+from edge.records import Floats, Indices
 from simulator.bodies import Bodies, bodies_of
 from simulator.fleet import SimVehicle
 from simulator.motion import Motion
@@ -160,16 +160,3 @@ def tyre_forces(
 def _fade(time_s: Floats) -> Floats:
     """From 0 to 1 over ``_FADE_S``."""
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(time_s / _FADE_S, 0.0, 1.0)))
-
-
-def load_transfer_kg(vehicle: SimVehicle, acceleration_mps2: float) -> Floats:
-    """What steady braking or accelerating moves between axles, kg (n_axles,); the sum is zero.
-
-    The bodies pitch under ``m a h`` until springs and tyres hold them: statics of the same model
-    (for two axles ``m a h / (g L)``, whatever the springs).
-    """
-    ends = wheel_ends(vehicle)
-    solved = receptance(ends, bodies_of(vehicle, ends), np.zeros(1))
-    still = np.zeros((ends.static_n.size, 1), np.complex128)
-    force_n = solved.forces(still, np.full(1, acceleration_mps2, np.complex128)).real
-    return np.asarray(force_n.reshape(-1, 2).sum(axis=1) / STANDARD_GRAVITY_MPS2)

@@ -25,13 +25,11 @@ reason                 the vehicle
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from edge.records import STANDARD_GRAVITY_MPS2, Floats, LaneLayout
-from firmware_bridge.recording import Truth
 from simulator.planned_faults import Fault
 from simulator.traffic import Passing
 from simulator.world import World
@@ -45,30 +43,6 @@ _DYNAMIC = 1.5
 """A wheel presses with less than an axle's load times this."""
 _CHANNEL = ("dead", "stuck_high", "offset", "noisy")
 _SEPARATOR = ("separator_stuck", "separator_silent")
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """One vehicle with what a correct station may say of it.
-
-    ``clean`` is false where a weight without a flag would be unsupported, even if it were right.
-    """
-
-    truth: Truth
-    reasons: tuple[str, ...]
-
-    @property
-    def clean(self) -> bool:
-        """Whether an undoubted weight is allowed (and, of a good station, wanted)."""
-        return not self.reasons
-
-
-def expectations(world: World, from_s: float, to_s: float) -> list[Expectation]:
-    """Those of the vehicles that leave their array in ``[from_s, to_s)``, in that order."""
-    return [
-        Expectation(world.truth_of(passing), reasons(world, passing))
-        for passing in world.left_between(from_s, to_s)
-    ]
 
 
 def reasons(world: World, passing: Passing) -> tuple[str, ...]:

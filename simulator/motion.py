@@ -107,10 +107,6 @@ class Motion:
         """The same motion, begun later."""
         return replace(self, start_s=read_only(self.start_s + by_s), end_s=self.end_s + by_s)
 
-    def mean_speed_mps(self, from_m: float, to_m: float) -> float:
-        """Distance over time between two positions of the front axle."""
-        return (to_m - from_m) / float(self.time_at_s(to_m) - self.time_at_s(from_m))
-
     @property
     def _durations_s(self) -> Floats:
         return np.append(self.start_s[1:], self.end_s) - self.start_s

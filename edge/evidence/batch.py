@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 
-from edge.errors import IntegrityError
 from edge.evidence.canonical import LARGEST, canonical, parse_canonical
 from edge.evidence.envelope import (
     Envelope,
@@ -17,14 +16,12 @@ from edge.evidence.envelope import (
     envelope_of,
     failed,
     to_base64,
-    verify_checkpoint,
-    verify_record,
 )
 from edge.evidence.joint import join, part
 from edge.evidence.keys import unbase64
 from edge.evidence.merkle import EMPTY_ROOT, leaf_hash
 from edge.evidence.message import is_count
-from edge.evidence.note import Checkpoint, NoteVerifier, split_note
+from edge.evidence.note import Checkpoint, split_note
 
 SCHEMA = "steelyard/envelopes/1"
 JOINT_SCHEMA = "steelyard/envelopes/2"
@@ -173,23 +170,3 @@ def _entry(entry: Mapping[str, Any]) -> str:
     nodes = '["' + '","'.join(entry["proof"]) + '"]' if entry["proof"] else "[]"
     private = f'"private":"{entry["private"]}",' if "private" in entry else ""
     return f'{{"index":{entry["index"]},{private}"proof":{nodes},"record":"{entry["record"]}"}}'
-
-
-def verify_batch(
-    batch: EnvelopeBatch, verifier: NoteVerifier
-) -> list[dict[str, Any] | IntegrityError]:
-    """For every record its statement, or why it proves nothing; the signature is checked once.
-
-    Raises
-    ------
-    IntegrityError
-        The checkpoint fails, and with it all records: step ``signature`` or ``checkpoint``.
-    """
-    checkpoint = verify_checkpoint(batch.checkpoint_note, verifier)
-    outcomes: list[dict[str, Any] | IntegrityError] = []
-    for envelope in batch.envelopes:
-        try:
-            outcomes.append(verify_record(envelope, checkpoint))
-        except IntegrityError as error:
-            outcomes.append(error)
-    return outcomes

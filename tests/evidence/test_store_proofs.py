@@ -13,9 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.errors import IntegrityError
-from edge.evidence.batch import EnvelopeBatch, verify_batch
+from edge.evidence.batch import EnvelopeBatch
 from edge.evidence.cosignature import Cosigner
-from edge.evidence.envelope import Envelope, verify_envelope
+from edge.evidence.envelope import Envelope, verify_checkpoint, verify_envelope, verify_record
 from edge.evidence.merkle import verify_consistency
 from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier, split_note
 from edge.evidence.receipt import Receipt, encode_receipts
@@ -146,9 +146,10 @@ def test_a_batch_is_the_backlog_under_one_checkpoint(tmp_path: Path) -> None:
         head = await store.head()
         assert head is not None
         assert batch.checkpoint_note == head.note
-        outcomes = verify_batch(EnvelopeBatch.decode(batch.encode()), own_key(tmp_path))
+        decoded = EnvelopeBatch.decode(batch.encode())
+        checkpoint = verify_checkpoint(decoded.checkpoint_note, own_key(tmp_path))
         bodies = [(await store.record(index)).body for index in batch.indices]  # type: ignore[union-attr]
-        assert outcomes == bodies
+        assert [verify_record(envelope, checkpoint) for envelope in decoded.envelopes] == bodies
 
     run(tmp_path, scenario)
 
@@ -180,11 +181,14 @@ def test_one_bad_record_leaves_the_others_of_its_batch(tmp_path: Path) -> None:
         assert batch is not None
         first, middle, last = batch.envelopes
         spoiled = replace(middle, record_bytes=first.record_bytes)
-        outcomes = verify_batch(replace(batch, envelopes=(first, spoiled, last)), own_key(tmp_path))
-        assert [isinstance(outcome, IntegrityError) for outcome in outcomes] == [False, True, False]
+        checkpoint = verify_checkpoint(batch.checkpoint_note, own_key(tmp_path))
+        for envelope in (first, last):
+            verify_record(envelope, checkpoint)
+        with pytest.raises(IntegrityError):
+            verify_record(spoiled, checkpoint)
         stranger = NoteSigner("steelyard/S1", Ed25519PrivateKey.generate())
         with pytest.raises(IntegrityError) as caught:
-            verify_batch(batch, NoteVerifier(stranger.verifier_key))
+            verify_checkpoint(batch.checkpoint_note, NoteVerifier(stranger.verifier_key))
         assert caught.value.step == "signature"
 
     run(tmp_path, scenario)

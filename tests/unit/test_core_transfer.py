@@ -7,8 +7,8 @@ import pytest
 
 from edge.core.transfer import load_transfer
 from edge.records import STANDARD_GRAVITY_MPS2
-from simulator.dynamics import load_transfer_kg
 from simulator.fleet import SimVehicle, make_vehicle
+from tests.unit.statics import load_transfer_kg
 
 
 def lorry(code: str, seed: int) -> SimVehicle:

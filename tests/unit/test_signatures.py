@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from edge.config import parse_station
 from edge.errors import ConfigError
 from edge.evidence.cosignature import CosignatureVerifier, Cosigner, with_line
 from edge.evidence.keys import SM2_SM3, decode_key, encode_key
 from edge.evidence.note import Checkpoint, NoteSigner, NoteVerifier, split_note
-from edge.evidence.signer import public_pem
 from edge.evidence.sm2 import Sm2Signer, Sm2Verifier, sm2_public_pem
 from edge.evidence.station_key import KEY_FILE, station_signer
 
@@ -51,9 +55,11 @@ def test_a_key_file_is_pkcs8_that_others_can_use(tmp_path: Path) -> None:
     assert isinstance(key, Ed25519PrivateKey)
     assert key.public_key().public_bytes_raw() == signer.key.public
     shown = subprocess.run(
-        ["openssl", "pkey", "-in", path, "-pubout"], capture_output=True, check=True, text=True
+        ["openssl", "pkey", "-in", path, "-pubout"], capture_output=True, check=True
     )
-    assert shown.stdout == public_pem(signer.key.public)
+    public = load_pem_public_key(shown.stdout)
+    assert isinstance(public, Ed25519PublicKey)
+    assert public.public_bytes_raw() == signer.key.public
     assert NoteSigner.load(path).verifier_key == signer.verifier_key
 
 
@@ -167,7 +173,12 @@ def test_sm2_keys_of_others_and_no_keys(sm2: tuple[Path, Sm2Signer], tmp_path: P
     path, second = sm2
     with pytest.raises(ConfigError, match="belongs to"):
         Sm2Signer.load_or_create(path, "steelyard/S2")
-    for content in (b"rubbish", public_pem(WITNESS.key.public).encode()):
+    for content in (
+        b"rubbish",
+        Ed25519PrivateKey.generate()
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    ):
         (tmp_path / "key").write_bytes(content)
         (tmp_path / "key").chmod(0o600)
         with pytest.raises(ConfigError, match="damaged"):

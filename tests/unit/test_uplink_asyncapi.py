@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from edge.evidence.batch import MAX_RECORDS, EnvelopeBatch, verify_batch
+from edge.evidence.batch import MAX_RECORDS, EnvelopeBatch
 from edge.evidence.canonical import canonical
 from edge.evidence.command import Command
 from edge.evidence.cosignature import CosignatureVerifier
-from edge.evidence.envelope import Envelope, verify_envelope
+from edge.evidence.envelope import Envelope, verify_checkpoint, verify_envelope, verify_record
 from edge.evidence.note import Checkpoint, NoteVerifier, split_note
 from edge.evidence.receipt import Receipt
 from edge.evidence.witness import Submission, WitnessAnswer
@@ -125,8 +125,9 @@ def test_the_example_record_proves_itself_with_the_example_key() -> None:
 def test_the_example_batch_proves_itself_with_the_example_key() -> None:
     [key], [tree] = _examples("key"), _examples("records")
     batch = EnvelopeBatch.decode(canonical(tree))
-    bodies = verify_batch(batch, NoteVerifier(key))
-    assert all(isinstance(body, dict) for body in bodies)
+    checkpoint = verify_checkpoint(batch.checkpoint_note, NoteVerifier(key))
+    for envelope in batch.envelopes:
+        verify_record(envelope, checkpoint)
     assert set(tree) == _fields("envelopes")
     stated = DOCUMENT["components"]["schemas"]["envelopes"]["properties"]["records"]
     assert (stated["minItems"], stated["maxItems"]) == (1, MAX_RECORDS)
