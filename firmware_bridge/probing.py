@@ -31,6 +31,7 @@ from firmware_bridge.modbus_probing import (
 )
 from firmware_bridge.recognising import Speaker, is_hopeless, recognise, requests_of
 from firmware_bridge.rtu_frames import units_asked_besides, units_of_others
+from firmware_bridge.standstill import slices_s
 from firmware_bridge.transports import PortReader
 
 BAUDS = (9_600, 115_200, 921_600, 19_200, 38_400, 4_800, 57_600, 2_400, 460_800, 230_400, 1_200)
@@ -183,12 +184,12 @@ async def _listen(port: PortReader, silence_s: float) -> tuple[bytes, list[Speak
 async def collect(port: PortReader, seconds: float, most: int) -> bytes:
     """What a port brings in so long, until there is so much of it."""
     data = b""
-    try:
-        async with asyncio.timeout(seconds):
-            while len(data) < most:
-                data += (await port.read()).data
-    except TimeoutError:
-        pass
+    for slice_s in slices_s(seconds):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(slice_s):
+                while len(data) < most:
+                    data += (await port.read()).data
+                break
     return data
 
 

@@ -42,7 +42,7 @@ COURSE = (
     ("an hour behind", -HOUR_NS, UNKNOWN),
     ("right at last", 0, SOURCE),
 )
-STEP_S = 5.0
+STEP_S = 3.0
 """Traffic before the first step and after each, from the moment on that the log tells of it."""
 PATIENCE_S = 120.0
 

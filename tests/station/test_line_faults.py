@@ -12,9 +12,9 @@ from tests.station.three_processes import Outcome, run_station
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900)]
 
-CUT_S = (9.0, 14.0)
-RESTART_S = 12.0
-TRAFFIC_S = 30.0
+CUT_S = (5.0, 9.0)
+RESTART_S = 7.0
+TRAFFIC_S = 25.0
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """The main job as three processes with Mosquitto between them, and a broker that dies meanwhile.
 
-One run, looked at from several sides: traffic over pty and TCP, the broker killed for twelve
+One run, looked at from several sides: traffic over pty and TCP, the broker killed for eight
 seconds, everything recorded, then the recording replayed and the store verified.
 """
 
@@ -21,19 +21,19 @@ from tests.station.three_processes import Outcome, run_station
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900)]
 
-BROKER_AWAY_S = 12.0
+BROKER_AWAY_S = 8.0
 
 
 @pytest.fixture(scope="module")
 def outcome(calibrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     directory = tmp_path_factory.mktemp("main-job")
     return run_station(
-        directory, calibrated, scenario="demo", traffic_s=30.0, meanwhile=_kill_broker
+        directory, calibrated, scenario="demo", traffic_s=22.0, meanwhile=_kill_broker
     )
 
 
 async def _kill_broker(broker: Mosquitto) -> None:
-    await asyncio.sleep(6)
+    await asyncio.sleep(4)
     broker.kill()
     await asyncio.sleep(BROKER_AWAY_S)
     broker.start()

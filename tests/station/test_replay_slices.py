@@ -19,7 +19,7 @@ from simulator.layouts import strips
 from simulator.scenario import Scenario, TrafficSection
 from simulator.world import World
 
-SECONDS = 150.0
+SECONDS = 125.0
 STUCK = {"kind": "separator_stuck", "device": "D1", "from_s": 5.0, "to_s": 1e9}
 
 

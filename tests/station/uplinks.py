@@ -20,6 +20,7 @@ from edge.health import Health, Level, State
 from edge.records import Draft, Record
 from edge.store.store import Store
 from edge.supervise import supervise
+from edge.uplink.backoff import Backoff
 from edge.uplink.uplink import Uplink
 from simulator.case_store import CaseStore
 from simulator.case_system import CaseSystem
@@ -59,7 +60,7 @@ class Post:
             await asyncio.gather(task, return_exceptions=True)
 
     def uplink(self, broker: str, **section: Any) -> Uplink:
-        return Uplink(
+        made = Uplink(
             self.store,
             UplinkSection(broker=broker, **section),
             station=STATION,
@@ -71,6 +72,8 @@ class Post:
             on_receipt=self.receipts.append,
             telemetry=lambda: {"counters": self.health.snapshot().counters},
         )
+        made._backoff = Backoff(longest_s=1.0)  # its waits are chance, up to a minute of it
+        return made
 
     async def is_empty(self) -> bool:
         """Whether the outbox is empty."""
