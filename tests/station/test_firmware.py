@@ -166,7 +166,7 @@ async def test_an_update_is_carried_out_stated_and_weighed_through(life: Life) -
 async def test_a_program_that_does_not_work_is_gone_again(
     life: Life, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(firmware_update, "TRIAL_S", 4.0)
+    monkeypatch.setattr(firmware_update, "TRIAL_S", 2.0)
     async with life.devices(), life.running():
         await life.until(lambda: life.level is Level.OK)
         result = await life.update(make_image("1.1", rollback=2, behaviour=behaviour))

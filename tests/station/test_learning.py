@@ -190,11 +190,14 @@ def test_a_life_goes_on_learning_where_the_last_one_ended(outcome: Outcome) -> N
 def test_slices_weigh_with_learned_dynamics_to_the_last_bit(outcome: Outcome) -> None:
     site, long = outcome.site, outcome.site.directory / "long"
     config = load_station(site.station_file)
-    World(config, load_scenario("demo"), 9).recording(long, LONG_S)
+    demo = load_scenario("demo")
+    sparse = tuple(lane.model_copy(update={"flow_per_h": 400.0}) for lane in demo.lane)
+    World(config, demo.model_copy(update={"lane": sparse}), 9).recording(long, LONG_S)
     alone, sliced = (
         [bits(v) for v in replay_vehicles(long, config, progress=lambda _: None, jobs=jobs)]
         for jobs in (1, 2)
     )
+    assert len(alone) > 15
     assert sliced == alone
 
 

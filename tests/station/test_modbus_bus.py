@@ -310,5 +310,5 @@ def test_a_scale_without_its_modbus_device_is_down(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 def test_a_dead_device_costs_the_others_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for it in every turn is more than 80 % slower; a busy machine hides some."""
-    monkeypatch.setattr(bridge_bus, "_QUICK", 7.0)
+    monkeypatch.setattr(bridge_bus, "_QUICK", 5.0)
     assert bridge_bus.dead_device(quick=True)["bridge.dead_device_slowdown_pct"] < 50
