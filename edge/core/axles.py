@@ -55,10 +55,22 @@ class Axles:
     rough_mps: Floats
 
     def of(self, values: Floats) -> Floats:
-        """Values of touches laid out by axle: (n_axles, n_rows), NaN where unseen."""
-        if not len(values):
-            return np.full(self.touch.shape, np.nan)
-        return np.where(self.touch >= 0, values[self.touch], np.nan)
+        """Values of touches (..., n_touches) laid out by axle, NaN where unseen.
+
+        Returns
+        -------
+        float array (..., n_axles, n_rows)
+        """
+        return np.where(self.touch >= 0, values.take(self.touch, axis=-1), np.nan)
+
+    def samples(self, values: Indices) -> Indices:
+        """The same of whole numbers, 0 where unseen."""
+        return np.where(self.touch >= 0, values.take(self.touch, axis=-1), 0)
+
+    def only(self, chosen: Bools) -> Axles:
+        """Some of the axles."""
+        vehicle, touch = self.vehicle[chosen], self.touch[chosen]
+        return Axles(vehicle, touch, self.reversed, self.doubtful, self.rough_mps)
 
 
 def rolling_speeds(width_m: Floats, duration_s: Floats) -> Floats:
@@ -162,8 +174,9 @@ def axle_speeds(at_s: Floats, position_m: Floats, axles: Axles) -> Floats:
     speed[known] = way_m[known] / time_s[known]
     for v in set(axles.vehicle[~known].tolist()):
         own = axles.vehicle == v
-        if known[own].any():
-            ranked = np.sort(speed[own & known])
+        ranked = speed[own & known]
+        if len(ranked):
+            ranked.sort()
             middle = len(ranked) // 2
             speed[own & ~known] = (ranked[middle] + ranked[(len(ranked) - 1) // 2]) / 2
     return speed

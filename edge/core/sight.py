@@ -88,10 +88,10 @@ def look(
         Whether there is an axle that two rows saw: without, there is no speed.
     """
     rate_hz = signals.rate_hz
-    begin, end = _window(clips, rate_hz)
+    begin, until = _window(clips, rate_hz)
     slack = _THRESHOLD_S * rate_hz
     found = find_contacts(signals)
-    own = (found.enter > begin - slack) & (found.leave < end[found.clip] + slack)
+    own = (found.enter > begin - slack) & (found.leave < until[found.clip] + slack)
     touches = found.only(own)
     plate = np.array([row.kind == "plate" for row in lane.rows])
     centre_s = centres(signals, touches, plate) / rate_hz
@@ -99,19 +99,24 @@ def look(
     axles = find_axles(
         touches.clip, touches.row, centre_s, leave_s - enter_s, len(clips), lane.rows
     )
+    times_s = axles.of(np.array([enter_s, leave_s, centre_s]))
+    inside = _in_window(times_s, axles, begin / rate_hz, until / rate_hz, lane)
+    if not inside.all():
+        axles, times_s = axles.only(inside), times_s.compress(inside, axis=1)
+    enter_s, leave_s, centre_s = times_s
+    start, end, place = axles.samples(np.array([touches.start, touches.end, touches.place]))
     sight = Sight(
         axles.vehicle,
-        axles.of(enter_s),
-        axles.of(leave_s),
-        axles.of(centre_s),
-        _samples(axles, touches.start),
-        _samples(axles, touches.end),
-        _samples(axles, touches.place),
+        enter_s,
+        leave_s,
+        centre_s,
+        start,
+        end,
+        place,
         touches.pulses,
         axles.reversed,
         axles.doubtful,
     )
-    sight = _in_window(sight, axles, begin / rate_hz, end / rate_hz, lane)
     return _without_extras(sight, len(clips), lane)
 
 
@@ -121,25 +126,18 @@ def _window(clips: Sequence[RawClip], rate_hz: float) -> tuple[int, Indices]:
     return round(ROOM_BEFORE_S * rate_hz), length - round(ROOM_AFTER_S * rate_hz)
 
 
-def _samples(axles: Axles, values: Indices) -> Indices:
-    if not len(values):
-        return np.zeros(axles.touch.shape, np.int64)
-    return np.where(axles.touch >= 0, values[axles.touch], 0)
-
-
 def _in_window(
-    sight: Sight, axles: Axles, begin_s: float, end_s: Floats, lane: LaneLayout
-) -> Sight:
+    times_s: Floats, axles: Axles, begin_s: float, end_s: Floats, lane: LaneLayout
+) -> Bools:
     """The axles whose whole way over the array lies in their clip's window."""
-    if not len(sight.vehicle):
-        return sight
+    vehicle, (enter_s, leave_s, centre_s) = axles.vehicle, times_s
     position_m = np.array([row.position_m for row in lane.rows])
-    speed = axle_speeds(sight.centre_s, position_m, axles)
-    front = first_axles(sight.vehicle, len(end_s))[sight.vehicle]
-    from_s, to_s = spans(sight.enter_s, sight.leave_s, position_m, speed, speed[front] < 0).T
+    speed = axle_speeds(centre_s, position_m, axles)
+    front = first_axles(vehicle, len(end_s))[vehicle]
+    from_s, to_s = spans(enter_s, leave_s, position_m, speed, speed[front] < 0).T
     slack_s = np.minimum(_WINDOW_M / np.maximum(np.abs(speed), _LEAST_SPEED_MPS), _WINDOW_S)
-    inside = (from_s > begin_s - slack_s) & (to_s < end_s[sight.vehicle] + slack_s)
-    return sight.only(inside)
+    inside = (from_s > begin_s - slack_s) & (to_s < end_s[vehicle] + slack_s)
+    return np.asarray(inside)
 
 
 def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight, FlagBits, Bools]:
