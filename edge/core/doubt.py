@@ -52,44 +52,41 @@ def doubts(
     ambiguous = count == 1
     if alone.any():
         ambiguous |= alone & (_headless(spacing_m, first, count) | _two(spacing_m, vehicle, first))
-    held_kg = np.where(np.isnan(pressed.wheel_kg), 0.0, pressed.wheel_kg)
-    side_kg = held_kg.sum(axis=1)
     u_mean_rel = np.add.reduceat(pressed.u_load_rel, first) / count
-    off = _one_sided(pressed.wheel_kg, side_kg, first)
-    off |= _drifts(held_kg, first, u_mean_rel)
-    off |= beside(pressed, side_kg, first, count, u_mean_rel)
+    off = _one_sided(pressed, first)
+    off |= _drifts(pressed.wheel_kg, first, u_mean_rel)
+    off |= beside(pressed, first, count, u_mean_rel)
     return bits({Flag.AMBIGUOUS: ambiguous, Flag.WHEEL_OFF: off})
 
 
 def _headless(spacing_m: Floats, first: Indices, count: Indices) -> Bools:
     """Vehicles that begin with a bogie: the front of a vehicle is missing."""
-    padded = np.append(spacing_m, np.inf)
+    padded = np.concatenate([spacing_m, [np.inf]])
     return np.asarray((count > 1) & (padded[first] < LEAST_STEER_M))
 
 
 def _two(spacing_m: Floats, vehicle: Indices, first: Indices) -> Bools:
     """Vehicles in which a second one may begin: a wide gap, a lone axle, another axle behind it."""
-    n = len(vehicle)
     found = np.zeros(len(first), np.bool_)
-    i = np.arange(2, n - 1)
-    same = (vehicle[i - 2] == vehicle[i]) & (vehicle[i + 1] == vehicle[i])
-    begins = (spacing_m[i - 1] > LEAST_BETWEEN_M) & (spacing_m[i] > LEAST_STEER_M)
-    found[vehicle[i[same & begins]]] = True
+    third = vehicle[2:-1]
+    same = (vehicle[:-3] == third) & (vehicle[3:] == third)
+    begins = (spacing_m[1:-1] > LEAST_BETWEEN_M) & (spacing_m[2:] > LEAST_STEER_M)
+    found[third[same & begins]] = True
     return found
 
 
-def _one_sided(wheel_kg: Floats, side_kg: Floats, first: Indices) -> Bools:
+def _one_sided(pressed: Pressed, first: Indices) -> Bools:
     """Vehicles of which a side pressed too little, on a row or of an axle."""
-    one, other = wheel_kg[:, :, 0], wheel_kg[:, :, 1]
-    off = (np.fmin(one, other) < _OFF_SHARE * np.fmax(one, other)).any(axis=1)
-    left, right = side_kg[:, 0], side_kg[:, 1]
+    one, other = pressed.wheel_kg[:, :, 0], pressed.wheel_kg[:, :, 1]
+    off = (np.minimum(one, other) < _OFF_SHARE * np.maximum(one, other)).any(axis=1)
+    left, right = pressed.side_kg[:, 0], pressed.side_kg[:, 1]
     off |= np.minimum(left, right) < _AXLE_SHARE * (left + right)
     return np.asarray(np.logical_or.reduceat(off, first))
 
 
-def _drifts(held_kg: Floats, first: Indices, u_mean_rel: Floats) -> Bools:
+def _drifts(wheel_kg: Floats, first: Indices, u_mean_rel: Floats) -> Bools:
     """Vehicles of which a side pressed ever less, from row to row."""
-    rows = np.add.reduceat(held_kg, first)
+    rows = np.add.reduceat(wheel_kg, first)
     left = rows[:, :, 0]
     share = left / np.maximum(left + rows[:, :, 1], 1.0)
     drift = share.max(axis=1) - share.min(axis=1)

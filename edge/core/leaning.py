@@ -73,7 +73,9 @@ class Pressed(NamedTuple):
     Attributes
     ----------
     wheel_kg : float array (n_axles, n_rows, 2)
-        Left and right of every row, NaN where unseen.
+        Left and right of every row, 0 where unseen.
+    side_kg : float array (n_axles, 2)
+        Sums of the wheels over all rows that saw them.
     contact_m : float array (n_axles, n_rows)
         Lengths of the tyres' patches, NaN where unseen.
     u_load_rel, u_gross_rel : float arrays (n_axles,), (n_vehicles,)
@@ -81,32 +83,29 @@ class Pressed(NamedTuple):
     """
 
     wheel_kg: Floats
+    side_kg: Floats
     contact_m: Floats
     u_load_rel: Floats
     u_gross_rel: Floats
 
 
-def beside(
-    pressed: Pressed, side_kg: Floats, first: Indices, count: Indices, u_mean_rel: Floats
-) -> Bools:
+def beside(pressed: Pressed, first: Indices, count: Indices, u_mean_rel: Floats) -> Bools:
     """Vehicles whose wheels may well have been partly beside the sensors: (n_vehicles,).
 
     Parameters
     ----------
     pressed : Pressed
-    side_kg : float array (n_axles, 2)
-        Sums of the wheels over all rows that saw them.
     first, count : int arrays (n_vehicles,)
         Each vehicle's first axle and how many it has.
     u_mean_rel : float array (n_vehicles,)
         Mean of ``pressed.u_load_rel``.
     """
-    wheel_kg, contact_m, u_load_rel, u_gross_rel = pressed
-    unseen = np.isnan(wheel_kg[:, :, 0]).sum(axis=1)
-    left_kg, right_kg = side_kg.T / np.maximum(wheel_kg.shape[1] - unseen, 1)
+    _, side_kg, contact_m, u_load_rel, u_gross_rel = pressed
+    unseen = np.isnan(contact_m)
+    left_kg, right_kg = side_kg.T / np.maximum((~unseen).sum(axis=1), 1)
     load_kg = np.maximum(left_kg + right_kg, 1.0)
     lean = (right_kg - left_kg) / load_kg / 2
-    patch = _patch_log(load_kg, contact_m)
+    patch = _patch_log(load_kg, np.where(unseen, 0.0, contact_m))
     of_lean = 1 / (_U_LADEN**2 + (_ROLL * u_load_rel) ** 2)
     of_patch = 1 / (_U_TYRE**2 + u_load_rel**2)
     terms = np.array(
@@ -138,8 +137,7 @@ def beside(
 
 def _patch_log(load_kg: Floats, contact_m: Floats) -> Floats:
     """Load of a wheel against what one tyre with its patch would carry, as a logarithm."""
-    seen = np.where(np.isnan(contact_m), 0.0, contact_m)
-    mean_m = seen.sum(axis=1) / np.maximum((seen > 0).sum(axis=1), 1)
+    mean_m = contact_m.sum(axis=1) / np.maximum((contact_m > 0).sum(axis=1), 1)
     tyre_n = _TYRE_N_PER_M2 * np.maximum(mean_m, 0.01) ** 2
     return np.asarray(np.log(load_kg * STANDARD_GRAVITY_MPS2 / 2 / tyre_n))
 

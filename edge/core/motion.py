@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge.core.axles import first_axles
 from edge.records import Bools, Floats, Indices
 
 __all__ = ["Motion", "follow"]
@@ -101,7 +102,7 @@ def follow(centre_s: Floats, position_m: Floats, u_time_s: float, vehicle: Indic
     ValueError
         No axle of a vehicle was seen by two rows: there is no speed in the data.
     """
-    first = _firsts(vehicle)
+    first = first_axles(vehicle, int(vehicle[-1]) + 1)
     unseen = np.isnan(centre_s)
     holes = unseen if unseen.any() else None
     per_axle = len(position_m) - unseen.sum(axis=1)
@@ -138,13 +139,6 @@ def follow(centre_s: Floats, position_m: Floats, u_time_s: float, vehicle: Indic
         _u_spacing(means[:_TERMS], inverse, per_axle, residual_m, vehicle),
         residual_m,
     )
-
-
-def _firsts(vehicle: Indices) -> Indices:
-    """Where each vehicle's axles begin."""
-    begins = np.ones(len(vehicle), np.bool_)
-    np.not_equal(vehicle[1:], vehicle[:-1], out=begins[1:])
-    return begins.nonzero()[0]
 
 
 def _filled(values: Floats, holes: Bools | None) -> Floats:

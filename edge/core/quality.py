@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.core.axles import first_axles, rolling_speeds
+from edge.core.axles import rolling_speeds
 from edge.core.motion import Motion
 from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout
 
@@ -103,7 +103,12 @@ def restless(noise_kg: Floats) -> Bools:
 
 
 def of_motion(
-    lane: LaneLayout, motion: Motion, speed_mps: Floats, change: Floats, durations_s: Floats
+    lane: LaneLayout,
+    motion: Motion,
+    speed_mps: Floats,
+    change: Floats,
+    durations_s: Floats,
+    first: Indices,
 ) -> dict[Flag, Bools]:
     """What is wrong with how vehicles moved: (n_vehicles,) of each flag.
 
@@ -115,9 +120,11 @@ def of_motion(
         ``change`` is relative, from the first wheel on the array to the last one off.
     durations_s : float array (n_axles, n_rows)
         NaN where unseen.
+    first : int64 array (n_vehicles,)
+        Each vehicle's first axle.
     """
     uneven = motion.residual_m > _UNEVEN_M
-    longest_s = np.fmax.reduceat(durations_s, first_axles(motion.vehicle, len(speed_mps)), axis=0)
+    longest_s = np.fmax.reduceat(durations_s, first, axis=0)
     width_m = np.array([row.width_m for row in lane.rows])
     rolling = rolling_speeds(width_m, np.fmax(longest_s, 0.0)).min(axis=1)
     return {

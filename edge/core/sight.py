@@ -165,15 +165,18 @@ def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight
 
 def _wheels(sight: Sight, rolling: Bools, alone: Bools, lane: LaneLayout) -> Bools:
     """Which of the touches of one row alone may be a wheel's, as the rolling axles move."""
+    duration_s = sight.leave_s - sight.enter_s
+    # One that reversed rolled at another speed than those that two rows saw: blows are short.
+    shortest_s = np.fmin.reduce(duration_s[rolling], axis=0)
+    duration_s = duration_s[alone]
+    rolled = (duration_s > _BLOW_SHARE * shortest_s).any(axis=1)
+    if rolled.all():
+        return np.asarray(rolled)
     position_m = np.array([row.position_m for row in lane.rows])
     width_m = np.array([row.width_m for row in lane.rows])
     one = np.zeros(int(rolling.sum()), np.int64)
     motion = follow(sight.centre_s[rolling], position_m, 1e-3, one)
     at_s = np.where(sight.seen, sight.centre_s, motion.t0_s[0])[alone]
     speed = motion.speed_of(at_s, np.zeros(at_s.shape, np.int64))
-    duration_s = (sight.leave_s - sight.enter_s)[alone]
     patch = contact_m(width_m, duration_s, np.maximum(np.abs(speed), _LEAST_SPEED_MPS))
-    # One that reversed rolled at another speed than those that two rows saw: blows are short.
-    shortest_s = np.fmin.reduce((sight.leave_s - sight.enter_s)[rolling], axis=0)
-    rolled = plausible_wheel(patch) | (duration_s > _BLOW_SHARE * shortest_s)
-    return np.asarray(rolled.any(axis=1))
+    return np.asarray(rolled | plausible_wheel(patch).any(axis=1))

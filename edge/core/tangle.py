@@ -53,8 +53,9 @@ def _vote(
     likely = np.log(factor) / np.log(trust)
     score = -_UNLIKELY * likely**2 - np.where(slowness < 0, _WRONG_WAY, 0.0)
     each = slowness[:, None]
+    pace = np.abs(each)
     for a, b, dx in pairs:
-        match = 1 - (_nearest_s(a + each * dx, b) / np.abs(each) / _MATCH_M) ** 2
+        match = 1 - (_nearest_s(a + each * dx, b) / pace / _MATCH_M) ** 2
         score += np.add.reduce(np.maximum(match, 0.0, out=match), axis=1)
     best = int(score.argmax())
     length_m = position_m.max() - position_m.min()

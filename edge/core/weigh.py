@@ -186,14 +186,16 @@ def _weighed(
     )
     u_speed_mps = motion.u_speed_mps
     u_speed_rel = (u_speed_mps / speed_mps)[vehicle]
-    causes = _shared_kg(fusion, wheel_kg, rows.plate, vehicle, scales, u_speed_rel)
+    held_kg = np.where(np.isnan(wheel_kg), 0.0, wheel_kg)
+    seen_side_kg = held_kg.sum(axis=1)
+    causes = _shared_kg(fusion, held_kg, rows.plate, vehicle, scales, u_speed_rel)
     shared_kg = np.concatenate([*causes, u_transfer_kg], axis=1)
     u_axle = np.sqrt(axle_variance(fusion, shared_kg))
     u_group, u_gross = (
         np.sqrt(sum_variance(fusion, shared_kg, group, part)) for part in (group, vehicle)
     )
     load_kg = (fusion.load_kg - transfer_kg).round(_DIGITS)
-    side_kg = _sides(load_kg, wheel_kg)
+    side_kg = _sides(load_kg, seen_side_kg)
     axle_flags = quality.axle_flags(
         load_kg,
         side_kg,
@@ -206,7 +208,6 @@ def _weighed(
     begin_s = np.fmin.reduce(sight.enter_s, axis=1)
     end_s = np.fmax.reduce(sight.leave_s, axis=1)
     first_s, last_s = np.minimum.reduceat(begin_s, first), np.maximum.reduceat(end_s, first)
-    durations_s = sight.leave_s - sight.enter_s
     change, faster = _changes(motion, position_m, speed_mps, first_s, last_s)
     covered_mps = scales.of_each(attrgetter("speeds_mps"))
     checks = {
@@ -216,12 +217,12 @@ def _weighed(
         Flag.ROW_MISSING: quality.restless(signals.ground.noise * scales.kg_per_count),
         Flag.SPEED_OUT_OF_RANGE: quality.beyond(covered_mps, speed_mps, u_speed_mps),
         Flag.GAP: torn(clips, first_s, last_s),
-        **quality.of_motion(lane, motion, speed_mps, faster, durations_s),
+        **quality.of_motion(lane, motion, speed_mps, faster, sight.leave_s - sight.enter_s, first),
     }
     flags = known | quality.united(axle_flags, first) | quality.bits(checks)
     gross_kg = np.asarray(np.bincount(vehicle, load_kg), np.float64)
     u_rel = u_axle / np.maximum(load_kg, 1.0), u_gross / np.maximum(gross_kg, 1.0)
-    pressed = Pressed(wheel_kg, contact_m, *u_rel)
+    pressed = Pressed(held_kg, seen_side_kg, contact_m, *u_rel)
     flags |= doubts(pressed, spacing_m, vehicle, flags, lane.separator is not None)
     flags |= straddling(clips, vehicle, flags, scales.each, begin_s, end_s)
     stopped = ((flags & np.uint32(Flag.STOPPED)) > 0)[vehicle[1:]]
@@ -271,11 +272,10 @@ def _group_numbers(spacing_m: Floats, vehicle: Indices) -> Indices:
     return number
 
 
-def _sides(load_kg: Floats, wheel_kg: Floats) -> Floats:
+def _sides(load_kg: Floats, seen_kg: Floats) -> Floats:
     """The fused load shared between left and right as the rows saw it: (n_axles, 2)."""
-    sides = np.where(np.isnan(wheel_kg), 0.0, wheel_kg).sum(axis=1)
-    whole = sides[:, 0] + sides[:, 1]
-    share = sides / np.where(whole == 0, 1.0, whole)[:, None]
+    whole = seen_kg[:, 0] + seen_kg[:, 1]
+    share = seen_kg / np.where(whole == 0, 1.0, whole)[:, None]
     return np.asarray((load_kg[:, None] * share).round(_DIGITS))
 
 
@@ -290,7 +290,7 @@ def _shared_kg(
     """What causes that axles share do to them: channels' gains; reference mass and speed."""
     n_axles, n_rows = wheel_kg.shape[:2]
     weight = fusion.weight.reshape(n_axles, -1, n_rows).sum(axis=1)
-    through_kg = np.where(np.isnan(wheel_kg), 0.0, weight[:, :, None] * wheel_kg)
+    through_kg = weight[:, :, None] * wheel_kg
     own = scales.of_each(attrgetter("u_rel_own"))[vehicle]
     common = scales.of_each(attrgetter("gains.u_rel_common"))[vehicle]
     place = (np.arange(n_axles) * own.shape[1])[:, None, None] + scales.channels[vehicle]

@@ -32,8 +32,13 @@ def pressing(wheel_kg: np.ndarray, patch_m: np.ndarray | None, vehicles: int) ->
     if patch_m is None:
         axle_kg = np.nanmean(wheel_kg.sum(axis=2), axis=1)
         patch_m = patches(axle_kg, np.where(np.arange(len(axle_kg)) == 0, 1, 2))
-    contact_m = np.repeat(patch_m[:, None], wheel_kg.shape[1], axis=1)
-    return Pressed(wheel_kg, contact_m, np.full(len(wheel_kg), 0.015), np.full(vehicles, 0.01))
+    unseen = np.isnan(wheel_kg)
+    contact_m = np.where(unseen[:, :, 0], np.nan, patch_m[:, None])
+    held_kg = np.where(unseen, 0.0, wheel_kg)
+    sides_kg = held_kg.sum(axis=1)
+    return Pressed(
+        held_kg, sides_kg, contact_m, np.full(len(wheel_kg), 0.015), np.full(vehicles, 0.01)
+    )
 
 
 def doubt(
