@@ -80,7 +80,8 @@ class Signals:
     def level_at(self, clip: Indices, row: Indices, sample: Floats) -> Floats:
         """Baseline in counts; ``sample`` may be a fraction."""
         u = (2 * sample / self.n_samples[clip] - 1)[..., None]
-        flat, slope, bend = (self.ground.level[clip, k, row] for k in range(3))
+        terms = self.ground.level[clip, :, row]
+        flat, slope, bend = (terms[..., k, :] for k in range(3))
         return np.asarray(flat + u * (slope + u * bend))
 
     def release(self, clip: Indices, row: Indices) -> Floats:
@@ -103,6 +104,7 @@ class Signals:
         place : int64 array (n,)
             A clip's sample ``s`` of the stretch is at ``place + s``.
         """
+        # In halves of a block: a clip's end is the end of a piece at the latest.
         piece = self.block // 2
         pieces, begin = -(-length // piece), self.begin[clip]
         first = np.minimum(begin + start, len(self.counts) - pieces * piece)
@@ -220,10 +222,10 @@ def _summaries(lines: Int32s, begin: Indices, step: int, block: int) -> Int32s:
     ``begin`` tells the line at which each begins, and every ``step``-th from there is of it.
     """
     found = np.empty((3, len(begin), lines.shape[1]), np.int32)
-    places, at_once = np.arange(0, block * step, step), SLAB_SAMPLES // block
+    into, at_once = np.arange(0, block * step, step)[:, None], SLAB_SAMPLES // block
     for first in range(0, len(begin), at_once):
         part = slice(first, first + at_once)
-        laid = side_by_side(lines, begin[part], places)
+        laid = side_by_side(lines, begin[part] + into)
         for kind, own in zip((np.maximum, np.minimum, np.add), found, strict=True):
             kind.reduce(laid, axis=0, dtype=np.int32, out=own[part].reshape(-1))
     return found

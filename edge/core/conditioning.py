@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from edge.core.extremes import CHUNK, looks
+from edge.core.extremes import CHUNK, looks, side_by_side
 from edge.records import Bools, Floats, Gains, Indices, Int32s, LaneLayout
 
 __all__ = [
@@ -21,13 +21,13 @@ __all__ = [
     "floor_counts",
     "range_per_sigma",
     "renewal_samples",
-    "whole_counts",
 ]
 
 _MOST_AHEAD, _GROWTH = 512, 8
 """Half seconds that are guessed at once; how fast they grow more while guesses hold."""
 
-_BEYOND = 1 << 30
+_BEYOND = float(1 << 30)
+"""No 24-bit count passes it, and with a level it is a 32-bit one still."""
 
 TYPICAL_CONTACT_M = 0.25
 """Length of a lorry tyre's contact patch (facts: metrology 6.3)."""
@@ -104,7 +104,7 @@ class Baseline:
 
     def __init__(self, rate_hz: float, floor: Floats, partner: Indices) -> None:
         self._tile = renewal_samples(rate_hz) // CHUNK
-        self._floor = floor
+        self._floor = np.minimum(floor, _BEYOND)
         self._noise_per_spread = NOISE_FACTOR / range_per_sigma(len(looks(rate_hz)))
         self._partner = partner
         self._highest = np.empty((self._tile, len(floor)), np.int32)
@@ -114,7 +114,7 @@ class Baseline:
         self._started = False
         self._renewed = False
         self.level = np.zeros(len(floor))
-        self.release = floor.copy()
+        self.release = self._floor
         self._pressed_tiles = np.zeros(len(floor), np.int64)
 
     def step(self, highest: Int32s, lowest: Int32s) -> tuple[Floats, Floats, Indices]:
@@ -187,11 +187,11 @@ class Baseline:
         while True:
             before = quiet
             # Whole counts compare fast: one passes a bound where it passes the whole part of it.
-            quiet = high <= whole_counts(np.floor(levels + releases))
-            quiet &= low >= whole_counts(np.ceil(levels - releases))
+            quiet = high <= np.floor(levels + releases).astype(np.int32)
+            quiet &= low >= np.ceil(levels - releases).astype(np.int32)
             counted = quiet.astype(np.int32)
             seen = np.add.reduce(counted, axis=0, dtype=np.int32)
-            poor = np.flatnonzero((seen * 8 < self._tile).any(axis=1))
+            poor = (seen * 8 < self._tile).any(axis=1).nonzero()[0]
             taken = int(poor[0]) + 1 if len(poor) else len(seen)
             if before.shape == quiet.shape and (quiet[:, :taken] == before[:, :taken]).all():
                 break
@@ -231,10 +231,7 @@ class Baseline:
 
     def _by_tile(self, extreme: Int32s) -> Int32s:
         """Chunks of a tile, tiles, channels."""
-        # A chunk's channels are moved as one: several times as fast.
-        line = np.dtype((np.void, extreme.itemsize * extreme.shape[1]))
-        tiles = np.ascontiguousarray(extreme).view(line).reshape(-1, self._tile)
-        laid = np.ascontiguousarray(tiles.T).view(np.int32)
+        laid = side_by_side(extreme, np.arange(len(extreme)).reshape(-1, self._tile).T)
         return laid.reshape(self._tile, -1, extreme.shape[1])
 
     def _recover(self, top: Floats, bottom: Floats, enough: Bools) -> None:
@@ -250,8 +247,3 @@ class Baseline:
         renewed = slipped | noisy | stepped
         self._set_noise(np.where(renewed, np.median(top - bottom, axis=0), self._spread))
         self._pressed_tiles[stepped] = 0
-
-
-def whole_counts(bound: Floats) -> Int32s:
-    """A whole bound as counts; beyond what 24 bits hold, none is passed."""
-    return np.clip(bound, -_BEYOND, _BEYOND).astype(np.int32)

@@ -111,7 +111,7 @@ def _found(signals: Signals) -> tuple[Indices, Indices, Indices, Indices]:
     base, release = signals.ground.base[block, row], signals.ground.release[clip, row]
     low, high = over(signals.blocks(clip, row, first), base, release)
     joined = np.zeros(len(block), np.bool_)
-    joined[1:] = (np.diff(block) == 1) & (np.diff(row) == 0) & (np.diff(clip) == 0)
+    joined[1:] = (block[1:] - block[:-1] == 1) & (row[1:] == row[:-1]) & (clip[1:] == clip[:-1])
     found = runs(low, high, joined)
     sure = found.sure >= 0
     start, last = found.start[sure], found.end[sure] - 1

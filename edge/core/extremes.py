@@ -24,7 +24,7 @@ SLAB_SAMPLES = 1 << 14
 """Samples that are looked at together: they stay in the cache."""
 
 
-def side_by_side(lines: Int32s, begin: Indices, places: Indices) -> Int32s:
+def side_by_side(lines: Int32s, at: Indices) -> Int32s:
     """Chunks beside each other: first the first line of each, then the second of each, and so on.
 
     Reductions over a chunk then run along long rows, at several times the speed of short ones.
@@ -32,18 +32,16 @@ def side_by_side(lines: Int32s, begin: Indices, places: Indices) -> Int32s:
     Parameters
     ----------
     lines : int32 array (n_lines, width), C order
-    begin : int64 array (n_chunks,)
-        The line at which each chunk begins.
-    places : int64 array (n_places,)
-        Which lines of a chunk, counted from its begin.
+    at : int64 array (length, n_chunks)
+        Which lines are those of each chunk.
 
     Returns
     -------
-    int32 array (n_places, n_chunks * width)
+    int32 array (length, n_chunks * width)
     """
     # A line is moved as one.
     whole = lines.view(np.dtype((np.void, lines.itemsize * lines.shape[1]))).reshape(-1)
-    return whole.take(places[:, None] + begin).view(np.int32)
+    return whole.take(at).view(np.int32)
 
 
 def looks(rate_hz: float) -> Indices:
@@ -74,11 +72,12 @@ def extremes(counts: Int32s, looked: Indices) -> tuple[Int32s, Int32s]:
     chunks = counts.reshape(-1, CHUNK, n_channels)
     highest = np.empty((len(chunks), n_channels), np.int32)
     lowest = np.empty_like(highest)
-    places, begin = np.arange(n_looks), np.arange(0, SLAB_SAMPLES, n_looks)
-    for first in range(0, len(chunks), len(begin)):
+    at_once = min(SLAB_SAMPLES // n_looks, len(chunks))
+    at = np.arange(n_looks)[:, None] + np.arange(0, at_once * n_looks, n_looks)
+    for first in range(0, len(chunks), at_once):
         # Fetched in the order of memory; what is laid side by side is in the cache by then.
-        seen = chunks[first : first + len(begin)].take(looked, axis=1)
-        laid = side_by_side(seen.reshape(-1, n_channels), begin[: len(seen)], places)
+        seen = chunks[first : first + at_once].take(looked, axis=1)
+        laid = side_by_side(seen.reshape(-1, n_channels), at[:, : len(seen)])
         part = slice(first, first + len(seen))
         np.maximum.reduce(laid, axis=0, out=highest[part].reshape(-1))
         np.minimum.reduce(laid, axis=0, out=lowest[part].reshape(-1))

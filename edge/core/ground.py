@@ -122,7 +122,7 @@ class _Laid(NamedTuple):
     @classmethod
     def of(cls, first: Indices, whole: Bools) -> _Laid:
         """Of clips that begin at such blocks."""
-        n_blocks = np.diff(first, append=len(whole))
+        n_blocks = np.concatenate([first[1:], [len(whole)]]) - first
         clip = np.arange(len(first)).repeat(n_blocks)
         return cls(first, n_blocks, whole, clip, np.arange(len(clip)) - first[clip])
 

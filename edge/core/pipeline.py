@@ -14,7 +14,7 @@ from itertools import chain
 import numpy as np
 
 from edge.core.clip import ROOM_AFTER_S
-from edge.core.conditioning import Baseline, floor_counts, whole_counts
+from edge.core.conditioning import Baseline, floor_counts
 from edge.core.extremes import CHUNK, extremes, looks
 from edge.core.joining import Joiner
 from edge.core.modes import PRIOR, Dynamics
@@ -236,7 +236,7 @@ class Pipeline:
             flipped = -lowest[:, self._falling], -highest[:, self._falling]
             highest[:, self._falling], lowest[:, self._falling] = flipped
         level, release, line = self._baseline.step(highest, lowest)
-        pressed = highest > whole_counts(np.floor(level + release)).take(line, axis=0)
+        pressed = highest > np.floor(level + release).astype(np.int32).take(line, axis=0)
         begin = self._done
         self._done += len(counts)
         self._follow(self._finder.step(begin, counts, pressed, level, release, line))

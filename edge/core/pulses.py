@@ -17,6 +17,8 @@ __all__ = ["HYSTERESIS", "Runs", "Touch", "TouchFinder", "over", "runs"]
 HYSTERESIS = 1.6
 """A run counts once it passes this many times the threshold that ends it."""
 
+_BOTH = np.array([1.0, HYSTERESIS])[:, None, None]
+
 
 class Touch(NamedTuple):
     """A wheel on a row. ``leave_sample`` is -1 for the moment at which it was first certain."""
@@ -50,15 +52,11 @@ def over(sides: Int32s, base: Floats, release: Floats) -> tuple[Bools, Bools]:
     base, release : float arrays (n_pieces, 2)
         In counts, left and right.
     """
-    left, right = sides[:, 0], sides[:, 1]
-    found = []
-    for times in (1.0, HYSTERESIS):
-        # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
-        bound = np.floor(base + times * release).astype(np.int32)
-        passed = left > bound[:, :1]
-        passed |= right > bound[:, 1:]
-        found.append(passed)
-    return found[0], found[1]
+    # Whole counts compare fast: a count passes a bound where it passes the whole part of it.
+    bound = np.floor(base + _BOTH * release).astype(np.int32)
+    passed = sides[:, 0] > bound[:, :, :1]
+    passed |= sides[:, 1] > bound[:, :, 1:]
+    return passed[0], passed[1]
 
 
 def runs(low: Bools, high: Bools, joined: Bools) -> Runs:
@@ -78,17 +76,19 @@ def runs(low: Bools, high: Bools, joined: Bools) -> Runs:
     rises, falls = np.empty((2, low.size), np.bool_)
     np.greater(flat[1:], flat[:-1], out=rises[1:])
     np.greater(flat[:-1], flat[1:], out=falls[:-1])
-    goes_on = low[:-1, -1] & low[1:, 0] & joined[1:]
-    rises[::length], falls[length - 1 :: length] = low[:, 0], low[:, -1]
-    rises[length::length][goes_on] = falls[length - 1 : -1 : length][goes_on] = False
+    first, last = low[1:, 0], low[:-1, -1]
+    np.greater(first, last & joined[1:], out=rises[length::length])
+    np.greater(last, first & joined[1:], out=falls[length - 1 : -1 : length])
+    rises[0], falls[-1] = flat[0], flat[-1]
     start, end = rises.nonzero()[0], falls.nonzero()[0] + 1
     # Highs that follow no high, or begin a run: the first of each run is among these few.
     tops = high.ravel()
     np.greater(tops[1:], tops[:-1], out=rises[1:])
     rises[start] = tops[start]
-    highs = np.append(rises.nonzero()[0], low.size)
+    highs = np.concatenate([rises.nonzero()[0], [low.size]])
     sure = highs[highs.searchsorted(start)]
-    return Runs(start, np.where(sure < end, sure, -1), end)
+    sure[sure >= end] = -1
+    return Runs(start, sure, end)
 
 
 _NONE: Indices = read_only(np.empty((0, len(Touch._fields)), np.int64))
@@ -116,7 +116,8 @@ class TouchFinder:
     """
 
     def __init__(self, rows: Sequence[Row], polarity: Floats) -> None:
-        self._sides = np.array([(row.left, row.right) for row in rows], np.int64).T
+        self._sides = np.array([(row.left, row.right) for row in rows], np.int64)
+        self._left, self._right = self._sides.T.copy()
         self._falling = polarity[self._sides] < 0
         self._any_falling = bool(self._falling.any())
         self._open: dict[int, _Open] = {}
@@ -154,11 +155,10 @@ class TouchFinder:
         int64 array (n_touches, 4)
             Lines of :class:`Touch`.
         """
-        left, right = self._sides
-        row, where = (pressed[:, left] | pressed[:, right]).T.nonzero()
+        row, where = (pressed.T[self._left] | pressed.T[self._right]).nonzero()
         if not len(row) and not self._open:
             return _NONE
-        held = line[where][:, None], self._sides.T[row]
+        held = line[where][:, None], self._sides[row]
         low, high = over(self._counts(row, where, counts), level[held], release[held])
         joined = np.zeros(len(row), np.bool_)
         joined[1:] = (where[1:] - where[:-1] == 1) & (row[1:] == row[:-1])
@@ -169,9 +169,9 @@ class TouchFinder:
         """Chunks of rows, wheels upwards: left and right, (n, 2, CHUNK)."""
         # Both sides at once: they lie in the same lines of the cache.
         chunks = counts.reshape(-1, CHUNK, counts.shape[1]).transpose(0, 2, 1)
-        sides: Int32s = chunks[where[:, None], self._sides.T[row]]
+        sides: Int32s = chunks[where[:, None], self._sides[row]]
         if self._any_falling:
-            sides[self._falling.T[row]] *= -1
+            sides[self._falling[row]] *= -1
         return sides
 
     def _events(
@@ -183,7 +183,8 @@ class TouchFinder:
         shift = first_sample + CHUNK * (where - np.arange(len(where)))
         piece = start // CHUNK
         row, enter = piece_row[piece], start + shift[piece]
-        certain, fresh = np.array([sure >= 0] * 2)
+        certain = sure >= 0
+        fresh = certain.copy()
         events = self._go_on(first_sample, row, enter, certain, fresh)
         lines = np.empty((2, len(row), len(Touch._fields)), np.int64)
         begun, gone = lines
@@ -194,8 +195,8 @@ class TouchFinder:
         lasts = leave == first_sample + n_samples
         for i in lasts.nonzero()[0].tolist():
             self._open[int(row[i])] = _Open(int(enter[i]), bool(certain[i]))
-        told = lines[np.array([fresh, certain & ~lasts])]
-        return np.concatenate([told, events]) if events else told
+        told = [begun[fresh], gone[certain & ~lasts]]
+        return np.concatenate([*told, events] if events else told)
 
     def _go_on(
         self, first_sample: int, row: Indices, enter: Indices, certain: Bools, fresh: Bools
