@@ -226,12 +226,12 @@ def _unusable(passage: Passage) -> str:
 
 
 def _too_few(lane: str, used: list[Pass], excluded: list[Pass]) -> InputError:
-    why = " ".join(sorted({name for one in excluded for name in one.why.split()})) or "-"
+    flags = " ".join(sorted({name for one in excluded for name in one.why.split()})) or "-"
     return InputError(
         f"车道 {lane}：可用的标定通过只有 {len(used)} 次，至少需要 {MIN_RUNS} 次"
-        f"（另有 {len(excluded)} 次不可用：{why}）",
+        f"（另有 {len(excluded)} 次不可用：{flags}）",
         f"lane {lane}: only {len(used)} usable reference passes, {MIN_RUNS} are needed at least "
-        f"({len(excluded)} more were unusable: {why})",
+        f"({len(excluded)} more were unusable: {flags})",
         next_zh="让基准车再匀速通过几次，车轮压在传感器上；核对基准车的车道、轴数和总重",
         next_en="drive the reference vehicles again, evenly and on the sensors; check their lane, "
         "axles and mass in the references",

@@ -105,7 +105,7 @@ def read(path: Path) -> tuple[dict[str, bytes], bytes | None]:
 def damaged(at: int, why: str) -> IntegrityError:
     """What to say of an archive that is not as it was written."""
     return IntegrityError(
-        f"证据包在第 {at} 字节处不是原样（{why}）",
+        f"证据包在第 {at} 字节处不是原样（技术细节：{why}）",
         f"the bundle is not as it was written, at byte {at} ({why})",
         step="archive",
         next_zh="若只是重新压缩过：解压后核对文件夹；否则向站点索取原件",

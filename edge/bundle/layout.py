@@ -218,7 +218,7 @@ def _needed(files: Mapping[str, bytes], name: str) -> bytes:
 
 def _malformed(name: str, why: str) -> IntegrityError:
     return IntegrityError(
-        f"证据包中的 {name} 缺失或损坏（{why}）",
+        f"证据包中的 {name} 缺失或损坏（技术细节：{why}）",
         f"{name} of the bundle is missing or damaged ({why})",
         step=name,
     )

@@ -131,7 +131,7 @@ def _signed_text(note: str, signer: NoteSigner) -> str:
 
 def _contradiction(detail: str) -> IntegrityError:
     return IntegrityError(
-        f"证据日志自相矛盾：{detail}",
+        f"证据日志自相矛盾（技术细节：{detail}）",
         f"the log contradicts itself: {detail}",
         step="open",
         next_zh="不要改动任何文件，运行 steelyard verify，通知维护人员",

@@ -144,7 +144,9 @@ class Commands:
             case "rule_pack":
                 return self._keep_pack(given["sha256"], given["toml"])
             case "checkpoint":
-                return "sent"  # now, or if a kill prevents it, on the next connection
+                return (
+                    "will be sent"  # at once, or where a kill prevents it, on the next connection
+                )
             case _:
                 return "shown"  # a message: its statement is what the page shows
 

@@ -170,5 +170,7 @@ def _check_whole(path: Path, sha256: str) -> None:
 
 def _damaged(sha256: str, detail: str) -> IntegrityError:
     return IntegrityError(
-        f"附件 {sha256} 已损坏：{detail}", f"the file {sha256} is damaged: {detail}", step="blob"
+        f"附件 {sha256} 已损坏（技术细节：{detail}）",
+        f"the file {sha256} is damaged: {detail}",
+        step="blob",
     )

@@ -133,7 +133,7 @@ def small_disk(at: Path, megabytes: int = _DISK_MB) -> Iterator[Path]:
     if _LIBC.mount(b"steelyard", os.fsencode(at), b"tmpfs", 0, options):
         why = os.strerror(ctypes.get_errno())
         raise ConfigError(
-            f"不能挂载小磁盘：{why}",
+            f"不能挂载小磁盘（技术细节：{why}）",
             f"a small disk cannot be mounted: {why}; this trial was NOT made",
             next_zh="以 root 运行 make faults",
             next_en="run make faults as root",

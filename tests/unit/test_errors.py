@@ -56,7 +56,7 @@ def test_why_is_told_in_chinese_as_far_as_it_is_known() -> None:
 
 
 ROOT = Path(__file__).parents[2]
-ERRORS = {"error", "cause", "caught", "problem", "reason"}
+ERRORS = {"error", "cause", "caught", "problem", "reason", "why", "detail"}
 
 
 def _quoted(text: ast.JoinedStr) -> Iterator[tuple[str, str]]:
