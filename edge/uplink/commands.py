@@ -33,7 +33,7 @@ from edge.evidence.events import command_draft
 from edge.evidence.note import NoteVerifier
 from edge.health import Health, Level
 from edge.records import Draft
-from edge.store.files import replace_file
+from edge.store.files import replace_file, sync_directory
 from edge.store.log import StationLog
 from edge.store.store import Store
 from edge.uplink.actions import for_the_log, is_known
@@ -144,9 +144,7 @@ class Commands:
             case "rule_pack":
                 return self._keep_pack(given["sha256"], given["toml"])
             case "checkpoint":
-                return (
-                    "will be sent"  # at once, or where a kill prevents it, on the next connection
-                )
+                return "will be sent"  # with the next connection, where a kill comes first
             case _:
                 return "shown"  # a message: its statement is what the page shows
 
@@ -155,6 +153,7 @@ class Commands:
         path = self._packs / f"{sha256}.toml"
         try:
             self._packs.mkdir(exist_ok=True)
+            sync_directory(self._packs.parent)
             replace_file(path, toml.encode())
         except OSError as error:
             return f"failed: {error.strerror}"
