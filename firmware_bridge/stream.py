@@ -140,7 +140,7 @@ class StreamDecoder:
         before, rest = self._pending, data[end + 1 :]
         self._pending = rest.lstrip(b"\0")[: _MAX_WIRE_BYTES + 1]
         messages: list[Message] = []
-        if not self._open_together(sorted_out(before, data, rest), messages):
+        if not self._open_together(sorted_out(before, data), messages):
             self._open_each(before + data[: end + 1], messages)
         return messages
 
@@ -162,10 +162,11 @@ class StreamDecoder:
 
     def _open_each(self, line: bytes, messages: list[Message]) -> None:
         for piece in line.split(b"\0"):
-            if piece:
-                self._open(piece, messages)
+            self._open(piece, messages)
 
     def _open(self, piece: bytes, messages: list[Message]) -> None:
+        if not piece:  # nothing between two zero bytes is no frame
+            return
         outcome = _opened(piece)
         if isinstance(outcome, str):
             self.counters[outcome] += 1

@@ -16,22 +16,20 @@ import struct
 import zlib
 from functools import lru_cache
 from itertools import pairwise
-from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from cobs import cobs
 from numpy.typing import NDArray
 
 from firmware_bridge import int24
-from firmware_bridge.messages import Counts, Samples
+from firmware_bridge.messages import Samples
 from firmware_bridge.stream_bodies import (
     CRC,
     FIRST_COUNT,
     MAX_FRAME_BYTES,
     SAMPLES,
     VERSION,
-    samples_bytes,
     samples_fit,
 )
 
@@ -46,11 +44,14 @@ _HEAD = struct.Struct("<HHIQBBH")
 _KIND = SAMPLES << 8 | VERSION
 _TYPE_AT = 2  # in the code of a frame: the first code, version, type, none of which is zero
 _BEGIN = _TYPE_AT + 1  # as much of a frame as holds its type
-_FULL = 255  # code of a group without a zero, and its length
-_NO_BLOCK = bytes(kind != SAMPLES for kind in range(256))
+_BLOCK = bytes((SAMPLES,))
 _WORD = np.dtype("<u4")
 _HEADS = np.dtype((np.void, _HEAD.size))
 _HEAD_WORDS = _HEAD.size // _WORD.itemsize
+
+
+_Place: TypeAlias = tuple[int, int, int]
+"""Number of a frame in what was read, its begin and end."""
 
 
 class Sorted(NamedTuple):
@@ -64,74 +65,73 @@ class Sorted(NamedTuple):
     others: list[tuple[int, bytes]]
 
 
-def sorted_out(before: bytes, data: bytes, rest: bytes) -> Sorted | None:
-    """Blocks, and what stands between them.
+def sorted_out(before: bytes, data: bytes) -> Sorted | None:
+    """Blocks, and what stands between them, up to the last zero byte.
 
     Parameters
     ----------
     before : bytes
         Begin of the first frame, if it came earlier.
     data : bytes
-        Holds a zero byte.
-    rest : bytes
-        What of it stands behind the last frame.
+        What has come now.
 
     Returns
     -------
     Sorted or None
-        None: some frames are not as `encode` makes them, or there are so few that it is no use.
+        None: some frames are not as `encode` makes them, the one cut in two is no block, or there
+        are so few that it is no use; open them one by one.
     """
-    leading = not before and data[:1] == b"\0"
-    places, full = _places_of_type(data, leading, len(before))
-    if len(places) < WORTH:
+    begin = int(not before and data[:1] == b"\0")
+    frames, last, apart = _walked(data, begin)
+    if (before[:_BEGIN] + data[begin : begin + _BEGIN])[_TYPE_AT:_BEGIN] != _BLOCK:
+        if before:
+            return None
+        apart.insert(0, (0, begin, data.find(b"\0", begin)))
+    blocks = frames - len(apart)
+    if blocks < WORTH:
         return None
-    bare = data.replace(b"\0", b"")
+    line, others = _parted(before, data, begin, last, apart)
+    codes = line.replace(b"\0", b"")
     # All zeros that end a frame were found; by number, each but the last has one beside it.
-    if len(data) - len(bare) != 2 * len(places) - 1 + leading + (rest[:1] == b"\0"):
+    if len(line) - len(codes) != 2 * frames - 2:
         return None
-    first_type = (before[:_BEGIN] + data[leading : leading + _BEGIN])[_TYPE_AT]
-    types = bytearray((first_type, *itemgetter(*places[1:])(data)))
-    strange = types.translate(_NO_BLOCK)
-    for ending in full:
-        strange[ending] = True
-    if before and strange[0]:
-        return None
-    view = memoryview(bare)[: len(bare) - len(rest.lstrip(b"\0"))]
-    codes: list[bytes | memoryview] = [before]
-    others: list[tuple[int, bytes]] = []
-    at, number = 0, -1
-    while (number := strange.find(True, number + 1)) >= 0:
-        begin = places[number] - _TYPE_AT
-        piece = data[begin : data.index(b"\0", begin)]
-        others.append((number - len(others), piece))
-        begin -= 2 * number + leading  # as many zeros stand before it
-        codes.append(view[at:begin])
-        at = begin + len(piece)
-    codes.append(view[at:])
-    return Sorted(len(places) - len(others), b"".join(codes), others)
+    return Sorted(blocks, codes, others)
 
 
-def _places_of_type(data: bytes, leading: bool, before: int) -> tuple[list[int], list[int]]:
-    """Where the type of each frame stands; none if one is too short to have it.
+def _walked(data: bytes, begin: int) -> tuple[int, int, list[_Place]]:
+    """How many frames, where the last ends, and those after the first to be opened apart.
 
-    And the numbers of those that may end with a full group of COBS, which no zero follows: of
-    blocks with hardly a zero byte one in some hundreds, and it would spoil all opened with it.
+    That is what is no block, and what may end with a full group of COBS, which no zero follows:
+    of blocks with hardly a zero byte one in a thousand, and it would spoil all the others.
     """
-    places: list[int] = []
-    full: list[int] = []
-    if len(data) < _FULL:
-        return places, full
-    find, at = data.find, leading + _TYPE_AT - before
-    end = find(b"\0", leading)
-    while end >= 0:
-        if end < at:
-            return [], []
-        if data[end - 255] == 255:  # _FULL, as a constant: this is the path of every frame
-            full.append(len(places))
-        places.append(at)
-        at = end + 4
-        end = find(b"\0", end + 2)
-    return places, full
+    find, frames = data.find, 1
+    apart: list[_Place] = []
+    end = find(b"\0", begin)
+    try:
+        while (after := find(b"\0", end + 2)) >= 0:
+            # SAMPLES and _FULL, as constants: this is the path of every frame.
+            if data[end + 4] != 2 or data[after - 255] == 255:
+                apart.append((frames, end + 2, after))
+            frames += 1
+            end = after
+    except IndexError:  # too short to have a type
+        return 0, 0, []
+    return frames, end, apart
+
+
+def _parted(
+    before: bytes, data: bytes, begin: int, last: int, apart: list[_Place]
+) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """All blocks with the zeros between them, and the others out of their midst."""
+    view, at = memoryview(data), begin
+    parts = [memoryview(before)]
+    others: list[tuple[int, bytes]] = []
+    for number, start, end in apart:
+        parts.append(view[at:start])
+        others.append((number - len(others), data[start:end]))
+        at = end
+    parts.append(view[at:last])
+    return b"".join(parts), others
 
 
 def opened_together(blocks: int, codes: bytes) -> list[Samples] | None:
@@ -153,24 +153,24 @@ def opened_together(blocks: int, codes: bytes) -> list[Samples] | None:
         raw = cobs.decode(codes)
     except cobs.DecodeError:
         return None
-    size, n = _shape(raw)
-    if len(raw) != blocks * (size + 1) - 1 or zlib.crc32(raw) != _right_crc(blocks, size):
+    size = (len(raw) + 1) // blocks - 1
+    if len(raw) != blocks * (size + 1) - 1 or not FIRST_COUNT < size <= MAX_FRAME_BYTES:
         return None
-    each = (size - FIRST_COUNT - CRC.size) // int24.BYTES
-    counts = int24.unpack(raw, FIRST_COUNT, each, rows=blocks, apart=size + 1)
+    *_, channels, reserved, n = _HEAD.unpack_from(raw)
+    if not samples_fit(channels, reserved, n, size) or zlib.crc32(raw) != _right_crc(blocks, size):
+        return None
+    counts = int24.unpack(raw, FIRST_COUNT, n * channels, rows=blocks, apart=size + 1)
+    counts = counts.reshape(-1, channels)
     counts.setflags(write=False)
-    runs = pairwise([0, *_breaks(raw, blocks, size + 1, n), blocks])
-    found = [_joined(raw, first, size, n, counts[first:end]) for first, end in runs]
-    return None if None in found else [block for block in found if block is not None]
-
-
-def _shape(raw: bytes) -> tuple[int, int]:
-    """Length of the first frame, if it is a block, and conversions in it; else none that fit."""
-    if len(raw) < _HEAD.size:
-        return 0, 0
-    *_, channels, _, n = _HEAD.unpack_from(raw)
-    size = samples_bytes(channels, n)
-    return (size, n) if size <= MAX_FRAME_BYTES else (0, 0)
+    joined = []
+    for first, end in pairwise([0, *_breaks(raw, blocks, size + 1, n), blocks]):
+        kind, device_id, sequence, sample, *shape = _HEAD.unpack_from(raw, first * (size + 1))
+        if kind != _KIND or shape != [channels, reserved, n]:
+            return None
+        joined.append(
+            Samples(device_id, sequence, sample, counts[first * n : end * n], end - first)
+        )
+    return joined
 
 
 @lru_cache(maxsize=512)
@@ -186,8 +186,7 @@ def _breaks(raw: bytes, rows: int, apart: int, n: int) -> list[int]:
     """
     heads = np.ndarray(rows, _HEADS, raw, 0, apart).copy().view(_WORD)
     steps = heads[_HEAD_WORDS:] - heads[:-_HEAD_WORDS]
-    steps -= _right_steps(rows - 1, n)
-    strange: list[int] = steps.nonzero()[0].tolist()
+    strange: list[int] = (steps != _right_steps(rows - 1, n)).nonzero()[0].tolist()
     return sorted({1 + at // _HEAD_WORDS for at in strange})
 
 
@@ -195,13 +194,3 @@ def _breaks(raw: bytes, rows: int, apart: int, n: int) -> list[int]:
 def _right_steps(rows: int, n: int) -> NDArray[np.uint32]:
     """Of version, type and device id; sequence; both halves of sample; shape."""
     return np.tile(np.array((0, 1, n, 0, 0), _WORD), rows)
-
-
-def _joined(raw: bytes, first: int, size: int, n: int, counts: Counts) -> Samples | None:
-    at = first * (size + 1)
-    kind, device_id, sequence, sample, channels, reserved, own_n = _HEAD.unpack_from(raw, at)
-    if kind != _KIND or not samples_fit(channels, reserved, own_n, size):
-        return None
-    if own_n != n and len(counts) > 1:  # steps as of the first shape are gaps in this one
-        return None
-    return Samples(device_id, sequence, sample, counts.reshape(-1, channels), len(counts))

@@ -159,6 +159,26 @@ def _of(kind: str, number: int) -> Message:
     return Samples(1, number, 168 * number, np.full((168, 1), count, np.int32))
 
 
+@given(
+    st.lists(st.sampled_from((0, 0, 0, 1, 2, 3, 255)), max_size=40),
+    st.integers(0, 6),
+    st.sampled_from((1, 20)),
+)
+@example([0, 0, 0, 2], 6, 1)
+@example([2, 0, 0, 0], 6, 20)
+@quick
+def test_scraps_and_empty_frames_between_blocks_cost_the_same_however_the_line_is_cut(
+    scraps: list[int], place: int, times: int
+) -> None:
+    frames = [encode(_of("even", i)) for i in range(6)]
+    frames.insert(place, bytes(scraps) * times)
+    line = b"".join(frames)
+    whole, cut = StreamDecoder(), StreamDecoder()
+    heard = [_key(one) for m in whole.feed(line) for one in _single(m)]
+    assert heard == [_key(m) for byte in line for m in cut.feed(bytes([byte]))]
+    assert whole.counters == cut.counters
+
+
 @given(st.lists(st.binary(max_size=300), max_size=20))
 @quick
 def test_any_bytes_are_survived_and_the_next_frame_is_understood(pieces: list[bytes]) -> None:
