@@ -14,7 +14,7 @@ function show(parts) {
     const before = buttons(place), focus = address(place, document.activeElement);
     place.innerHTML = content;
     if (focus) place.querySelector(focus)?.focus({ preventScroll: true });
-    if (buttons(place) !== before) moved = performance.now();
+    if (buttons(place) !== before) noteMove();
     if (name.startsWith("lane-")) flash(place);
   }
 }
@@ -31,9 +31,15 @@ function address(place, element) {
   return element.matches("a[href]") ? `a[href="${element.getAttribute("href")}"]` : null;
 }
 
-// A click that comes just after the buttons moved was aimed at another vehicle.
-document.addEventListener("submit", (event) => {
-  if (performance.now() - moved < AIMED_MS) event.preventDefault();
+// Moved is what is seen to have moved: on a busy machine that is much later than the change.
+function noteMove() {
+  moved = Infinity;
+  requestAnimationFrame(() => { moved = performance.now(); });
+}
+
+// A click made just after the buttons moved, or before, was aimed at another vehicle.
+document.addEventListener("click", (event) => {
+  if (event.timeStamp - moved < AIMED_MS && event.target.closest("form")) event.preventDefault();
 });
 
 function flash(place) {
