@@ -30,18 +30,8 @@ from edge.evidence.sm2 import Sm2Signer
 from edge.evidence.statement import other_draft
 from edge.web.terms import CHECKED
 from simulator.tamper_bundle import repacked, run
-from tests.evidence.bundled import JPEG, PLATE, Sealed, sealed_station
+from tests.evidence.bundled import JPEG, PLATE, Sealed
 from tests.evidence.sample import opened
-
-
-@pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
-    return sealed_station(tmp_path_factory.mktemp("sealed"))
-
-
-@pytest.fixture(scope="module")
-def dossier(sealed: Sealed) -> Dossier:
-    return sealed.dossier()
 
 
 @pytest.fixture(scope="module")

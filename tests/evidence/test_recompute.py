@@ -25,19 +25,9 @@ from edge.records import Flag
 from edge.replay import replay_vehicles
 from simulator.conditions import CONDITIONS
 from simulator.layouts import strips
-from tests.evidence.bundled import Sealed, sealed_station
+from tests.evidence.bundled import Sealed
 from tests.evidence.sample import opened
 from tests.station.test_astride import sealed_by_clerk
-
-
-@pytest.fixture(scope="module")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
-    return sealed_station(tmp_path_factory.mktemp("sealed"))
-
-
-@pytest.fixture(scope="module")
-def dossier(sealed: Sealed) -> Dossier:
-    return sealed.dossier()
 
 
 def told(outcomes: list[Recomputed]) -> list[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from edge.errors import InputError, IntegrityError, StoreError
 from edge.store.backup import BackedUp, back_up
 from edge.store.verify import verify_store
 from tests.evidence.sample import opened, station_signer, vehicle
-from tests.evidence.test_store_kill import STATION as APPENDING
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,33 +91,38 @@ def test_copies_are_made_where_links_are_not_possible(
     assert all(p.stat().st_nlink == 1 for p in (to / "blobs").glob("??/*"))
 
 
+BACKUP_THAT_DIES = textwrap.dedent(
+    """
+    import os, signal, sys
+    from pathlib import Path
+    from edge.store.backup import back_up
+
+    def midway(doing, done, _total):
+        if doing == sys.argv[3] and done:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    back_up(Path(sys.argv[1]), Path(sys.argv[2]), midway)
+    """
+)
+
+
 def test_killed_backups_leave_the_copy_before_them(tmp_path: Path) -> None:
     live, to = tmp_path / "live", tmp_path / "to"
     made(live, 30)
     back_up(live, to, quiet)
     key = station_signer(live).verifier_key
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from pathlib import Path; from edge.store.backup import back_up\n"
-        "back_up(Path(sys.argv[1]), Path(sys.argv[2]), lambda *_: None)",
-        str(live),
-        str(to),
-    ]
-    station = subprocess.Popen(
-        [sys.executable, "-c", APPENDING, str(live)], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
-    chance = random.Random(3)
-    try:
-        for _ in range(4):
-            backup = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-            time.sleep(chance.uniform(0.3, 0.9))
-            backup.send_signal(signal.SIGKILL)
-            backup.wait()
-            proven(to, key)
-    finally:
-        station.send_signal(signal.SIGKILL)
-        station.wait()
+    command = [sys.executable, "-c", BACKUP_THAT_DIES, str(live), str(to)]
+
+    async def scenario() -> None:
+        async with opened(live) as store:
+            for doing in ("database", "files", "verify"):
+                writing = asyncio.create_task(fill(store, 20))
+                done = await asyncio.to_thread(subprocess.run, [*command, doing], cwd=ROOT)
+                assert done.returncode == -signal.SIGKILL
+                proven(to, key)
+                await writing
+
+    asyncio.run(scenario())
     back_up(live, to, quiet)
     proven(to, key)
     assert not (to / "station.db.part").exists()

@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import os
 import stat
-import time
 from pathlib import Path
 
 import pytest
@@ -123,11 +122,12 @@ def _chronyc(directory: Path, script: str) -> None:
 
 def test_chrony_is_asked_and_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(module, "CHRONY_TIMEOUT_S", 60)  # the shell's start may be slow
     _chronyc(tmp_path, f'[ "$*" = "-c tracking" ] && echo "{TRACKING}"')
     assert asyncio.run(ask_host()) == Sync(True, "chrony 10.0.0.1", 2_020)
 
 
-@pytest.mark.parametrize("script", ["exit 1", "echo nonsense", "exec sleep 30"])
+@pytest.mark.parametrize("script", ["exit 1", "echo nonsense", "exec sleep 3600"])
 def test_without_an_answer_of_chrony_the_kernel_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
@@ -135,9 +135,7 @@ def test_without_an_answer_of_chrony_the_kernel_is_asked(
     monkeypatch.setattr(module, "CHRONY_TIMEOUT_S", 0.2)
     monkeypatch.setattr(module, "ask_kernel", lambda: Sync(True, "kernel", 5))
     _chronyc(tmp_path, script)
-    began_s = time.monotonic()
-    assert asyncio.run(ask_host()) == Sync(True, "kernel", 5)
-    assert time.monotonic() - began_s < 25
+    assert asyncio.run(asyncio.wait_for(ask_host(), 60)) == Sync(True, "kernel", 5)
 
 
 def test_the_kernel_answers_as_its_own_structure_says() -> None:
