@@ -10,7 +10,7 @@ from edge.core.motion import Motion
 from edge.core.quality import contact_m
 from edge.core.scales import Scales
 from edge.core.sight import Sight
-from edge.records import Bools, Floats
+from edge.records import Floats
 
 __all__ = ["LEAST_SPEED_MPS", "RowLoads"]
 
@@ -57,20 +57,21 @@ class RowLoads:
     """
 
     def __init__(self, signals: Signals, sight: Sight, motion: Motion, scales: Scales) -> None:
-        rows, vehicle = scales.lane.rows, sight.vehicle
+        vehicle = sight.vehicle
         self._sight, self._rate_hz = sight, signals.rate_hz
         self._seen = seen = sight.seen
         self._all_seen = bool(seen.all())
-        self.width_m: Floats = np.array([row.width_m for row in rows])
-        self.plate: Bools = np.array([row.kind == "plate" for row in rows])
-        self.kg_per_count = scales.kg_per_count[vehicle]
-        at_s = np.where(seen, sight.centre_s, motion.t0_s[vehicle][:, None])
+        self.width_m, self.plate = scales.width_m, scales.plate
+        self.kg_per_count = scales.kg_per_count.take(vehicle, axis=0)
+        at_s = sight.centre_s
+        if not self._all_seen:
+            at_s = np.where(seen, at_s, motion.t0_s[vehicle][:, None])
         self.speed_mps = np.maximum(np.abs(motion.speed_mps(at_s)), LEAST_SPEED_MPS)
         ground = signals.ground
-        self._level = ground.level[vehicle]
-        release = ground.release[vehicle]
+        self._level = ground.level.take(vehicle, axis=0)
+        release = ground.release.take(vehicle, axis=0)
         self._release = np.minimum(release[:, :, 0], release[:, :, 1])
-        noise_kg = ground.noise[vehicle] * self.kg_per_count
+        noise_kg = ground.noise.take(vehicle, axis=0) * self.kg_per_count
         self._of_sample_kg = np.sqrt(_both(noise_kg**2))
         self._n_samples = signals.n_samples[vehicle][:, None]
 

@@ -60,7 +60,7 @@ class Motion:
     def speed_of(self, time_s: Floats, vehicle: Indices) -> Floats:
         """Speed of vehicles at times of the same shape."""
         t = time_s - self.t0_s[vehicle]
-        c = self.coefficients[vehicle]
+        c = self.coefficients.take(vehicle, axis=0)
         return np.asarray(c[..., 0] + t * (2 * c[..., 1] + t * (3 * c[..., 2])))
 
     @property
@@ -121,7 +121,7 @@ def follow(centre_s: Floats, position_m: Floats, u_time_s: float, vehicle: Indic
     means = _across(columns) / np.maximum(per_axle, 1)
     columns = _filled(columns - means[:, :, None], holes)
     inverse, coefficients = _solved(columns, first, terms)
-    of_axle = coefficients[vehicle].T
+    of_axle = coefficients.take(vehicle, axis=0).T
     parts_m = columns[:_TERMS] * of_axle[:, :, None]
     left_m = columns[_TERMS] - (parts_m[0] + parts_m[1] + parts_m[2])
     floor_m = np.hypot(_POSITION_U_M, coefficients[:, 0] * u_time_s)
@@ -168,7 +168,7 @@ def _u_spacing(
     means: Floats, inverse: Floats, per_axle: Indices, residual_m: Floats, vehicle: Indices
 ) -> Floats:
     """Spacing is a difference of means of the way: from the motion, and from each axle's times."""
-    step, own = means[:, 1:] - means[:, :-1], inverse[vehicle[1:]]
+    step, own = means[:, 1:] - means[:, :-1], inverse.take(vehicle[1:], axis=0)
     outer = step[:, None] * own.transpose(1, 2, 0) * step[None]
     motion = _across(outer.reshape(_TERMS * _TERMS, -1).T)
     each = 1 / np.maximum(per_axle, 1)

@@ -6,6 +6,7 @@ import numpy as np
 
 from edge.core.axles import rolling_speeds
 from edge.core.motion import Motion
+from edge.core.scales import Scales
 from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout
 
 __all__ = [
@@ -103,7 +104,7 @@ def restless(noise_kg: Floats) -> Bools:
 
 
 def of_motion(
-    lane: LaneLayout,
+    scales: Scales,
     motion: Motion,
     speed_mps: Floats,
     change: Floats,
@@ -114,7 +115,7 @@ def of_motion(
 
     Parameters
     ----------
-    lane : LaneLayout
+    scales : Scales
     motion : Motion
     speed_mps, change : float arrays (n_vehicles,)
         ``change`` is relative, from the first wheel on the array to the last one off.
@@ -123,10 +124,10 @@ def of_motion(
     first : int64 array (n_vehicles,)
         Each vehicle's first axle.
     """
+    lane = scales.lane
     uneven = motion.residual_m > _UNEVEN_M
     longest_s = np.fmax.reduceat(durations_s, first, axis=0)
-    width_m = np.array([row.width_m for row in lane.rows])
-    rolling = rolling_speeds(width_m, np.fmax(longest_s, 0.0)).min(axis=1)
+    rolling = rolling_speeds(scales.width_m, np.fmax(longest_s, 0.0)).min(axis=1)
     return {
         Flag.SPEED_CHANGE: (np.abs(change) > lane.speed_change_max) | uneven,
         Flag.STOPPED: (rolling < STOP_SHARE * lane.speed_min_mps)

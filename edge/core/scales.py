@@ -6,7 +6,7 @@ worth and in how axles swing; their vehicles are weighed together all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge.core.conditioning import floor_counts
 from edge.core.modes import PRIOR, Dynamics
-from edge.records import Bools, Floats, Gains, Indices, LaneLayout
+from edge.records import Bools, Floats, Gains, Indices, LaneLayout, read_only
 
 __all__ = ["Scale", "Scales"]
 
@@ -43,14 +43,30 @@ class Scale:
     dynamics: Dynamics = PRIOR
 
     @cached_property
-    def build(self) -> Hashable:
+    def build(self) -> str:
         """What scales must have in common for their vehicles to be weighed together."""
         lane = self.lane
         rows = tuple((row.position_m, row.width_m, row.kind) for row in lane.rows)
         speeds = lane.speed_min_mps, lane.speed_max_mps, lane.speed_change_max
         loads = lane.axle_min_kg, lane.axle_max_kg
         n_channels = len(self.gains.newton_per_count)
-        return rows, speeds, loads, lane.grade, lane.separator is None, n_channels
+        # As a text, for it is looked up with every vehicle: a text knows its hash.
+        return repr((rows, speeds, loads, lane.grade, lane.separator is None, n_channels))
+
+    @cached_property
+    def position_m(self) -> Floats:
+        """Of each row, in the lane's direction."""
+        return read_only(np.array([row.position_m for row in self.lane.rows]))
+
+    @cached_property
+    def width_m(self) -> Floats:
+        """Sensing length of each row."""
+        return read_only(np.array([row.width_m for row in self.lane.rows]))
+
+    @cached_property
+    def plate(self) -> Bools:
+        """Which rows are plates."""
+        return read_only(np.array([row.kind == "plate" for row in self.lane.rows]))
 
     @cached_property
     def channels(self) -> Indices:
@@ -99,6 +115,9 @@ class Scales:
     each : sequence of Scale
     lane : LaneLayout
         One of them: its rows' positions, widths and kinds and its limits are those of all.
+    position_m, width_m : float arrays (n_rows,)
+    plate : bool array (n_rows,)
+        Of its rows.
     different : list of Scale
     number : int64 array (n_vehicles,)
         The place of each vehicle's scale among the different ones.
@@ -111,6 +130,8 @@ class Scales:
     def __init__(self, each: Sequence[Scale]) -> None:
         self.each = each
         self.lane = each[0].lane
+        self.position_m, self.width_m = each[0].position_m, each[0].width_m
+        self.plate = each[0].plate
         self.different = list(dict.fromkeys(each))
         place = {scale: number for number, scale in enumerate(self.different)}
         self.number = np.array([place[scale] for scale in each], np.int64)

@@ -12,7 +12,8 @@ from edge.core.clip import ROOM_AFTER_S, ROOM_BEFORE_S, Signals
 from edge.core.contacts import Pulses, centres, find_contacts
 from edge.core.motion import follow
 from edge.core.quality import contact_m, plausible_wheel
-from edge.records import Bools, Flag, FlagBits, Floats, Indices, LaneLayout, RawClip
+from edge.core.scales import Scales
+from edge.records import Bools, Flag, FlagBits, Floats, Indices, RawClip
 
 __all__ = ["Sight", "look"]
 
@@ -75,7 +76,7 @@ class Sight:
 
 
 def look(
-    signals: Signals, clips: Sequence[RawClip], lane: LaneLayout
+    signals: Signals, clips: Sequence[RawClip], scales: Scales
 ) -> tuple[Sight, FlagBits, Bools]:
     """The axles of each clip's vehicle; wheels of others in the clip are left aside.
 
@@ -93,14 +94,13 @@ def look(
     found = find_contacts(signals)
     own = (found.enter > begin - slack) & (found.leave < until[found.clip] + slack)
     touches = found.only(own)
-    plate = np.array([row.kind == "plate" for row in lane.rows])
-    centre_s = centres(signals, touches, plate) / rate_hz
+    centre_s = centres(signals, touches, scales.plate) / rate_hz
     enter_s, leave_s = touches.enter / rate_hz, touches.leave / rate_hz
     axles = find_axles(
-        touches.clip, touches.row, centre_s, leave_s - enter_s, len(clips), lane.rows
+        touches.clip, touches.row, centre_s, leave_s - enter_s, len(clips), scales.lane.rows
     )
     times_s = axles.of(np.array([enter_s, leave_s, centre_s]))
-    inside = _in_window(times_s, axles, begin / rate_hz, until / rate_hz, lane)
+    inside = _in_window(times_s, axles, begin / rate_hz, until / rate_hz, scales)
     if not inside.all():
         axles, times_s = axles.only(inside), times_s.compress(inside, axis=1)
     enter_s, leave_s, centre_s = times_s
@@ -117,7 +117,7 @@ def look(
         axles.reversed,
         axles.doubtful,
     )
-    return _without_extras(sight, len(clips), lane)
+    return _without_extras(sight, len(clips), scales)
 
 
 def _window(clips: Sequence[RawClip], rate_hz: float) -> tuple[int, Indices]:
@@ -127,11 +127,11 @@ def _window(clips: Sequence[RawClip], rate_hz: float) -> tuple[int, Indices]:
 
 
 def _in_window(
-    times_s: Floats, axles: Axles, begin_s: float, end_s: Floats, lane: LaneLayout
+    times_s: Floats, axles: Axles, begin_s: float, end_s: Floats, scales: Scales
 ) -> Bools:
     """The axles whose whole way over the array lies in their clip's window."""
     vehicle, (enter_s, leave_s, centre_s) = axles.vehicle, times_s
-    position_m = np.array([row.position_m for row in lane.rows])
+    position_m = scales.position_m
     speed = axle_speeds(centre_s, position_m, axles)
     front = first_axles(vehicle, len(end_s))[vehicle]
     from_s, to_s = spans(enter_s, leave_s, position_m, speed, speed[front] < 0).T
@@ -140,7 +140,7 @@ def _in_window(
     return np.asarray(inside)
 
 
-def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight, FlagBits, Bools]:
+def _without_extras(sight: Sight, n_clips: int, scales: Scales) -> tuple[Sight, FlagBits, Bools]:
     """Leave out touches of one row alone; one that looks like a wheel's is doubt.
 
     With two rows, one of them may as well have missed the axle: then it stays, in doubt.
@@ -155,15 +155,15 @@ def _without_extras(sight: Sight, n_clips: int, lane: LaneLayout) -> tuple[Sight
     kept = ~extra
     for v in set(sight.vehicle[extra].tolist()):
         own = sight.vehicle == v
-        wheel = _wheels(sight, own & ~alone, own & alone, lane)
+        wheel = _wheels(sight, own & ~alone, own & alone, scales)
         if wheel.any():
             flags[v] = Flag.AMBIGUOUS
-        if len(lane.rows) == 2:
+        if len(scales.width_m) == 2:
             kept[own & alone] = wheel
     return sight.only(kept), flags, moved
 
 
-def _wheels(sight: Sight, rolling: Bools, alone: Bools, lane: LaneLayout) -> Bools:
+def _wheels(sight: Sight, rolling: Bools, alone: Bools, scales: Scales) -> Bools:
     """Which of the touches of one row alone may be a wheel's, as the rolling axles move."""
     duration_s = sight.leave_s - sight.enter_s
     # One that reversed rolled at another speed than those that two rows saw: blows are short.
@@ -172,11 +172,9 @@ def _wheels(sight: Sight, rolling: Bools, alone: Bools, lane: LaneLayout) -> Boo
     rolled = (duration_s > _BLOW_SHARE * shortest_s).any(axis=1)
     if rolled.all():
         return np.asarray(rolled)
-    position_m = np.array([row.position_m for row in lane.rows])
-    width_m = np.array([row.width_m for row in lane.rows])
     one = np.zeros(int(rolling.sum()), np.int64)
-    motion = follow(sight.centre_s[rolling], position_m, 1e-3, one)
+    motion = follow(sight.centre_s[rolling], scales.position_m, 1e-3, one)
     at_s = np.where(sight.seen, sight.centre_s, motion.t0_s[0])[alone]
     speed = motion.speed_of(at_s, np.zeros(at_s.shape, np.int64))
-    patch = contact_m(width_m, duration_s, np.maximum(np.abs(speed), _LEAST_SPEED_MPS))
+    patch = contact_m(scales.width_m, duration_s, np.maximum(np.abs(speed), _LEAST_SPEED_MPS))
     return np.asarray(rolled | plausible_wheel(patch).any(axis=1))

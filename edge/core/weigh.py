@@ -11,7 +11,7 @@ alike they used; what comes out for one of them is the same, bit for bit, in any
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -34,7 +34,6 @@ from edge.core.straddling import straddling
 from edge.core.transfer import load_transfer
 from edge.core.uncertainty import Fusion, axle_variance, fuse, sum_variance
 from edge.records import (
-    Bools,
     Flag,
     FlagBits,
     Floats,
@@ -133,8 +132,8 @@ def weigh_all(cuts: Sequence[Cut]) -> list[Passage | None]:
 
 def _batches(cuts: Sequence[Cut]) -> Iterator[list[int]]:
     """Numbers of clips of one build and rate, as many as memory holds with ease, one at least."""
-    alike: defaultdict[Hashable, list[int]] = defaultdict(list)
-    room: defaultdict[Hashable, int] = defaultdict(lambda: _BATCH_COUNTS)
+    alike: defaultdict[tuple[str, float], list[int]] = defaultdict(list)
+    room: defaultdict[tuple[str, float], int] = defaultdict(lambda: _BATCH_COUNTS)
     for i, cut in enumerate(cuts):
         key = cut.scale.build, cut.clip.rate_hz
         room[key] -= cut.clip.counts.size
@@ -150,7 +149,7 @@ def _weigh_alike(cuts: Sequence[Cut]) -> Sequence[Passage | None]:
     clips = [cut.clip for cut in cuts]
     scales = Scales([cut.scale for cut in cuts])
     signals = condition(clips, scales)
-    sight, extra, moved = look(signals, clips, scales.lane)
+    sight, extra, moved = look(signals, clips, scales)
     if not moved.all():
         kept = np.flatnonzero(moved).tolist()
         rest = weigh_all([cuts[i] for i in kept])
@@ -166,8 +165,8 @@ def _weighed(
     """Everything about the vehicles as arrays; each has an axle that two rows saw."""
     lane = scales.lane
     vehicle, first = sight.vehicle, first_axles(sight.vehicle, len(clips))
-    position_m = np.array([row.position_m for row in lane.rows])
-    motion = follow(sight.centre_s, position_m, _U_CENTRE_SAMPLES / signals.rate_hz, vehicle)
+    u_centre_s = _U_CENTRE_SAMPLES / signals.rate_hz
+    motion = follow(sight.centre_s, scales.position_m, u_centre_s, vehicle)
     rows = RowLoads(signals, sight, motion, scales)
     contact_m, area_s = rows.touched()
     wheel_kg, readings = rows.wheels_and_readings(contact_m, area_s)
@@ -188,7 +187,7 @@ def _weighed(
     u_speed_rel = (u_speed_mps / speed_mps)[vehicle]
     held_kg = np.where(np.isnan(wheel_kg), 0.0, wheel_kg)
     seen_side_kg = held_kg.sum(axis=1)
-    causes = _shared_kg(fusion, held_kg, rows.plate, vehicle, scales, u_speed_rel)
+    causes = _shared_kg(fusion, held_kg, vehicle, scales, u_speed_rel)
     shared_kg = np.concatenate([*causes, u_transfer_kg], axis=1)
     u_axle = np.sqrt(axle_variance(fusion, shared_kg))
     u_group, u_gross = (
@@ -208,7 +207,8 @@ def _weighed(
     begin_s = np.fmin.reduce(sight.enter_s, axis=1)
     end_s = np.fmax.reduce(sight.leave_s, axis=1)
     first_s, last_s = np.minimum.reduceat(begin_s, first), np.maximum.reduceat(end_s, first)
-    change, faster = _changes(motion, position_m, speed_mps, first_s, last_s)
+    durations_s = sight.leave_s - sight.enter_s
+    change, faster = _changes(motion, scales.position_m, speed_mps, first_s, last_s)
     covered_mps = scales.of_each(attrgetter("speeds_mps"))
     checks = {
         Flag.AMBIGUOUS: sight.doubtful,
@@ -217,7 +217,7 @@ def _weighed(
         Flag.ROW_MISSING: quality.restless(signals.ground.noise * scales.kg_per_count),
         Flag.SPEED_OUT_OF_RANGE: quality.beyond(covered_mps, speed_mps, u_speed_mps),
         Flag.GAP: torn(clips, first_s, last_s),
-        **quality.of_motion(lane, motion, speed_mps, faster, sight.leave_s - sight.enter_s, first),
+        **quality.of_motion(scales, motion, speed_mps, faster, durations_s, first),
     }
     flags = known | quality.united(axle_flags, first) | quality.bits(checks)
     gross_kg = np.asarray(np.bincount(vehicle, load_kg), np.float64)
@@ -282,7 +282,6 @@ def _sides(load_kg: Floats, seen_kg: Floats) -> Floats:
 def _shared_kg(
     fusion: Fusion,
     wheel_kg: Floats,
-    plate: Bools,
     vehicle: Indices,
     scales: Scales,
     u_speed_rel: Floats,
@@ -291,10 +290,10 @@ def _shared_kg(
     n_axles, n_rows = wheel_kg.shape[:2]
     weight = fusion.weight.reshape(n_axles, -1, n_rows).sum(axis=1)
     through_kg = weight[:, :, None] * wheel_kg
-    own = scales.of_each(attrgetter("u_rel_own"))[vehicle]
+    own = scales.of_each(attrgetter("u_rel_own")).take(vehicle, axis=0)
     common = scales.of_each(attrgetter("gains.u_rel_common"))[vehicle]
     place = (np.arange(n_axles) * own.shape[1])[:, None, None] + scales.channels[vehicle]
     share_kg = np.bincount(place.ravel(), through_kg.ravel(), own.size).reshape(own.shape)
-    by_speed_kg = np.where(plate, 0.0, through_kg[:, :, 0] + through_kg[:, :, 1])
+    by_speed_kg = np.where(scales.plate, 0.0, through_kg[:, :, 0] + through_kg[:, :, 1])
     whole = np.array([common * fusion.load_kg, u_speed_rel * sum_along(by_speed_kg)]).T
     return share_kg * own, whole
