@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from edge.core.extremes import CHUNK, looks, side_by_side
+from edge.core.extremes import CHUNK, end_to_end, looks, side_by_side
 from edge.records import Bools, Floats, Gains, Indices, Int32s, LaneLayout
 
 __all__ = [
@@ -231,7 +231,7 @@ class Baseline:
 
     def _by_tile(self, extreme: Int32s) -> Int32s:
         """Chunks of a tile, tiles, channels."""
-        laid = side_by_side(extreme, np.arange(len(extreme)).reshape(-1, self._tile).T)
+        laid = side_by_side(extreme, end_to_end(len(extreme) // self._tile, self._tile))
         return laid.reshape(self._tile, -1, extreme.shape[1])
 
     def _recover(self, top: Floats, bottom: Floats, enough: Bools) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
-from edge.records import Indices, Int32s
+from edge.records import Indices, Int32s, read_only
 
-__all__ = ["CHUNK", "SLAB_SAMPLES", "extremes", "looks", "side_by_side"]
+__all__ = ["CHUNK", "SLAB_SAMPLES", "end_to_end", "extremes", "looks", "side_by_side"]
 
 CHUNK = 64
 """Samples in a chunk."""
@@ -40,8 +42,14 @@ def side_by_side(lines: Int32s, at: Indices) -> Int32s:
     int32 array (length, n_chunks * width)
     """
     # A line is moved as one.
-    whole = lines.view(np.dtype((np.void, lines.itemsize * lines.shape[1]))).reshape(-1)
+    whole = lines.view(f"V{lines.itemsize * lines.shape[1]}").reshape(-1)
     return whole.take(at).view(np.int32)
+
+
+@lru_cache(16)
+def end_to_end(n_chunks: int, length: int) -> Indices:
+    """Which lines are those of each chunk, where one begins as the one before it ends."""
+    return read_only(np.arange(n_chunks * length).reshape(-1, length).T.copy())
 
 
 def looks(rate_hz: float) -> Indices:
@@ -73,7 +81,7 @@ def extremes(counts: Int32s, looked: Indices) -> tuple[Int32s, Int32s]:
     highest = np.empty((len(chunks), n_channels), np.int32)
     lowest = np.empty_like(highest)
     at_once = min(SLAB_SAMPLES // n_looks, len(chunks))
-    at = np.arange(n_looks)[:, None] + np.arange(0, at_once * n_looks, n_looks)
+    at = end_to_end(at_once, n_looks)
     for first in range(0, len(chunks), at_once):
         # Fetched in the order of memory; what is laid side by side is in the cache by then.
         seen = chunks[first : first + at_once].take(looked, axis=1)

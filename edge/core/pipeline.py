@@ -95,9 +95,8 @@ class Pipeline:
         self._falling = np.flatnonzero(self._polarity < 0)
         self._floor = floor_counts(lanes, gains)
         self._looked = looks(rate_hz)
-        ends = np.cumsum([len(lane.rows) for lane in lanes])
-        self._first_row = [0, *ends.tolist()]
-        self._lane_of_row = np.arange(len(lanes)).repeat(np.diff(ends, prepend=0))
+        of_row = [(i, k) for i, lane in enumerate(lanes) for k in range(len(lane.rows))]
+        self._lane_of_row, self._row_in_lane = np.array(of_row, np.int64).reshape(-1, 2).T.copy()
         self._partner = np.arange(channels, dtype=np.int64)
         for row in rows:
             self._partner[[row.left, row.right]] = row.right, row.left
@@ -250,11 +249,10 @@ class Pipeline:
         """Touches of all rows, each lane's with rows counted from its first."""
         if len(self.lanes) == 1 or not len(touches):
             return [touches] * len(self.lanes)
-        lane = self._lane_of_row[touches[:, 1]]
-        by_lane = [touches[lane == i] for i in range(len(self.lanes))]
-        for own, first_row in zip(by_lane, self._first_row, strict=False):
-            own[:, 1] -= first_row
-        return by_lane
+        row = touches[:, 1]
+        lane = self._lane_of_row[row]
+        row[:] = self._row_in_lane[row]
+        return [touches[lane == i] for i in range(len(self.lanes))]
 
     def _follow(self, found: Indices) -> None:
         """Hand touches and edges to their lanes."""
