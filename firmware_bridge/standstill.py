@@ -8,8 +8,8 @@ asked for a minute, and a picture that lies there would be missing in the eviden
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Iterator
+from typing import TypeVar
 
 __all__ = ["slices_s", "within"]
 
@@ -27,7 +27,7 @@ def slices_s(limit_s: float) -> Iterator[float]:
         yield due_s - now_s()
 
 
-async def within(limit_s: float, answer: Coroutine[Any, Any, T]) -> T:
+async def within(limit_s: float, answer: Awaitable[T]) -> T:
     """What ``answer`` gives in `slices_s`.
 
     Raises
@@ -35,12 +35,20 @@ async def within(limit_s: float, answer: Coroutine[Any, Any, T]) -> T:
     TimeoutError
         It gave nothing; it is cancelled.
     """
-    task = asyncio.ensure_future(answer)
-    try:
-        for slice_s in slices_s(limit_s):
-            if (await asyncio.wait({task}, timeout=slice_s))[0]:
-                return task.result()
-        raise TimeoutError
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
+    loop, slices = asyncio.get_running_loop(), slices_s(limit_s)
+    timer: asyncio.Handle
+    async with asyncio.timeout(None) as limit:
+
+        def go_on() -> None:
+            nonlocal timer
+            slice_s = next(slices, None)
+            if slice_s is None:
+                limit.reschedule(loop.time())
+            else:
+                timer = loop.call_later(slice_s, go_on)
+
+        timer = loop.call_soon(go_on)
+        try:
+            return await answer
+        finally:
+            timer.cancel()
