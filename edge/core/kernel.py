@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from edge.core.modes import DAMPING, lie_correlation, load_scale, oscillation
 from edge.core.swing import Swing
-from edge.records import Bools, Floats, Indices
+from edge.records import Bools, Floats, Indices, read_only
 
 __all__ = ["UNSEEN_KG", "Observations", "covariance_kg2", "doubted_kg2", "parts"]
 
@@ -19,7 +20,7 @@ _APART = 0.12
 """Part of the variance that each reading has for itself."""
 _FEW_CYCLES = 0.55
 _TINY = 1e-20
-_DAMPING = DAMPING[:, None, None, None]
+_DAMPING = DAMPING[:, None, None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,14 +60,13 @@ def covariance_kg2(
     """
     time = np.where(valid, seen.time_s, 0.0)
     length = np.where(valid, seen.length_s, 0.0)
-    lag = time[:, :, None] - time[:, None, :]
-    hz, u_hz, variance = (x[:, :, None, None] for x in (swing.hz, swing.u_hz, swing.variance))
+    alike = _correlations(time, swing, speed_mps)
     # A mean over a while sees less of a mode, the faster that is.
-    half_turn = np.pi * np.maximum(hz[:, :, 0] * length, _TINY)
+    half_turn = np.pi * np.maximum(swing.hz[:, :, None] * length, _TINY)
     part = np.sin(half_turn) / half_turn
-    waves = oscillation(lag, hz, u_hz, _DAMPING)
-    modes = variance * part[:, :, :, None] * part[:, :, None, :] * waves
-    lie = swing.lie[:, None, None] * lie_correlation(lag * speed_mps[:, None, None])
+    variance = swing.variance[:, :, None, None]
+    modes = variance * part[:, :, :, None] * part[:, :, None, :] * alike[:-1]
+    lie = swing.lie[:, None, None] * alike[-1]
     kg = load_scale(rough_kg) * np.maximum(rough_kg, 1.0)
     both = valid[:, :, None] & valid[:, None, :]
     system = np.where(both, modes[0] + modes[1] + modes[2] + lie, 0.0) * kg[:, None, None] ** 2
@@ -77,6 +77,29 @@ def covariance_kg2(
     apart = _APART * _swings_kg2(rough_kg, swing)[:, None] * alone
     system[:, i, i] += np.where(valid, seen.u_noise_kg, UNSEEN_KG) ** 2 + apart
     return np.asarray(system)
+
+
+def _correlations(time_s: Floats, swing: Swing, speed_mps: Floats) -> Floats:
+    """Of the modes and of the lie of the road between readings: (4, n_axles, m, m).
+
+    They are the same for a pair of readings either way round, and 1 for one with itself.
+    """
+    one, other, place = _pairs(time_s.shape[1])
+    lag_s = time_s.take(one, axis=1) - time_s.take(other, axis=1)
+    alike = np.ones((len(swing.hz) + 1, len(lag_s), 1 + len(one)))
+    hz, u_hz = swing.hz[:, :, None], swing.u_hz[:, :, None]
+    alike[:-1, :, 1:] = oscillation(lag_s, hz, u_hz, _DAMPING)
+    alike[-1, :, 1:] = lie_correlation(lag_s * speed_mps[:, None])
+    return alike.take(place, axis=2)
+
+
+@lru_cache(maxsize=64)
+def _pairs(n_readings: int) -> tuple[Indices, Indices, Indices]:
+    """Readings of each pair, and where of each two (m, m) that stands from 1 on; 0 for itself."""
+    one, other = np.triu_indices(n_readings, 1)
+    place = np.zeros((n_readings, n_readings), np.int64)
+    place[one, other] = place[other, one] = np.arange(1, len(one) + 1)
+    return read_only(one), read_only(other), read_only(place)
 
 
 def doubted_kg2(
