@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from tests.evidence.sample import opened, station_signer
 
 KILLS = 7
 
-STATION = textwrap.dedent(
+STATIONS = textwrap.dedent(
     """
     import asyncio, os, sys
     from pathlib import Path
@@ -32,39 +33,51 @@ STATION = textwrap.dedent(
 
     async def scenario(directory):
         async with opened(directory) as store:
-            print("ready", flush=True)
+            print(os.getpid(), flush=True)
             await asyncio.gather(lane(store, "1"), lane(store, "2"))
 
-    asyncio.run(scenario(Path(sys.argv[1])))
+    for _ in sys.stdin:  # each station is a process of its own, and only this one has to import
+        if station := os.fork():
+            os.waitpid(station, 0)
+            print("killed", flush=True)
+        else:
+            asyncio.run(scenario(Path(sys.argv[1])))
     """
 )
 
 
-def run_and_kill(directory: Path, after: int, later_s: float) -> dict[int, str]:
-    """Kill a station a moment after so many appends; what it had acknowledged by then."""
-    with subprocess.Popen(
-        [sys.executable, "-c", STATION, str(directory)],
+def stations(directory: Path) -> subprocess.Popen[str]:
+    """Starts a station for each line that it is told, when the one before was killed."""
+    return subprocess.Popen(
+        [sys.executable, "-c", STATIONS, str(directory)],
         cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as station:
-        assert station.stdout is not None
-        assert station.stdout.readline() == "ready\n"
-        told = [station.stdout.readline() for _ in range(after)]
-        time.sleep(later_s)
-        station.send_signal(signal.SIGKILL)
-        out = "".join(told) + station.stdout.read()
-    whole_lines = out[: out.rfind("\n") + 1].splitlines()
-    return {int(index): record_id for index, record_id in (line.split() for line in whole_lines)}
+    )
+
+
+def run_and_kill(started: subprocess.Popen[str], after: int, later_s: float) -> dict[int, str]:
+    """Kill a station a moment after so many appends; what it had acknowledged by then."""
+    assert started.stdin is not None
+    assert started.stdout is not None
+    print("one more", file=started.stdin, flush=True)
+    station = int(started.stdout.readline())
+    told = [started.stdout.readline() for _ in range(after)]
+    time.sleep(later_s)
+    os.kill(station, signal.SIGKILL)
+    told += iter(started.stdout.readline, "killed\n")
+    return {int(index): record_id for index, record_id in (line.split() for line in told)}
 
 
 def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     chance = random.Random(5)
     acknowledged: dict[int, str] = {}
-    for _ in range(KILLS):
-        told = run_and_kill(tmp_path, chance.randrange(4), chance.uniform(0.0, 0.06))
-        assert not acknowledged.keys() & told.keys(), "a number was given twice"
-        acknowledged |= told
+    with stations(tmp_path) as started:
+        for _ in range(KILLS):
+            told = run_and_kill(started, chance.randrange(4), chance.uniform(0.0, 0.06))
+            assert not acknowledged.keys() & told.keys(), "a number was given twice"
+            acknowledged |= told
     assert len(acknowledged) > KILLS
 
     key = station_signer(tmp_path).verifier_key
