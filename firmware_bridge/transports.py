@@ -38,9 +38,9 @@ __all__ = [
 QUEUE_BYTES = 8 << 20
 """Held for a stalled event loop: more than a minute of the fastest stream the protocol knows."""
 
-CHUNK_BYTES = 96 << 10
-"""Most that one read takes. What a decoder makes of it, four bytes for three, stays under the size
-from which an allocator fetches fresh pages for every buffer (128 KiB in glibc)."""
+CHUNK_BYTES = 192 << 10
+"""Most that one read takes. What a decoder makes of it, four bytes for three, stays far under the
+size from which the station's allocator fetches fresh pages for a buffer (1 MiB)."""
 
 PAUSE_S = 0.002
 """Rest after each read, so that a UART that wakes us every few bytes costs 500 wake-ups a second
