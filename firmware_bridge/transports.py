@@ -42,6 +42,10 @@ CHUNK_BYTES = 192 << 10
 """Most that one read takes. What a decoder makes of it, four bytes for three, stays far under the
 size from which the station's allocator fetches fresh pages for a buffer (1 MiB)."""
 
+_USUAL_BYTES = 32 << 10
+"""What a read asks for until one is full: room is fetched for every read, and a line at its own
+pace fills little of it."""
+
 PAUSE_S = 0.002
 """Rest after each read, so that a UART that wakes us every few bytes costs 500 wake-ups a second
 at most; far below the length of a block."""
@@ -202,6 +206,7 @@ class PortReader:
         poll = select.poll()
         poll.register(line.fileno(), select.POLLIN)
         poll.register(self._wake_r, select.POLLIN)
+        asked = _USUAL_BYTES
         while True:
             ready = {descriptor for descriptor, _ in poll.poll()}
             if self._wake_r in ready:
@@ -213,7 +218,8 @@ class PortReader:
                 line.write(data)
                 self._tap("sent", self._now_ns(), data)
             if line.fileno() in ready:
-                data = line.read(CHUNK_BYTES)
+                data = line.read(asked)
+                asked = CHUNK_BYTES if len(data) == asked else _USUAL_BYTES
                 if data:
                     self._take(Chunk(self._now_ns(), data))
                 time.sleep(PAUSE_S)

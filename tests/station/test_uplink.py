@@ -337,7 +337,8 @@ async def test_what_the_centre_signs_comes_in_and_shows(tmp_path: Path) -> None:
 @runs
 async def test_an_access_list_that_forbids_a_record_is_said_by_its_topic(tmp_path: Path) -> None:
     rules = tmp_path / "acl"
-    rules.write_text(f"topic read wim/v1/{STATION}/down/#\ntopic write wim/v1/{STATION}/up/state\n")
+    allowed = (f"topic write {topic}\n" for topic in (TOPICS.state, TOPICS.checkpoint))
+    rules.write_text(f"topic read wim/v1/{STATION}/down/#\n{''.join(allowed)}")
     with mosquitto(tmp_path / "broker", f"acl_file {rules}") as broker:
         async with (
             post(tmp_path / "station") as station,
