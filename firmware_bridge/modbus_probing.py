@@ -7,6 +7,7 @@ gateway in the name of a unit that does not answer (V1.1b3, section 7).
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +21,8 @@ NOBODYS_UNIT = 199
 """Who answers for this one too answers for whomever is asked."""
 
 _READ = struct.Struct(">BHH")
+_REPLY = rb"(?s:\x03\x02..|\x83.)"
+"""The value of one register, or an exception: an echo of the question is neither."""
 _REFUSED, _NOBODY_THERE = 0x83, (10, 11)
 
 
@@ -36,14 +39,11 @@ def tcp_question(number: int, unit: int) -> bytes:
 
 def rtu_reply(heard: bytes, unit: int) -> bytes:
     """The reply's function and data, if the bytes hold one of this unit to a read; else empty."""
-    for at in range(len(heard)):
-        for size in (5, 7):
-            frame = heard[at : at + size]
-            body, crc = frame[:-2], frame[-2:]
-            kind = {5: b"\x83", 7: b"\x03\x02"}[size]
-            whole = len(frame) == size and body.startswith(bytes([unit]) + kind)
-            if whole and struct.unpack("<H", crc)[0] == crc16(body):
-                return body[1:]
+    due = re.compile(b"(?s)(?=(%b(%b))(..))" % (re.escape(bytes([unit])), _REPLY))
+    for frame in due.finditer(heard):
+        body, reply, crc = frame.groups()
+        if struct.pack("<H", crc16(body)) == crc:
+            return reply
     return b""
 
 
@@ -55,7 +55,9 @@ def tcp_replies(heard: bytes | bytearray, units: Sequence[int]) -> dict[int, byt
         whole = 3 <= length <= len(rest) - 6
         if protocol or not whole or number >= len(units) or units[number] != unit:
             break
-        replies[unit], rest = rest[7 : 6 + length], rest[6 + length :]
+        reply, rest = rest[7 : 6 + length], rest[6 + length :]
+        if re.fullmatch(_REPLY, reply):
+            replies[unit] = reply
     return replies
 
 
@@ -77,7 +79,6 @@ def devices(replies: dict[int, bytes]) -> Iterator[tuple[int, bytes]]:
 
 def speaker(unit: int, reply: bytes, protection: str, parity: Parity) -> Speaker:
     """Who answered so."""
-    live: tuple[Live, ...] = ()
-    if reply[0] == 3 and len(reply) >= 4:
-        live = (Live("register 0", int.from_bytes(reply[2:4]), "", ""),)
+    value = int.from_bytes(reply[2:])
+    live = () if reply[0] == _REFUSED else (Live("register 0", value, "", ""),)
     return Speaker("modbus", "Modbus", {}, 8, parity, protection, 1, 1.0, live, ("map",), unit)

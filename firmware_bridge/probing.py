@@ -10,9 +10,8 @@ while it runs (see ``edge.doctor``).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -31,7 +30,7 @@ from firmware_bridge.modbus_probing import (
 )
 from firmware_bridge.recognising import Speaker, is_hopeless, recognise, requests_of
 from firmware_bridge.rtu_frames import units_asked_besides, units_of_others
-from firmware_bridge.standstill import slices_s
+from firmware_bridge.standstill import within
 from firmware_bridge.transports import PortReader
 
 BAUDS = (9_600, 115_200, 921_600, 19_200, 38_400, 4_800, 57_600, 2_400, 460_800, 230_400, 1_200)
@@ -160,7 +159,8 @@ async def _probe_tcp(url: str, tell: Callable[[str], None], silence_s: float) ->
             outcome: Outcome = "found" if speakers else "noise"
             return Finding(url, outcome, tuple(speakers), sample=heard[:64])
         tell("TCP ?")
-        speakers = await _ask_formats(port)
+        with contextlib.suppress(PortLost):  # some Modbus servers hang up at anything else
+            speakers = await _ask_formats(port)
     if not speakers:
         tell("Modbus TCP ?")
         speakers = await _ask_modbus_tcp(url)
@@ -183,14 +183,22 @@ async def _listen(port: PortReader, silence_s: float) -> tuple[bytes, list[Speak
 
 async def collect(port: PortReader, seconds: float, most: int) -> bytes:
     """What a port brings in so long, until there is so much of it."""
-    data = b""
-    for slice_s in slices_s(seconds):
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(slice_s):
-                while len(data) < most:
-                    data += (await port.read()).data
-                break
-    return data
+    heard = bytearray()
+    await _hear(port, heard, lambda: len(heard) >= most, seconds)
+    return bytes(heard)
+
+
+async def _hear(
+    port: PortReader, heard: bytearray, enough: Callable[[], bool], seconds: float
+) -> None:
+    """Add what a port brings in, until it is enough or the time is over."""
+
+    async def hear() -> None:
+        while not enough():
+            heard.extend((await port.read()).data)
+
+    with contextlib.suppress(TimeoutError):
+        await within(seconds, hear())
 
 
 async def _others_at_even_parity(url: str, seconds: float) -> tuple[int, ...]:
@@ -264,26 +272,20 @@ async def _ask_modbus_tcp(url: str) -> list[Speaker]:
     """Every unit behind a server that answers; a late answer names its unit too."""
     units, heard = (*TCP_UNITS, NOBODYS_UNIT), bytearray()
     async with PortReader(url, name="probe") as port:
+
+        async def hear_of(unit: int, seconds: float) -> None:
+            await _hear(port, heard, lambda: unit in tcp_replies(heard, units), seconds)
+
         with contextlib.suppress(PortLost):  # it hung up: no Modbus server, or tired of questions
             for number, unit in enumerate(units):
                 port.write(tcp_question(number, unit))
-                await _hear_of(port, heard, unit, units, 2 * MODBUS_ANSWER_S)
+                await hear_of(unit, 2 * MODBUS_ANSWER_S)
             for unit in units if heard else ():
                 before = len(heard)
-                await _hear_of(port, heard, unit, units, GATEWAY_S)
+                await hear_of(unit, GATEWAY_S)
                 if unit not in tcp_replies(heard, units) and len(heard) == before:
                     break
     return [speaker(u, reply, "none", "none") for u, reply in devices(tcp_replies(heard, units))]
-
-
-async def _hear_of(
-    port: PortReader, heard: bytearray, unit: int, units: Sequence[int], seconds: float
-) -> None:
-    """Add what a port brings in, until the unit has answered or the time is over."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while unit not in tcp_replies(heard, units):
-                heard += (await port.read()).data
 
 
 __all__ = [

@@ -205,7 +205,10 @@ class TcpSlave:
         self._handlers.add(task)
         try:
             while True:
-                transaction, _, length, unit = struct.unpack(">HHHB", await reader.readexactly(7))
+                head = await reader.readexactly(7)
+                transaction, protocol, length, unit = struct.unpack(">HHHB", head)
+                if protocol:  # no Modbus: many servers hang up
+                    return
                 pdu = await reader.readexactly(length - 1)
                 slave = self._units.get(unit)
                 reply = slave(pdu) if slave is not None else None

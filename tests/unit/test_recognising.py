@@ -16,6 +16,7 @@ from firmware_bridge.modbus_probing import (
     UNITS,
     devices,
     rtu_reply,
+    tcp_question,
     tcp_replies,
 )
 from firmware_bridge.recognising import recognise
@@ -145,3 +146,12 @@ def test_the_devices_behind_a_tcp_address(answers: dict[int, bytes], told: list[
     assert [unit for unit, _ in devices(tcp_replies(heard, units))] == told
     assert tcp_replies(heard[:-1], units) == dict([*answers.items()][:-1])
     assert tcp_replies(b"HTTP/1.1 400 Bad Request\r\n", units) == {}
+
+
+def test_what_echoes_the_questions_is_no_device() -> None:
+    units = (1, 2, NOBODYS_UNIT)
+    asked = [tcp_question(number, unit) for number, unit in enumerate(units)]
+    assert tcp_replies(b"".join(asked), units) == {}
+    value = b"\x03\x02\x00\x07"
+    reply = asked[1][:4] + b"\x00\x05\x02" + value
+    assert tcp_replies(asked[0] + asked[1] + reply, units) == {2: value}
