@@ -214,15 +214,21 @@ class ModbusBus:
         if not self.serial:
             self._close()
 
-    async def quiet(self, rest_s: float) -> None:
-        """Let late bytes run out: ``rest_s`` with nothing heard, or three times that in all."""
-        if not self.serial:
-            return
-        for _ in range(_MOST_QUIETS):
-            before_ns = self._heard_ns
+    async def quiet(self, rest_s: float) -> float:
+        """Let late bytes run out: ``rest_s`` with nothing heard, or three times that in all.
+
+        Returns
+        -------
+        float
+            How long that was to take, s; a standstill of the machine is not in it.
+        """
+        rests = 0
+        while self.serial and rests < _MOST_QUIETS:
+            rests, before_ns = rests + 1, self._heard_ns
             await asyncio.sleep(rest_s)
             if self._heard_ns == before_ns:
-                return
+                break
+        return rests * rest_s
 
     def _heard(self, sending: bool, data: bytes) -> bytes:
         if sending:

@@ -252,9 +252,7 @@ class Guard:
     async def _settle(self) -> None:
         """Return when no earlier read can still be answered; see the head of this file."""
         for _ in range(_TRIES):
-            quiet_s = self._wait_s * _QUIET_TIMEOUTS
-            self._granted_s += quiet_s
-            await self._bus.quiet(quiet_s)
+            self._granted_s += await self._bus.quiet(self._wait_s * _QUIET_TIMEOUTS)
             try:
                 if await self._in_step():
                     return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
+import tty
 from collections.abc import Iterable
 from functools import partial
 
@@ -148,6 +150,38 @@ def test_a_machine_that_stands_still_blames_no_device(
                 with pytest.raises(ModbusLost):
                     await master.read()
                 assert not master.silent  # it owes one wait, not the standstill
+
+    asyncio.run(scenario())
+
+
+def test_a_line_that_does_not_fall_quiet_is_waste_too() -> None:
+    """Three quarters of a timeout, before the device is even asked; by a clock of its own."""
+
+    async def scenario() -> None:
+        leap_s = 0.0
+        master, line = os.openpty()
+        tty.setraw(line)
+
+        async def babble() -> None:
+            while True:
+                os.write(master, b"\x55")
+                await asyncio.sleep(0.005)
+
+        babbling = asyncio.create_task(babble())
+        bus = ModbusBus(f"rtu://{os.ttyname(line)}?baud=115200")
+        clock = lambda: time.monotonic_ns() + round(leap_s * 1e9)  # noqa: E731
+        async with (
+            ModbusDevice(bus, 1, SCALE, 0.2, mono_ns=clock) as noisy,
+            ModbusDevice(bus, 2, SCALE, 0.2),
+        ):
+            with pytest.raises(ModbusLost):
+                await noisy.read()
+            leap_s = 3.0
+            assert noisy.silent
+        babbling.cancel()
+        await asyncio.wait({babbling})
+        os.close(master)
+        os.close(line)
 
     asyncio.run(scenario())
 
