@@ -131,7 +131,7 @@ class UpdateHost:
         self._device = None
 
     def samples(self, lasts_s: float, *, whole: bool) -> None:
-        """A block of samples came; ``whole`` says that it continues the one before it."""
+        """Samples of ``lasts_s`` came; ``whole`` says that they continue those before them."""
         self._healthy_s = lasts_s + (self._healthy_s if whole else 0.0)
 
     def firmware(self, told: Firmware, now_s: float) -> None:

@@ -133,11 +133,8 @@ class IncomingBlobs:
                     self._name(sha256, whole)
                     brought[whole.station] = brought.get(whole.station, 0) + whole.size_bytes
             # Also of a blob that a killed process has named: nothing else says that the disk knows.
-            list(
-                self._disk.map(
-                    sync_directory, {self._blobs.path(s).parent for s in self._relied_on}
-                )
-            )
+            named = {self._blobs.path(sha256).parent for sha256 in self._relied_on}
+            list(self._disk.map(sync_directory, named))
         self._relied_on.clear()
         return brought
 

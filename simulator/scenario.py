@@ -6,14 +6,14 @@ order; the last one holds for all further lanes. Everything random comes from th
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from edge.errors import InputError
+from edge.errors import InputError, why_zh
+from edge.validation import Wrong, problems, read_toml
 from simulator.fleet import LOADS
 from simulator.kinds import TYPES, Span
 from simulator.planned_faults import Fault
@@ -171,17 +171,12 @@ def load_scenario(path: Path | str) -> Scenario:
     if not file.suffix:
         file = Path(__file__).parent / "scenarios" / f"{file.name}.toml"
     try:
-        return Scenario.model_validate(tomllib.loads(file.read_text("utf-8")))
+        return Scenario.model_validate(read_toml(file.read_bytes()))
     except (OSError, ValueError) as error:
-        problem = _first_problem(error) if isinstance(error, ValidationError) else str(error)
+        why = Wrong(*problems(error)) if isinstance(error, ValidationError) else error
         raise InputError(
-            f"场景文件 {file} 不可用（技术细节：{problem}）",
-            f"cannot use the scenario {file}: {problem}",
+            f"场景文件 {file} 不可用{why_zh(why)}",
+            f"cannot use the scenario {file}: {why}",
             next_zh="对照 simulator/scenarios/demo.toml 改正",
             next_en="compare it with simulator/scenarios/demo.toml",
         ) from error
-
-
-def _first_problem(error: ValidationError) -> str:
-    item = error.errors(include_url=False)[0]
-    return f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"

@@ -44,10 +44,8 @@ def run(*, quick: bool) -> dict[str, float]:
     for shape, (channels, n, mean_counts) in _SHAPES.items():
         line = _line(channels, n, mean_counts)
         yardstick_s, decoder_s, session_s = _taken_s(line, passes)
-        decode_ratio = np.median(yardstick_s / decoder_s)
-        figures[f"bridge.stream.decode_ratio.{shape}"] = float(decode_ratio)
-        session_ratio = np.median(yardstick_s / session_s)
-        figures[f"bridge.stream.session_ratio.{shape}"] = float(session_ratio)
+        for what, taken_s in (("decode", decoder_s), ("session", session_s)):
+            figures[f"bridge.stream.{what}_ratio.{shape}"] = float(np.median(yardstick_s / taken_s))
         mb_per_s = len(line) / float(np.median(session_s)) / 1e6
         figures[f"bridge.stream.session_mb_per_s.{shape}"] = mb_per_s
     for what in ("decode", "session"):

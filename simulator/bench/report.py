@@ -11,6 +11,7 @@ from edge.errors import InputError, why_zh
 from simulator.bench import tables
 from simulator.bench.accuracy import Report, Row
 from simulator.bench.figures import Figures
+from simulator.bench.pages import put
 from simulator.bench.plots import Curve, plot
 
 __all__ = [
@@ -165,7 +166,9 @@ def write_pictures(report: Report, directory: Path) -> None:
         for name, picture in pictures(report).items():
             (directory / name).write_text(picture, "utf-8")
     except OSError as error:
-        raise _unwritable(directory, error) from error
+        raise InputError(
+            f"写不了 {directory}{why_zh(error)}", f"cannot write {directory}: {error.strerror}"
+        ) from error
 
 
 def write_page(report: Report, figures: Mapping[str, float | str], page: Path) -> None:
@@ -176,24 +179,5 @@ def write_page(report: Report, figures: Mapping[str, float | str], page: Path) -
     InputError
         The page can't be read or written, or it lacks marks.
     """
-    try:
-        text = page.read_text("utf-8")
-        for name, part in parts_of(report, figures).items():
-            text = _replaced(text, BEGIN.format(name), part, page)
-        page.write_text(text, "utf-8")
-    except OSError as error:
-        raise _unwritable(page, error) from error
-
-
-def _replaced(text: str, begin: str, part: str, page: Path) -> str:
-    before, mark, rest = text.partition(begin)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise InputError(
-            f"{page} 里没有标记 {begin} … {END}", f"{page} has no marks {begin} … {END}"
-        )
-    return f"{before}{begin}\n\n{part}\n\n{END}{after}"
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"写不了 {path}{why_zh(error)}", f"cannot write {path}: {error.strerror}")
+    for name, part in parts_of(report, figures).items():
+        put(page, BEGIN.format(name), END, part)

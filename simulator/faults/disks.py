@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, why_zh
 from edge.store.schema import DATABASE
 from simulator.faults.child import Mosquitto, ending, until
 from simulator.faults.invariants import settle
@@ -131,10 +131,11 @@ def small_disk(at: Path, megabytes: int = _DISK_MB) -> Iterator[Path]:
     at.mkdir(parents=True)
     options = f"size={megabytes}m".encode()
     if _LIBC.mount(b"steelyard", os.fsencode(at), b"tmpfs", 0, options):
-        why = os.strerror(ctypes.get_errno())
+        number = ctypes.get_errno()
+        error = OSError(number, os.strerror(number))
         raise ConfigError(
-            f"不能挂载小磁盘（技术细节：{why}）",
-            f"a small disk cannot be mounted: {why}; this trial was NOT made",
+            f"不能挂载小磁盘{why_zh(error)}",
+            f"a small disk cannot be mounted: {error.strerror}; this trial was NOT made",
             next_zh="以 root 运行 make faults",
             next_en="run make faults as root",
         )
