@@ -30,6 +30,10 @@ _PLAUSIBLE = {"strip": 2.5, "plate": 1.4}
 """Tyre patches differ: the speed from a touch's length is right to about this factor. On a plate
 the patch is the smaller part of that length."""
 
+_HASTE = 1.5
+"""No vehicle is faster than this factor of the speed that touches' lengths tell on the whole."""
+_TINY = 1e-9
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Axles:
@@ -99,12 +103,14 @@ def find_axles(
     duration_s: Floats,
     n_vehicles: int,
     rows: Sequence[Row],
+    window_s: tuple[float, Floats] | None = None,
 ) -> Axles:
     """Find the axles behind the touches of all rows of each vehicle.
 
-    Equal counts with even speeds are taken as they come. Otherwise each speed that any two
-    touches of neighbouring rows suggest is tried, and the one that explains most touches to
-    within half an axle spacing wins; a touch that fits no axle starts one of its own.
+    Equal counts with even speeds are taken as they come; where they are not, those of them that
+    the vehicle itself can have made while it rolled through its window. Otherwise each speed that
+    any two touches of neighbouring rows suggest is tried, and the one that explains most touches
+    to within half an axle spacing wins; a touch that fits no axle starts one of its own.
 
     Parameters
     ----------
@@ -114,31 +120,57 @@ def find_axles(
     n_vehicles : int
     rows : sequence of Row
         In the lane's direction.
+    window_s : float and float array (n_vehicles,), optional
+        From when to when each vehicle was on the array; touches beyond are its neighbours'.
     """
     position_m = np.array([r.position_m for r in rows])
     believed = trust(rows)
     n_rows = len(rows)
-    count = np.bincount(vehicle * n_rows + row, minlength=n_vehicles * n_rows)
-    first = (count.cumsum() - count).reshape(n_vehicles, n_rows)
-    count = count.reshape(n_vehicles, n_rows)
+    place = vehicle * n_rows + row
+    count = np.bincount(place, minlength=n_vehicles * n_rows).reshape(n_vehicles, n_rows)
+    first = (count.cumsum() - count.ravel()).reshape(n_vehicles, n_rows)
     rough_mps = _rough_speeds(vehicle, row, duration_s, n_vehicles, rows)
-    regular = (count == count[:, :1]).all(axis=1) & (count[:, 0] > 0)
-    backward = np.zeros(n_vehicles, np.bool_)
-    if regular.any():
-        ordered, of = _in_order(count[regular, 0], first[regular])
-        even, turned = _even(centre_s[ordered], of, position_m, rough_mps[regular], believed)
-        backward[regular] = even & turned
-        regular[regular] = even
-    n_axles = np.where(regular, count[:, 0], 0)
+    how = centre_s, position_m, rough_mps, believed
+    regular, backward = _even(count, first, *how)
+    left = ~regular & count.any(axis=1)
+    begin, n_axles = first, np.where(regular, count[:, 0], 0)
+    if window_s is not None and left.any():
+        early, late = _others(place, centre_s, position_m, rough_mps, *window_s)
+        own, since = count - early - late, first + early
+        regular, turned = _even(own, since, *how)
+        alone = left & regular & ~turned
+        begin, left = np.where(alone[:, None], since, first), left & ~alone
+        n_axles = np.where(alone, own[:, 0], n_axles)
     doubtful, tangled = np.zeros(n_vehicles, np.bool_), {}
-    for v in (~regular & count.any(axis=1)).nonzero()[0].tolist():
-        own = [centre_s[a : a + n] for a, n in zip(first[v], count[v], strict=True)]
-        tangled[v], backward[v], doubtful[v] = untangle(own, position_m, rough_mps[v], believed)
+    for v in left.nonzero()[0].tolist():
+        touches_s = [centre_s[a : a + n] for a, n in zip(first[v], count[v], strict=True)]
+        tangled[v], backward[v], doubtful[v] = untangle(
+            touches_s, position_m, rough_mps[v], believed
+        )
         n_axles[v] = len(tangled[v])
-    touch, of = _in_order(n_axles, first)
+    touch, of = _in_order(n_axles, begin)
     for v, own_touch in tangled.items():
         touch[of == v] = np.where(own_touch >= 0, own_touch + first[v], -1)
     return Axles(of, touch, backward, doubtful, rough_mps)
+
+
+def _others(
+    place: Indices,
+    centre_s: Floats,
+    position_m: Floats,
+    rough_mps: Floats,
+    begin_s: float,
+    end_s: Floats,
+) -> tuple[Indices, Indices]:
+    """How many touches of each row, (n_vehicles, n_rows), came too early or too late for a vehicle
+    that met the first row no sooner than its window began, and left the last one in time.
+    """
+    way_s = (position_m - position_m[0]) / np.maximum(_HASTE * rough_mps, _TINY)[:, None]
+    early = centre_s < (begin_s + way_s).ravel()[place]
+    late = ~early & (centre_s > (end_s[:, None] - way_s[:, -1:] + way_s).ravel()[place])
+    counted = (np.bincount(place[x], minlength=way_s.size) for x in (early, late))
+    before, behind = (x.reshape(way_s.shape) for x in counted)
+    return before, behind
 
 
 def _in_order(n_axles: Indices, first: Indices) -> tuple[Indices, Indices]:
@@ -226,16 +258,29 @@ def _rough_speeds(
 
 
 def _even(
-    centre_s: Floats, vehicle: Indices, position_m: Floats, rough_mps: Floats, believed: float
+    count: Indices,
+    first: Indices,
+    centre_s: Floats,
+    position_m: Floats,
+    rough_mps: Floats,
+    believed: float,
 ) -> tuple[Bools, Bools]:
-    """Whether the k-th touches of all rows are axle k beyond doubt, and whether it reversed."""
+    """Of which vehicles the k-th touches of all rows are axle k beyond doubt, and which of these
+    reversed: (n_vehicles,) each.
+    """
+    even = (count == count[:, :1]).all(axis=1) & (count[:, 0] > 0)
+    turned = np.zeros(len(even), np.bool_)
     if len(position_m) < 2:
-        return np.zeros(len(rough_mps), np.bool_), np.zeros(len(rough_mps), np.bool_)
-    first = first_axles(vehicle, len(rough_mps))
-    slowness = (centre_s[:, 1:] - centre_s[:, :-1]) / (position_m[1:] - position_m[:-1])
-    turned = slowness[first, 0] < 0
-    slowness = np.where(turned[vehicle][:, None], -slowness, slowness)
-    least = np.minimum.reduceat(slowness.min(axis=1), first)
-    most = np.maximum.reduceat(slowness.max(axis=1), first)
-    even = np.asarray(is_even(least, most, rough_mps, believed))
-    return even, centre_s[first, -1] < centre_s[first, 0]
+        return turned, turned.copy()
+    if even.any():
+        touch, vehicle = _in_order(count[even, 0], first[even])
+        at_s, begin = centre_s[touch], first_axles(vehicle, int(even.sum()))
+        slowness = (at_s[:, 1:] - at_s[:, :-1]) / (position_m[1:] - position_m[:-1])
+        back = slowness[begin, 0] < 0
+        slowness = np.where(back[vehicle][:, None], -slowness, slowness)
+        least = np.minimum.reduceat(slowness.min(axis=1), begin)
+        most = np.maximum.reduceat(slowness.max(axis=1), begin)
+        rolled = np.asarray(is_even(least, most, rough_mps[even], believed))
+        turned[even] = rolled & (at_s[begin, -1] < at_s[begin, 0])
+        even[even] = rolled
+    return even, turned

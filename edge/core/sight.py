@@ -96,11 +96,18 @@ def look(
     touches = found.only(own)
     centre_s = centres(signals, touches, scales.plate) / rate_hz
     enter_s, leave_s = touches.enter / rate_hz, touches.leave / rate_hz
+    window_s = begin / rate_hz, until / rate_hz
     axles = find_axles(
-        touches.clip, touches.row, centre_s, leave_s - enter_s, len(clips), scales.lane.rows
+        touches.clip,
+        touches.row,
+        centre_s,
+        leave_s - enter_s,
+        len(clips),
+        scales.lane.rows,
+        window_s,
     )
     times_s = axles.of(np.array([enter_s, leave_s, centre_s]))
-    inside = _in_window(times_s, axles, begin / rate_hz, until / rate_hz, scales)
+    inside = _in_window(times_s, axles, *window_s, scales)
     if not inside.all():
         axles, times_s = axles.only(inside), times_s.compress(inside, axis=1)
     enter_s, leave_s, centre_s = times_s

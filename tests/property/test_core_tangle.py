@@ -6,7 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.core.axles import find_axles
 from edge.core.tangle import untangle
+from edge.records import Row
 
 POSITION_M = np.array([0.0, 2.8, 5.6, 8.4])
 
@@ -44,3 +46,42 @@ def test_axles_are_found_among_wheels_of_others(
     if not doubtful:
         assert backward is reverse
         assert touch.tolist() == wanted.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(1.2, 9.0), min_size=1, max_size=12),
+    st.lists(st.floats(1.2, 9.0), max_size=4),
+    st.lists(st.floats(1.2, 9.0), max_size=4),
+    st.floats(5.5, 20.0),
+    st.floats(5.5, 20.0),
+    st.floats(2.0, 30.0),
+    st.floats(0.75, 1.3),
+)
+def test_wheels_of_those_before_and_behind_are_told_by_when_they_came(
+    own_m: list[float],
+    ahead_m: list[float],
+    behind_m: list[float],
+    gap_m: float,
+    next_gap_m: float,
+    mps: float,
+    tyre: float,
+) -> None:
+    rows = [Row(x, 0.06, "strip", 2 * r, 2 * r + 1) for r, x in enumerate(POSITION_M.tolist())]
+    own = np.cumsum([0.0, *own_m])
+    others = [-gap_m - np.cumsum([0.0, *ahead_m])[::-1], own[-1] + next_gap_m]
+    before, behind = others[0], others[1] + np.cumsum([0.0, *behind_m])
+    all_m = np.concatenate([before, own, behind])
+    at_s = (POSITION_M + all_m[:, None]) / mps
+    touch_s = 0.31 * tyre / mps
+    enter_s, leave_s = at_s - touch_s / 2, at_s + touch_s / 2
+    window_s = enter_s[len(before), 0], leave_s[len(before) + len(own) - 1, -1:]
+    # Those beyond the window by more than its slack are not in the clip.
+    seen = (enter_s > window_s[0] - 0.03) & (leave_s < window_s[1] + 0.03)
+    row = np.repeat(np.arange(4), seen.sum(axis=0))
+    times_s = np.concatenate([times[held] for times, held in zip(at_s.T, seen.T, strict=True)])
+    axle = np.concatenate([np.flatnonzero(held) for held in seen.T]) - len(before)
+    one = np.zeros(len(row), np.int64)
+    found = find_axles(one, row, times_s, np.full(len(row), touch_s), 1, rows, window_s)
+    assert not found.reversed[0]
+    assert axle[found.touch].tolist() == [[k] * 4 for k in range(len(own))]
