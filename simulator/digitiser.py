@@ -8,6 +8,7 @@ every way of asking gives the same counts.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -51,11 +52,23 @@ class SimDigitiser:
         self._seed, self._lanes, self._site = seed, tuple(lanes), site
         self._faults = [fault for fault in scenario.fault if fault.device == device]
         self._chunks: OrderedDict[int, Int32s] = OrderedDict()
+        self._kept_chunks = _KEPT_CHUNKS
+        self._made_edges: list[Edge] = []
+        self._made_until = 0
         self._pulses: OrderedDict[tuple[int, str], list[Pulse]] = OrderedDict()
 
     def time_s(self, sample: float) -> float:
         """World time at which a sample is taken."""
         return sample / self.true_rate_hz
+
+    def make_until(self, sample: int) -> None:
+        """Make all samples and edges before ``sample`` now, and keep them to be asked for."""
+        chunks = -(-sample // CHUNK)
+        self._kept_chunks = max(self._kept_chunks, chunks)
+        for chunk in range(chunks):
+            self._chunk(chunk)
+        self._made_edges += self.edges(self._made_until, sample)
+        self._made_until = max(self._made_until, sample)
 
     def block(self, first_sample: int, n: int) -> Int32s:
         """Counts of ``n`` samples, int32 (n, channels)."""
@@ -68,6 +81,9 @@ class SimDigitiser:
 
     def edges(self, from_sample: int, to_sample: int) -> list[Edge]:
         """Edges of the separators in ``[from_sample, to_sample)``, in order of time."""
+        if to_sample <= self._made_until:
+            made = self._made_edges
+            return made[bisect_left(made, (from_sample,)) : bisect_left(made, (to_sample,))]
         silent = [f for f in self._faults if f.kind in ("separator_stuck", "separator_silent")]
         found = [
             edge
@@ -95,7 +111,7 @@ class SimDigitiser:
     def _chunk(self, chunk: int) -> Int32s:
         if chunk not in self._chunks:
             self._chunks[chunk] = self._make(chunk)
-            if len(self._chunks) > _KEPT_CHUNKS:
+            if len(self._chunks) > self._kept_chunks:
                 self._chunks.popitem(last=False)
         return self._chunks[chunk]
 

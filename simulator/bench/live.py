@@ -15,6 +15,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,8 @@ _WARM_S = 60.0
 _WARM_PART = 3.0
 _MIDDLE_S = 5.0
 _LEAST_PIECES = 4
+_MAKING = 0.1
+"""Part of the time that making the traffic takes."""
 _TOP = 8
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -174,8 +177,10 @@ def _watched(
     seen = _Seen(seconds)
     health = Health(time.monotonic_ns)
     settle_memory()
-    with sending(block_s, seed) as urls:
-        asyncio.run(_station(seconds, urls, health, seen, progress, trace=trace))
+    making = partial(_part, progress, 0.0, _MAKING)
+    with sending(seconds, block_s, seed, making) as urls:
+        watching = partial(_part, progress, _MAKING, 1.0)
+        asyncio.run(_station(seconds, urls, health, seen, watching, trace=trace))
     return seen, dict(health.snapshot().counters)
 
 
@@ -249,6 +254,10 @@ async def _watch(seen: _Seen, progress: Progress, *, trace: bool) -> None:
     if trace:
         seen.held.append(_held())
         tracemalloc.stop()
+
+
+def _part(progress: Progress, begin: float, end: float, done: float) -> None:
+    progress(begin + (end - begin) * done)
 
 
 def _rss_mb() -> float:

@@ -75,6 +75,15 @@ def test_every_way_of_asking_gives_the_same_samples() -> None:
     assert np.array_equal(backward.block(3_000, 3_000), whole[:3_000])
 
 
+def test_what_is_made_beforehand_is_what_would_be_made_when_asked_for() -> None:
+    beforehand, asked = world().digitiser("D1"), world().digitiser("D1")
+    beforehand.make_until(20_000)
+    beforehand.make_until(50_000)
+    for a, b in pairwise([0, 7_000, 30_000, 49_999, 60_000]):
+        assert np.array_equal(beforehand.block(a, b - a), asked.block(a, b - a))
+        assert beforehand.edges(a, b) == asked.edges(a, b)
+
+
 def test_the_same_seed_gives_the_same_world_and_another_seed_another() -> None:
     first, again, other = world(5), world(5), world(6)
     samples = [w.digitiser("D2").block(0, 20_000) for w in (first, again, other)]
