@@ -143,13 +143,14 @@ class StationLog:
     def resend(self, first: int, last: int, asked_us: int) -> int:
         """Queue records once more; what the centre signed before ``asked_us`` ends none of them.
 
-        How many they are.
+        How many they are; what was set aside stays so.
         """
         cursor = self._connection.execute(
             "INSERT INTO outbox (idx, record_id, urgent, size_bytes, enqueued_ns, asked_us)"
             " SELECT idx, record_id, urgent, length(canonical), ?3, ?4 FROM records"
             " WHERE idx BETWEEN ?1 AND ?2"
-            " ON CONFLICT (idx) DO UPDATE SET asked_us = max(asked_us, excluded.asked_us)",
+            " ON CONFLICT (idx) DO UPDATE SET asked_us = max(asked_us, excluded.asked_us)"
+            " WHERE poisoned IS NULL",
             (first, last, self._now_ns(), asked_us),
         )
         return cursor.rowcount

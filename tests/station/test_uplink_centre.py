@@ -183,57 +183,60 @@ async def desk(
         await store.close()
 
 
+@contextlib.asynccontextmanager
+async def witnessed(directory: Path, *, with_key: bool = True) -> AsyncIterator[Desk]:
+    """A desk with three records, whose witness is at work."""
+    async with desk(directory, with_key=with_key) as d:
+        await d.fill(3)
+        async with d.witnessing():
+            yield d
+
+
 # ----------------------------------------------------------------------------------------------
 # Witness
 
 
 @runs
 async def test_a_checkpoint_is_submitted_and_its_cosignature_kept(tmp_path: Path) -> None:
-    async with desk(tmp_path) as d:
-        await d.fill(3)
-        async with d.witnessing():
-            first = await d.submitted(1)
-            assert (first.old, first.proof, first.boot_id) == (0, (), d.clock.boot_id)
-            await d.cosign(first)
-            assert await d.store.cosigned_size() == 3
-            assert d.log_state() == (Level.OK, d.log_state()[1])
-            await d.fill(4)
-            d.witness.nudge()
-            second = await d.submitted(2)
-            assert second.old == 3
-            assert list(second.proof) == await d.store.consistency(3, 7)
-            d.witness.nudge()
-            await asyncio.sleep(1.2)
-            assert len(d.submissions) == 2  # the log has not grown
+    async with witnessed(tmp_path) as d:
+        first = await d.submitted(1)
+        assert (first.old, first.proof, first.boot_id) == (0, (), d.clock.boot_id)
+        await d.cosign(first)
+        assert await d.store.cosigned_size() == 3
+        assert d.log_state()[0] is Level.OK
+        await d.fill(4)
+        d.witness.nudge()
+        second = await d.submitted(2)
+        assert second.old == 3
+        assert list(second.proof) == await d.store.consistency(3, 7)
+        d.witness.nudge()
+        await asyncio.sleep(1.2)
+        assert len(d.submissions) == 2  # the log has not grown
 
 
 @runs
 async def test_a_witness_that_knows_less_gets_a_proof_from_there(tmp_path: Path) -> None:
-    async with desk(tmp_path) as d:
-        await d.fill(3)
-        async with d.witnessing():
-            await d.cosign(await d.submitted(1))
-            await d.fill(4)
-            d.witness.nudge()
-            await d.submitted(2)
-            await d.answer(status="retry", size=7, known_size=2)
-            third = await d.submitted(3)
-            assert third.old == 2
-            assert list(third.proof) == await d.store.consistency(2, 7)
+    async with witnessed(tmp_path) as d:
+        await d.cosign(await d.submitted(1))
+        await d.fill(4)
+        d.witness.nudge()
+        await d.submitted(2)
+        await d.answer(status="retry", size=7, known_size=2)
+        third = await d.submitted(3)
+        assert third.old == 2
+        assert list(third.proof) == await d.store.consistency(2, 7)
 
 
 @runs
 async def test_a_witness_that_never_agrees_on_where_to_begin_is_not_asked_for_ever(
     tmp_path: Path,
 ) -> None:
-    async with desk(tmp_path) as d:
-        await d.fill(3)
-        async with d.witnessing():
-            for count in range(1, 5):
-                await d.submitted(count)
-                await d.answer(status="retry", size=3, known_size=1)
-            await asyncio.sleep(1.2)
-            assert len(d.submissions) == 4
+    async with witnessed(tmp_path) as d:
+        for count in range(1, 5):
+            await d.submitted(count)
+            await d.answer(status="retry", size=3, known_size=1)
+        await asyncio.sleep(1.2)
+        assert len(d.submissions) == 4
 
 
 @pytest.mark.parametrize(
@@ -250,23 +253,19 @@ def test_a_conflict_is_shown_by_name_stated_once_and_taken_back(
 ) -> None:
     @runs
     async def contradict() -> None:
-        async with desk(tmp_path) as d:
-            await d.fill(3)
-            async with d.witnessing():
-                submission = await d.submitted(1)
-                for _ in range(3):
-                    await d.answer(status="conflict", name=name, size=3, known_size=9, known="n")
-                level, text = d.log_state()
-                assert level is Level.DOWN
-                assert words in text
-                [stated] = await d.stated("witness")
-                assert (stated.body["name"], stated.body["known_size"]) == (name, 9)
-                await d.cosign(submission)
-                assert d.log_state()[0] is Level.OK
-                assert [r.body["status"] for r in await d.stated("witness")] == [
-                    "conflict",
-                    "cosigned",
-                ]
+        async with witnessed(tmp_path) as d:
+            submission = await d.submitted(1)
+            for _ in range(3):
+                await d.answer(status="conflict", name=name, size=3, known_size=9, known="n")
+            level, text = d.log_state()
+            assert level is Level.DOWN
+            assert words in text
+            [stated] = await d.stated("witness")
+            assert (stated.body["name"], stated.body["known_size"]) == (name, 9)
+            await d.cosign(submission)
+            assert d.log_state()[0] is Level.OK
+            statuses = [record.body["status"] for record in await d.stated("witness")]
+            assert statuses == ["conflict", "cosigned"]
 
     contradict()
 
@@ -274,28 +273,24 @@ def test_a_conflict_is_shown_by_name_stated_once_and_taken_back(
 @runs
 async def test_answers_that_are_forged_old_or_to_others_change_nothing(tmp_path: Path) -> None:
     forger = NoteSigner.load_or_create(tmp_path / "forger.key", "case-system")
-    async with desk(tmp_path) as d:
-        await d.fill(3)
-        async with d.witnessing():
-            submission = await d.submitted(1)
-            await d.answer(forger, status="conflict", name="clone", size=3, known_size=9)
-            await d.answer(station="S2", status="conflict", name="clone", size=3, known_size=9)
-            await d.answer(status="conflict", name="clone", size=2, known_size=9)  # never asked
-            await d.witness.take(b"\xff")
-            line = Cosigner(forger).cosign(split_note(submission.checkpoint_note)[0], 1)
-            await d.answer(status="cosigned", size=3, known_size=3, cosignature=line)
-            assert await d.store.cosigned_size() == 0
-            assert "log" not in d.health.snapshot().states
-            assert (d.count("witness_bad"), d.count("witness_stale")) == (3, 1)
-            assert d.count("cosignatures_bad") == 1
+    async with witnessed(tmp_path) as d:
+        submission = await d.submitted(1)
+        await d.answer(forger, status="conflict", name="clone", size=3, known_size=9)
+        await d.answer(station="S2", status="conflict", name="clone", size=3, known_size=9)
+        await d.answer(status="conflict", name="clone", size=2, known_size=9)  # never asked
+        await d.witness.take(b"\xff")
+        line = Cosigner(forger).cosign(split_note(submission.checkpoint_note)[0], 1)
+        await d.answer(status="cosigned", size=3, known_size=3, cosignature=line)
+        assert await d.store.cosigned_size() == 0
+        assert "log" not in d.health.snapshot().states
+        assert (d.count("witness_bad"), d.count("witness_stale")) == (3, 1)
+        assert d.count("cosignatures_bad") == 1
 
 
 @runs
 async def test_without_the_centres_key_no_answer_is_believed(tmp_path: Path) -> None:
-    async with desk(tmp_path, with_key=False) as d:
-        await d.fill(3)
-        async with d.witnessing():
-            await d.cosign(await d.submitted(1))
+    async with witnessed(tmp_path, with_key=False) as d:
+        await d.cosign(await d.submitted(1))
         await d.command("checkpoint")
         assert await d.store.cosigned_size() == 0
         assert await d.outcomes() == ["bad-signature"]
@@ -343,6 +338,18 @@ async def test_an_answer_of_before_ends_no_sending_that_the_centre_asked_for_sin
         assert await _waiting(d.store) == {2}
         await d.answered(2, time_us=asked_us, status="refused", reason="no")
         assert (await d.store.outbox_summary()).poisoned == 1
+
+
+@runs
+async def test_what_is_said_to_be_queued_again_is_what_waits(tmp_path: Path) -> None:
+    async with desk(tmp_path) as d:
+        await d.fill(4)
+        await d.answered(0, 1)
+        await d.store.poison(2, "too large")
+        await d.command("resend", arguments={"first": 0, "last": 2})
+        await d.command("retry_poisoned")
+        assert [r.body["detail"] for r in await d.stated("command")] == ["queued 2", "queued 1"]
+        assert await _waiting(d.store) == {0, 1, 2, 3}
 
 
 @runs
