@@ -39,7 +39,7 @@ NO_STEP = Text("", "")
 
 
 _OS_WORDS = {
-    os.strerror(number): zh
+    os.strerror(number).lower(): zh
     for number, zh in (
         (errno.ENOENT, "没有这个文件或目录"),
         (errno.EACCES, "没有权限"),
@@ -71,7 +71,9 @@ def why_zh(error: Exception) -> str:
     if isinstance(own, Text):
         return f"：{own.zh}"
     system = error if isinstance(error, OSError) else error.__cause__
-    known = _OS_WORDS.get(getattr(system, "strerror", None) or "", "")
+    # asyncio says more of a port before the system's words, and writes these small.
+    told = (getattr(system, "strerror", None) or "").lower()
+    known = next((zh for words, zh in _OS_WORDS.items() if told.endswith(words)), "")
     if known and system is error:
         return f"：{known}"
     said = str(error) or type(error).__name__

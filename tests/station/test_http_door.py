@@ -217,7 +217,7 @@ def test_a_defect_of_a_room_costs_one_connection(caplog: pytest.LogCaptureFixtur
 
 def test_a_taken_port_is_told() -> None:
     async def scenario(door: HttpDoor, _: Site) -> None:
-        with pytest.raises(LinkDown, match=str(door.port)):
+        with pytest.raises(LinkDown, match=f"{door.port} 监听：地址已被占用 /"):
             await HttpDoor("127.0.0.1", door.port, lambda _: None).open()
 
     at_door(scenario)

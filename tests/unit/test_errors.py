@@ -48,6 +48,8 @@ def test_why_is_told_in_chinese_as_far_as_it_is_known() -> None:
     assert why_zh(ConfigError("坏", "bad")) == "：坏"
     assert why_zh(Wrong("坏", "bad")) == "：坏"
     assert why_zh(PermissionError(13, "Permission denied", "/x")) == "：没有权限"
+    bind = "error while attempting to bind on address ('::1', 80): address already in use"
+    assert why_zh(OSError(98, bind)) == "：地址已被占用"
     assert why_zh(OSError(40, "Too many levels")) == "（技术细节：[Errno 40] Too many levels）"
     assert why_zh(KeyError()) == "（技术细节：KeyError）"
     wrapped = ValueError("x.json: Permission denied")
