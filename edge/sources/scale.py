@@ -15,6 +15,7 @@ from edge.sources.scale_teller import ScaleTeller
 from edge.sources.weigher import Companions, Weigher
 from firmware_bridge.indicators.catalogue import BadFormat, Format, format_named
 from firmware_bridge.indicators.reading import IndicatorReading
+from firmware_bridge.standstill import within
 from firmware_bridge.transports import BadLine, PortLost, PortReader, Tap, no_tap
 
 __all__ = ["Companions", "ScaleSource", "scale_format"]
@@ -69,8 +70,7 @@ class _Question:
         self._answered.clear()
         self._open = True
         try:
-            async with asyncio.timeout(within_s):
-                await self._answered.wait()
+            await within(within_s, self._answered.wait())
         except TimeoutError:
             return False
         finally:

@@ -30,6 +30,7 @@ from firmware_bridge.modbus import (
 )
 from simulator.bench import bridge_bus
 from simulator.modbus_slave import Memory, RtuSlave, Sent, TcpSlave, crc16
+from tests.standstill import stand_still
 
 SCALE = load_map("generic-scale")
 
@@ -130,10 +131,10 @@ def test_a_machine_that_stands_still_blames_no_device(
     """When it wakes, deadlines have passed and the answer lies there unread."""
 
     async def scenario() -> None:
-        device, stands_still_s, dead = scale(500), 0.0, False
+        device, standstill_s, dead = scale(500), 0.0, False
 
         def answer(pdu: bytes) -> bytes | None:
-            time.sleep(stands_still_s)
+            stand_still(standstill_s)
             return None if dead else device(pdu)
 
         async with line({1: answer, 2: scale()}) as slave:
@@ -143,7 +144,7 @@ def test_a_machine_that_stands_still_blames_no_device(
                 ModbusDevice(bus, 2, SCALE, 0.2),
             ):
                 await master.read()
-                stands_still_s = 0.5
+                standstill_s = 0.5
                 assert (await master.read()).doubt_s == 0
                 assert master.counters["timeouts"] == 0
                 dead = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from edge.records import Picture
 from edge.sources.pictures import MAX_PICTURE_BYTES, PictureFolder, sweep_pictures
+from tests.standstill import stand_still
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 + b"\xff\xd9"
 
@@ -50,12 +50,12 @@ def test_a_picture_is_hashed_as_it_arrived(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_came_while_the_machine_stood_still_is_taken(tmp_path: Path) -> None:
-    async def stands_still() -> None:
+    async def camera() -> None:
         await asyncio.sleep(0.1)
-        time.sleep(0.5)
+        stand_still(0.5)
         (tmp_path / "a.jpg").write_bytes(JPEG)
 
-    assert take(tmp_path, "a.jpg", stands_still)[1] == {"pictures": 1}
+    assert take(tmp_path, "a.jpg", camera)[1] == {"pictures": 1}
 
 
 def test_a_picture_renamed_into_place_is_waited_for(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from firmware_bridge.indicators.catalogue import CATALOGUE, FORMATS, Format
 from simulator.indicators import Settings
 from simulator.lines import PtyLine
 from simulator.scales import Damage, IndicatorDevice, SimPlatform
+from tests.standstill import stand_still
 
 NEEDED: dict[str, Settings] = {"equals": {"mirrored": True}, "aed": {"kg_per_digit": 0.5}}
 
@@ -296,6 +297,28 @@ def test_a_late_answer_is_not_taken_for_one_to_no_question(monkeypatch: pytest.M
             await bench.until(lambda n=late: len(bench.readings) == n)
         assert [r.load_kg for r in bench.readings] == [10, 20]
         assert (bench.counter("unanswered"), bench.counter("unasked")) == (2, 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        line.unplug()
+
+    run(scenario)
+
+
+def test_an_answer_that_came_while_the_machine_stood_still_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        monkeypatch.setattr(scale_source, "ANSWER_S", 0.2)
+        line = PtyLine()
+        made = {"id": "S1", "url": line.url, "format": "sics", "max_kg": 100, "division_kg": 1}
+        section = ScaleSection.model_validate(made)
+        source = ScaleSource(section, bench.health, time.monotonic_ns, bench.companions)
+        task = asyncio.create_task(source.run(bench.readings.append))
+        await bench.until(lambda: line.read() == b"SI\r\n")
+        line.send(b"S S         10 kg\r\n")
+        stand_still(0.5)
+        await bench.until(lambda: bool(bench.readings) or bench.counter("unanswered") > 0)
+        assert bench.counter("unanswered") == 0
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         line.unplug()

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from firmware_bridge.standstill import slices_s, within
+from tests.standstill import stand_still
 
 LIMIT_S = 0.2
 
@@ -15,7 +16,7 @@ LIMIT_S = 0.2
 def test_a_standstill_takes_no_more_than_two_of_the_slices() -> None:
     async def wait() -> float:
         begun_s = time.monotonic()
-        asyncio.get_running_loop().call_soon(time.sleep, 2 * LIMIT_S)
+        asyncio.get_running_loop().call_soon(stand_still, 2 * LIMIT_S)
         for slice_s in slices_s(LIMIT_S):
             await asyncio.sleep(slice_s)
         return time.monotonic() - begun_s
@@ -25,7 +26,7 @@ def test_a_standstill_takes_no_more_than_two_of_the_slices() -> None:
 
 def test_an_answer_that_lay_there_unread_is_taken() -> None:
     async def answer() -> str:
-        time.sleep(2 * LIMIT_S)
+        stand_still(2 * LIMIT_S)
         await asyncio.sleep(0)
         return "here"
 
