@@ -9,14 +9,13 @@ one before it. So the result never depends on luck, only the time taken does.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import multiprocessing
 import pickle
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
@@ -49,7 +48,7 @@ _TELL_S = 0.3
 _TELL_BLOCKS = 256
 _LONGEST_GAP_S = 2.0
 _BYTES = 4
-_FORGOTTEN = ("_begin_sample", "_stray", "stray")
+_FORGOTTEN = {"_begin_sample", "_stray", "stray"}
 """Counts from the begin of the stream, on which no passage depends after the warm time."""
 
 _progress: Any = None
@@ -293,12 +292,6 @@ def _essence(value: Any) -> Any:
         return sorted(repr(_essence(held)) for held in value)
     if hasattr(value, "__iter__"):
         return [_essence(held) for held in value]
-    names = (
-        [field.name for field in dataclasses.fields(value)]
-        if dataclasses.is_dataclass(value)
-        else list(vars(value))
-    )
-    held = [
-        (name, _essence(getattr(value, name))) for name in sorted(names) if name not in _FORGOTTEN
-    ]
+    names = {f.name for f in fields(value)} if is_dataclass(value) else set(vars(value))
+    held = [(name, _essence(getattr(value, name))) for name in sorted(names - _FORGOTTEN)]
     return type(value).__name__, held

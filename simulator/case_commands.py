@@ -17,7 +17,6 @@ from edge.evidence.note import NoteSigner
 from edge.uplink.topics import Topics
 from simulator.case_store import CaseStore
 
-ACTIONS = ("message", "resend", "retry_poisoned", "checkpoint", "rule_pack")
 MOST_ARGUMENT_BYTES = 128 * 1024
 _SECOND_US = 1_000_000
 _PENDING = "sent_us IS NULL AND outcome IS NULL AND expires_us > ?"

@@ -14,23 +14,6 @@ from edge.errors import Text
 from edge.evidence.statement import other_draft
 from edge.records import Blob, Draft, Record
 
-__all__ = [
-    "clock_boot_draft",
-    "clock_lost_draft",
-    "clock_stepped_draft",
-    "clock_synchronised_draft",
-    "command_draft",
-    "configuration_draft",
-    "corrected_us",
-    "device_draft",
-    "firmware_draft",
-    "gap_draft",
-    "identity_draft",
-    "operator_draft",
-    "software_draft",
-    "witness_draft",
-]
-
 DRIFT_PPM = 500
 """Rate by which a computer's clock may be wrong that nobody disciplines: the kernel's own
 tolerance (adjtimex(2), ``tolerance``)."""

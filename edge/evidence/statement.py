@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from edge.records import (
@@ -17,7 +17,6 @@ from edge.records import (
     Flag,
     Floats,
     Gains,
-    Limit,
     Passage,
     PlateDoubt,
     PlateJoin,
@@ -91,7 +90,9 @@ def measured_fields(
     return {
         "lane": passage.lane,
         "lanes": list(passage.lanes),
-        **_motion(passage),
+        "speed_mm_s": _nearest(passage.speed_mps * 1e3),
+        "u_speed_mm_s": _upward(passage.u_speed_mps * 1e3),
+        "speed_change_ppm": _nearest(passage.speed_change * 1e6),
         "gross_kg": _nearest(passage.gross_kg),
         "u_gross_kg": _upward(passage.u_gross_kg),
         "configuration": passage.configuration,
@@ -127,12 +128,8 @@ def other_draft(
 
 def plate_correction_draft(doubt: PlateDoubt, corrected: Record) -> Draft:
     """A statement that sets right the plate of a vehicle record; the record itself stays."""
-    fields = {
-        "corrects": corrected.index,
-        "corrects_record_id": corrected.record_id,
-    }
-    if doubt.host:
-        fields |= doubt.host.to_body()
+    fields = {"corrects": corrected.index, "corrects_record_id": corrected.record_id}
+    fields |= doubt.host.to_body() if doubt.host else {}
     draft = other_draft("correction", time_ns=doubt.time_ns, fields=fields, version=2)
     return replace(draft, urgent=corrected.urgent, private={"plate": _plate(doubt.join)})
 
@@ -162,14 +159,6 @@ def _clock(vehicle: Vehicle) -> dict[str, Any]:
         "rate_ppb": _nearest(clock.rate_error_ppm * 1e3),
         "settled": clock.settled,
         "stepped": clock.stepped,
-    }
-
-
-def _motion(passage: Passage) -> dict[str, int | None]:
-    return {
-        "speed_mm_s": _nearest(passage.speed_mps * 1e3),
-        "u_speed_mm_s": _upward(passage.u_speed_mps * 1e3),
-        "speed_change_ppm": _nearest(passage.speed_change * 1e6),
     }
 
 
@@ -257,22 +246,12 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "excess_kg": verdict.excess_kg,
         "excess_bp": _basis_points(verdict.excess_pct),
         "article": verdict.article,
-        "limits": [_limit(limit) for limit in verdict.limits],
+        "limits": [asdict(limit) for limit in verdict.limits],
         "reasons": list(verdict.reasons),
         "pack": verdict.pack,
         "pack_sha256": verdict.pack_sha256,
         "verified": verdict.verified,
         "information": [[key, value] for key, value in verdict.information],
-    }
-
-
-def _limit(limit: Limit) -> dict[str, Any]:
-    return {
-        "limit_kg": limit.limit_kg,
-        "article": limit.article,
-        "source": limit.source,
-        "verified": limit.verified,
-        "note": limit.note,
     }
 
 

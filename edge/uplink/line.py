@@ -6,7 +6,8 @@ import asyncio
 
 from edge.errors import LinkDown
 from edge.uplink.gate import Gate, Sizes, Turn
-from edge.uplink.mqtt import Link, MessageTooLarge, PublishRefused
+from edge.uplink.mqtt import Link
+from edge.uplink.refusals import MessageTooLarge, PublishRefused
 
 
 class Line:

@@ -50,20 +50,6 @@ _FRAME_BYTES = 64
 _UNLIMITED = 268_435_455
 
 
-class MessageTooLarge(LinkDown):
-    """The broker does not take a message of this size."""
-
-
-class PublishRefused(LinkDown):
-    """The broker answered a PUBLISH with a reason code; the line itself works."""
-
-    code = 0
-
-
-class _OtherVersion(LinkDown):
-    """The broker does not speak this version of the protocol, or hung up on it."""
-
-
 @asynccontextmanager
 async def open_link(
     access: Access,
@@ -86,8 +72,8 @@ async def open_link(
             await link.connect()
             yield link
             return
-        except _OtherVersion:
-            if version == versions[-1]:
+        except LinkDown:
+            if link.is_understood or version == versions[-1]:
                 raise
         finally:
             await link.close()
@@ -100,10 +86,13 @@ class Link:
         self, access: Access, client_id: str, version: int, will: Will | None, window: int
     ) -> None:
         self.version = version
+        self.is_understood = True
+        """False where the broker does not speak this version, or hung up on it."""
         self.max_packet_bytes = _UNLIMITED
         self.certificates = access.certificates
         self._retains = True
         self._access = access
+        self._broker = str(access)
         self._loop = asyncio.get_running_loop()
         self._window = window
         self._room = asyncio.Semaphore(window)
@@ -140,12 +129,8 @@ class Link:
         arguments = connect_arguments(self._access, self.version, self._window)
         try:
             await asyncio.to_thread(self._client.connect, **arguments)
-        except OSError as error:
-            raise refusals.unreachable(
-                str(self._access), error, self._access.certificates
-            ) from error
-        except UnicodeError as error:  # a host name that cannot be one
-            raise refusals.unreachable(str(self._access), socket.gaierror()) from error
+        except (OSError, UnicodeError) as error:
+            raise refusals.unreachable(self._broker, error, self.certificates) from error
         self._note_peer()
         self._thread.start()
         self._watch = asyncio.create_task(self._watch_acks(), name="mqtt-acks")
@@ -153,9 +138,8 @@ class Link:
             async with asyncio.timeout(CONNECT_S):
                 await self._answered.wait()
         except TimeoutError:
-            raise refusals.mute(str(self._access)) from None
-        if self._error:
-            raise self._error
+            raise refusals.mute(self._broker) from None
+        self._raise_if_ended()
 
     async def publish(
         self,
@@ -182,17 +166,14 @@ class Link:
         """
         size_bytes = self.overhead_bytes(topic) + len(payload)
         if size_bytes > self.max_packet_bytes:
-            raise MessageTooLarge(
-                f"消息 {size_bytes} 字节，中心平台最多收 {self.max_packet_bytes} 字节",
-                f"message of {size_bytes} bytes, the broker takes {self.max_packet_bytes}",
-            )
+            raise refusals.too_large(size_bytes, self.max_packet_bytes)
         async with self._room:
             self._raise_if_ended()
             properties = expiry(self.version, expiry_s)
             info = self._client.publish(topic, payload, 1, retain and self._retains, properties)
             code = await self._acknowledged(info.mid, answered)
         if code >= _FAILURE:
-            raise refusals.publish_refused(str(self._access), code, topic, PublishRefused)
+            raise refusals.publish_refused(self._broker, code, topic)
         return code
 
     async def subscribe(self, topic: str) -> None:
@@ -200,10 +181,10 @@ class Link:
         self._raise_if_ended()
         _, mid = self._client.subscribe(topic, 1)
         if mid is None:
-            raise refusals.lost(str(self._access))
+            raise refusals.lost(self._broker)
         code = await self._acknowledged(mid)
         if code >= _FAILURE:
-            raise refusals.subscription_refused(str(self._access), code, topic)
+            raise refusals.subscription_refused(self._broker, code, topic)
 
     async def receive(self, most: int = 64) -> list[Message]:
         """The messages that wait, at least one; raises LinkDown when the line is lost."""
@@ -245,19 +226,19 @@ class Link:
             while self._client.loop() == paho.MQTT_ERR_SUCCESS:
                 pass
         except Exception:  # paho raises on a malformed packet: the line ends, not the station
-            log.exception("MQTT: defect on the line to %s", self._access)
+            log.exception("MQTT: defect on the line to %s", self._broker)
         finally:
             self._hand_over(self._on_end)
 
     async def _acknowledged(self, mid: int, answered: asyncio.Future[bool] | None = None) -> int:
         code = await self._acks.wait(mid, answered)
         if code is None:
-            raise self._error or refusals.lost(str(self._access))
+            raise self._error or refusals.lost(self._broker)
         return code
 
     async def _watch_acks(self) -> None:
         await self._acks.overdue()
-        self._end(refusals.mute(str(self._access)))
+        self._end(refusals.mute(self._broker))
 
     def _raise_if_ended(self) -> None:
         if self._error:
@@ -265,8 +246,8 @@ class Link:
 
     def _on_connack(self, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            error = refusals.refused_at_door(str(self._access), reason.value, str(reason))
-            self._end(_other(error) if reason.value == refusals.UNSUPPORTED_PROTOCOL else error)
+            self.is_understood = reason.value != refusals.UNSUPPORTED_PROTOCOL
+            self._end(refusals.refused_at_door(self._broker, reason.value, str(reason)))
             return
         self.max_packet_bytes = getattr(properties, "MaximumPacketSize", _UNLIMITED)
         self._retains = bool(getattr(properties, "RetainAvailable", 1))
@@ -274,19 +255,19 @@ class Link:
             min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         )
         if getattr(properties, "MaximumQoS", 1) < 1:
-            self._end(refusals.refused(str(self._access), refusals.QOS_NOT_SUPPORTED, "QoS"))
+            self._end(refusals.refused(self._broker, refusals.QOS_NOT_SUPPORTED, "QoS"))
         self._answered.set()
 
     def _on_disconnect(self, from_broker: bool, reason: Any) -> None:
-        broker = str(self._access)
         alert = self._access.tls.alert if self._access.tls else ""
         if from_broker:
-            error = refusals.refused(broker, reason.value, str(reason))
+            error = refusals.refused(self._broker, reason.value, str(reason))
         elif alert:
-            error = refusals.alerted(broker, alert, self._access.certificates)
+            error = refusals.alerted(self._broker, alert, self._access.certificates)
         else:
-            error = refusals.lost(broker)
-        self._end(error if alert or self._answered.is_set() else _other(error))
+            error = refusals.lost(self._broker)
+        self.is_understood &= bool(alert) or self._answered.is_set()
+        self._end(error)
 
     def _note_peer(self) -> None:
         """The broker's certificate is watched as well as our own."""
@@ -295,7 +276,7 @@ class Link:
             self.certificates = (*self._access.certificates, broker_validity(peer))
 
     def _on_end(self) -> None:
-        self._end(refusals.lost(str(self._access)))
+        self._end(refusals.lost(self._broker))
         self._ended.set()
 
     def _on_message(self, message: Message) -> None:
@@ -316,7 +297,3 @@ class Link:
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
-
-
-def _other(error: LinkDown) -> _OtherVersion:
-    return _OtherVersion(*error.what, next_zh=error.next_step.zh, next_en=error.next_step.en)

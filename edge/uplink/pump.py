@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from edge.config import UplinkSection
@@ -27,12 +28,11 @@ from edge.health import Health, Level
 from edge.store.store import Store
 from edge.uplink.gate import Turn
 from edge.uplink.line import Line
-from edge.uplink.mqtt import MessageTooLarge, PublishRefused
 from edge.uplink.paho_client import MQTT_5
 from edge.uplink.parcels import Parcel, parcels_of
 from edge.uplink.patience import Patience
 from edge.uplink.porter import Porter
-from edge.uplink.refusals import NO_SUBSCRIBER, NOT_AUTHORISED
+from edge.uplink.refusals import NO_SUBSCRIBER, NOT_AUTHORISED, MessageTooLarge, PublishRefused
 from edge.uplink.silence import Silence
 from edge.uplink.tasks import end, together
 from edge.uplink.topics import Topics
@@ -75,24 +75,24 @@ class Pump:
     # ------------------------------------------------------------------------------------------
     # What the centre says
 
-    def settle(self, indices: Iterable[int]) -> None:
+    def settle(self, indices: Collection[int]) -> None:
         """The centre has answered for these records."""
-        settled = list(indices)
-        if not settled:
-            return
-        if self._silence.ended():
-            self._patience.wake_all()  # it was the centre's silence, not theirs
-        self._patience.forget(settled)
-        for index in settled:
-            if parcel := self._parcel_of.pop(index, None):
-                parcel.settle(index)
-        self._wake.set()
+        if indices:
+            if self._silence.ended():
+                self._patience.wake_all()  # it was the centre's silence, not theirs
+            self._patience.forget(indices)
+            self._let_go(indices)
 
     def hold(self, index: int) -> None:
         """The centre does not take a record now; it is offered again, later each time."""
         self._patience.missed([index])
-        if parcel := self._parcel_of.pop(index, None):
-            parcel.settle(index)
+        self._let_go([index])
+
+    def _let_go(self, indices: Collection[int]) -> None:
+        """These are under way no more."""
+        for index in indices:
+            if parcel := self._parcel_of.pop(index, None):
+                parcel.settle(index)
         self._wake.set()
 
     def reads(self, schemas: Iterable[str]) -> None:
@@ -149,10 +149,7 @@ class Pump:
 
     async def _take_more(self, line: Line, porter: Porter) -> None:
         await self._take_cases(line, porter)
-        while self._has_room_for_batch():
-            parcels = await self._next_batch(line)
-            if not parcels:
-                return
+        while self._has_room_for_batch() and (parcels := await self._next_batch(line)):
             for parcel in parcels:
                 self._start(line, porter, parcel)
 
@@ -238,15 +235,13 @@ class Pump:
 
     async def _bring_blobs(self, porter: Porter, parcel: Parcel) -> None:
         turn = Turn.CASE if parcel.is_case else Turn.BLOB
-        if parcel.blobs:
-            await together(porter.bring(blob, turn) for blob in parcel.blobs)
+        await together(porter.bring(blob, turn) for blob in parcel.blobs)
 
     async def _payload(self, parcel: Parcel) -> tuple[str, bytes]:
-        if parcel.batch is None:
-            [index] = parcel.indices
-            return self._topics.record, await self._store.envelope(index)
-        batch = parcel.batch
-        return self._topics.records, batch.encode_joint() if parcel.is_joint else batch.encode()
+        if batch := parcel.batch:
+            return self._topics.records, batch.encode_joint() if parcel.is_joint else batch.encode()
+        [index] = parcel.indices
+        return self._topics.record, await self._store.envelope(index)
 
     async def _miss(self, line: Line, parcel: Parcel) -> None:
         await self._note_miss(parcel)
@@ -282,11 +277,9 @@ class Pump:
 
     async def _wait(self) -> None:
         """Until something changes: a receipt, a new record, a failure, the end of a rest."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(max(1.0, self._patience.next_s())):
                 await self._wake.wait()
-        except TimeoutError:
-            return
 
     async def _watch_store(self) -> None:
         newest = -1

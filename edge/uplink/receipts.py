@@ -57,7 +57,7 @@ class Receipts:
             return
         ended = set(await self._store.acknowledge_many(receipts))
         told = [r for r in receipts if r.status == "stored" and r.index in ended]
-        self._pump.settle(r.index for r in told)
+        self._pump.settle([receipt.index for receipt in told])
         refused = [r for r in receipts if r.status == "refused"]
         told += [receipt for receipt in refused if await self._take_refusal(receipt)]
         if told:

@@ -102,6 +102,16 @@ _REASONS: dict[int, tuple[Text, Text]] = {
 }
 
 
+class MessageTooLarge(LinkDown):
+    """The broker does not take a message of this size."""
+
+
+class PublishRefused(LinkDown):
+    """The broker answered a PUBLISH with a reason code; the line itself works."""
+
+    code = 0
+
+
 def refused(broker: str, code: int, name: str) -> LinkDown:
     """The broker answered with a reason code."""
     return _down(LinkDown, broker, *_reason(code, name))
@@ -119,7 +129,7 @@ def refused_at_door(broker: str, code: int, name: str) -> LinkDown:
     )
 
 
-def publish_refused(broker: str, code: int, topic: str, kind: type[R]) -> R:
+def publish_refused(broker: str, code: int, topic: str) -> PublishRefused:
     """The broker answered PUBLISH with a reason code."""
     what, step = _reason(code, "publish")
     if code == NOT_AUTHORISED:
@@ -127,8 +137,8 @@ def publish_refused(broker: str, code: int, topic: str, kind: type[R]) -> R:
             f"中心平台没有授权本站发送 {topic}",
             f"the broker does not authorise this station to publish {topic}",
         )
-    error = _down(kind, broker, what, step)
-    error.code = code  # type: ignore[attr-defined]
+    error = _down(PublishRefused, broker, what, step)
+    error.code = code
     return error
 
 
@@ -143,8 +153,18 @@ def subscription_refused(broker: str, code: int, topic: str) -> LinkDown:
     return _down(LinkDown, broker, what, _ASK_CENTRE)
 
 
-def unreachable(broker: str, error: OSError, certificates: Sequence[Validity] = ()) -> LinkDown:
-    """No connection came about."""
+def too_large(size_bytes: int, most_bytes: int) -> MessageTooLarge:
+    """A message would not fit; it is not sent."""
+    return MessageTooLarge(
+        f"消息 {size_bytes} 字节，中心平台最多收 {most_bytes} 字节",
+        f"message of {size_bytes} bytes, the broker takes {most_bytes}",
+    )
+
+
+def unreachable(
+    broker: str, error: OSError | UnicodeError, certificates: Sequence[Validity] = ()
+) -> LinkDown:
+    """No connection came about; a `UnicodeError` is of a host name that can't be one."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _down(LinkDown, broker, *_explain_certificate(error))
     if isinstance(error, ssl.SSLError):
@@ -185,8 +205,8 @@ def _down(kind: type[R], broker: str, what: Text, step: Text) -> R:
     )
 
 
-def _explain(error: OSError) -> tuple[Text, Text]:
-    if isinstance(error, socket.gaierror):
+def _explain(error: OSError | UnicodeError) -> tuple[Text, Text]:
+    if isinstance(error, socket.gaierror | UnicodeError):
         return Text("找不到这个主机名", "the host name is unknown"), _CHECK_ADDRESS
     if isinstance(error, ConnectionRefusedError):
         return Text("端口没有打开", "the port is closed"), _CHECK_ADDRESS

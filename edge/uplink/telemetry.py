@@ -13,7 +13,7 @@ from edge.health import Health, Level
 from edge.uplink.certificates import Validity, outlook
 from edge.uplink.gate import Turn
 from edge.uplink.line import Line
-from edge.uplink.mqtt import MessageTooLarge, PublishRefused
+from edge.uplink.refusals import MessageTooLarge, PublishRefused
 from edge.uplink.topics import Topics
 
 log = logging.getLogger("steelyard.uplink")

@@ -22,11 +22,12 @@ from edge.uplink.centre_time import CentreTime
 from edge.uplink.commands import Commands
 from edge.uplink.gate import Sizes
 from edge.uplink.line import Line
-from edge.uplink.mqtt import VERSIONS, Link, PublishRefused, open_link
+from edge.uplink.mqtt import VERSIONS, Link, open_link
 from edge.uplink.paho_client import Message, Will
 from edge.uplink.porter import Porter
 from edge.uplink.pump import Pump
 from edge.uplink.receipts import Receipts
+from edge.uplink.refusals import PublishRefused
 from edge.uplink.tasks import first_to_end
 from edge.uplink.telemetry import Telemetry
 from edge.uplink.topics import MOST_CHUNK_BYTES, Presence, Reads, Topics, blob_of_state

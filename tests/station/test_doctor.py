@@ -229,7 +229,10 @@ def test_what_a_slow_gateway_answers_after_the_next_question_counts_for_its_unit
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(probing, "MODBUS_ANSWER_S", 0.05)
-    nobody: Slave = lambda _: bytes([0x83, 11])  # noqa: E731
+
+    def nobody(_question: bytes) -> bytes:
+        return bytes([0x83, 11])
+
     units = {1: nobody, 2: cabinet(), 3: nobody, 5: cabinet()}
 
     async def whole() -> list[int]:

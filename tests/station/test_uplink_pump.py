@@ -27,10 +27,10 @@ from edge.store.store import Store
 from edge.uplink.blobs import BlobState, Manifest
 from edge.uplink.gate import Sizes
 from edge.uplink.line import Line
-from edge.uplink.mqtt import MessageTooLarge, PublishRefused
 from edge.uplink.paho_client import MQTT_5, MQTT_311
 from edge.uplink.porter import Porter
 from edge.uplink.pump import Pump
+from edge.uplink.refusals import MessageTooLarge, PublishRefused
 from edge.uplink.topics import CHUNK_BYTES, Topics, parse_up
 from tests.station.uplinks import runs, until
 

@@ -12,9 +12,9 @@ import pytest
 from edge.errors import LinkDown
 from edge.uplink import acks, mqtt
 from edge.uplink.access import Access
-from edge.uplink.mqtt import MessageTooLarge, PublishRefused, open_link
+from edge.uplink.mqtt import open_link
 from edge.uplink.paho_client import MQTT_5, MQTT_311
-from edge.uplink.refusals import NO_SUBSCRIBER
+from edge.uplink.refusals import NO_SUBSCRIBER, MessageTooLarge, PublishRefused
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
