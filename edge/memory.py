@@ -12,7 +12,8 @@ touched, and stay; only what is larger by far, and finds no room there, gets pag
 
 CPython keeps freed tuples for use again, by length. One that was cut to its length, as tuple() does
 with what a generator gives, was taken from the store of another length: each adds one to its own
-store, until that is full. The stores are full from the start.
+store, until that is full. The stores are full from the start; a search for cycles among old objects
+empties them, and what the process gives back then is more than they take again.
 
 Python looks for garbage in cycles among old objects once a quarter as many have joined them. What
 the start has made lives to the end and is left out, so that little garbage is enough, and the
