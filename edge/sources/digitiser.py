@@ -6,7 +6,6 @@ are known to the last one, because the device went on counting.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from firmware_bridge.session import (
     HelloSeen,
     StatusSeen,
 )
+from firmware_bridge.standstill import within
 from firmware_bridge.stream import Hello, Status
 from firmware_bridge.transports import BadLine, PortLost, PortReader, Tap, no_tap
 
@@ -70,6 +70,7 @@ class DigitiserSource:
         self._tap = tap
         self._part = f"digitiser.{section.id}"
         self._name = Text(f"数字化仪 {section.id}", f"digitiser {section.id}")
+        self._heard_bytes = 0
         self._new_session()
         self._state(Level.WAITING, "等待连接", "waiting for the line")
 
@@ -110,24 +111,27 @@ class DigitiserSource:
             raise bad_line(self._name, error) from error
 
     async def _listen(self, port: PortReader, deliver: Deliver) -> None:
-        loop = asyncio.get_running_loop()
-        before, heard_bytes = self._session.counters, 0
+        before, self._heard_bytes = self._session.counters, 0
         self._counted["overflows"] = 0
         port.write(self._session.greeting())
-        deadline_s = loop.time() + SILENCE_S
         while True:
             try:
-                async with asyncio.timeout_at(deadline_s):
-                    chunk = await port.read()
+                await within(SILENCE_S, self._hear(port, deliver))
             except TimeoutError:
-                raise self._silence(heard_bytes, before) from None
-            heard_bytes += len(chunk.data)
+                raise self._silence(before) from None
+
+    async def _hear(self, port: PortReader, deliver: Deliver) -> None:
+        """Take what comes until there are samples in it, or the keeper has words for it."""
+        while True:
+            chunk = await port.read()
+            self._heard_bytes += len(chunk.data)
             events = self._session.receive(chunk.data, chunk.received_ns)
-            if self._keep(events, port) or any(isinstance(event, BlockSeen) for event in events):
-                deadline_s = loop.time() + SILENCE_S
+            had_words = self._keep(events, port)
             for event in events:
                 self._take(event, port, deliver)
             self._count(len(chunk.data), port.overflows)
+            if had_words or any(isinstance(event, BlockSeen) for event in events):
+                return
 
     def _keep(self, events: Sequence[Event], port: PortReader) -> bool:
         """Let the keeper hear them first, for a changed device must not weigh before he knows;
@@ -226,11 +230,11 @@ class DigitiserSource:
     def _state(self, level: Level, zh: str, en: str) -> None:
         self._health.state(self._part, level, zh, en)
 
-    def _silence(self, heard_bytes: int, before: dict[str, int]) -> SteelyardError:
+    def _silence(self, before: dict[str, int]) -> SteelyardError:
         """Why no samples came, as far as the bytes that did come can tell."""
         after = self._session.counters
         grew = {name for name, total in after.items() if total > before.get(name, 0)}
-        grew |= {"bytes"} if heard_bytes else set()
+        grew |= {"bytes"} if self._heard_bytes else set()
         kind, what, step = next(row[1:] for row in _SILENCES if row[0] in grew | {""})
         return kind(
             f"{self._name.zh}：{what.zh}",

@@ -11,6 +11,7 @@ from edge.health import Health, Level
 from edge.records import ScaleReading
 from edge.sources.weigher import Companions, Weigher
 from firmware_bridge.indicators.reading import IndicatorReading
+from firmware_bridge.standstill import within
 
 __all__ = ["ModbusScaleSource", "Weights"]
 
@@ -82,8 +83,7 @@ class ModbusScaleSource:
         self._weigher.state(Level.WAITING, Text("正在等待 Modbus", "waiting for Modbus"))
         while True:
             try:
-                async with asyncio.timeout(SILENCE_S):
-                    reading = await self._arriving.get()
+                reading = await within(SILENCE_S, self._arriving.get())
             except TimeoutError:
                 raise self._away() from None
             deliver(self._weigher.take(reading, self._now_ns()))

@@ -183,8 +183,7 @@ class ScaleSource:
         deadline_s = loop.time() + SILENCE_S
         while True:
             try:
-                async with asyncio.timeout_at(deadline_s):
-                    chunk = await port.read()
+                chunk = await within(deadline_s - loop.time(), port.read())
             except TimeoutError:
                 raise self._away(heard) from None
             found = decoder.feed(chunk.data)

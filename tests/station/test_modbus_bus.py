@@ -20,6 +20,7 @@ from edge.sources.modbus import ModbusSource
 from edge.sources.modbus_scale import ModbusScaleSource, Weights
 from edge.sources.weigher import Companions
 from edge.supervise import supervise
+from firmware_bridge.indicators.reading import IndicatorReading
 from firmware_bridge.modbus import (
     ModbusBus,
     ModbusBuses,
@@ -33,6 +34,9 @@ from simulator.modbus_slave import Memory, RtuSlave, Sent, TcpSlave, crc16
 from tests.standstill import stand_still
 
 SCALE = load_map("generic-scale")
+MODBUS_SCALE = {
+    "id": "F1", "url": "modbus:W1", "format": "modbus", "max_kg": 60_000, "division_kg": 20,
+}  # fmt: skip
 
 
 def scale(digits: int = 100) -> Memory:
@@ -311,8 +315,7 @@ def test_a_modbus_device_is_a_scale_of_the_station() -> None:
             config = ModbusSection.model_validate(
                 {"id": "W1", "url": slave.url, "map": "generic-scale", "poll_s": 0.1}
             )
-            told = {"id": "F1", "url": "modbus:W1", "format": "modbus", "max_kg": 60_000}
-            section = ScaleSection.model_validate(told | {"division_kg": 20})
+            section = ScaleSection.model_validate(MODBUS_SCALE)
             polled = ModbusSource(config, health, time.time_ns, ModbusBuses(), weights.put)
             source = ModbusScaleSource(section, health, time.monotonic_ns, companions, weights)
             tasks = [
@@ -332,10 +335,33 @@ def test_a_modbus_device_is_a_scale_of_the_station() -> None:
     asyncio.run(scenario())
 
 
+def test_a_weight_after_a_standstill_finds_its_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.sources.modbus_scale.SILENCE_S", 0.4)
+    section = ScaleSection.model_validate(MODBUS_SCALE)
+    weights, readings = Weights(), list[ScaleReading]()
+    source = ModbusScaleSource(
+        section, Health(time.monotonic_ns), time.monotonic_ns, Companions(), weights
+    )
+
+    async def scenario() -> None:
+        task = asyncio.create_task(source.run(readings.append))
+        await asyncio.sleep(0)
+        stand_still(0.8)
+        for _ in range(5):  # turns of the loop, in which the device is asked again
+            await asyncio.sleep(0)
+        weights.put("W1", IndicatorReading(12_000.0, b"", "kg"))
+        while not (readings or task.done()):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert [reading.load_kg for reading in readings] == [12_000.0]
+
+
 def test_a_scale_without_its_modbus_device_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.sources.modbus_scale.SILENCE_S", 0.05)
-    told = {"id": "F1", "url": "modbus:W1", "format": "modbus", "max_kg": 60_000}
-    section = ScaleSection.model_validate(told | {"division_kg": 20})
+    section = ScaleSection.model_validate(MODBUS_SCALE)
     health = Health(time.monotonic_ns)
     source = ModbusScaleSource(section, health, time.monotonic_ns, Companions(), Weights())
     with pytest.raises(LinkDown, match="W1"):

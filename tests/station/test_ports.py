@@ -29,6 +29,7 @@ from edge.supervise import supervise
 from firmware_bridge import lines, ports, transports
 from firmware_bridge.stream import Hello, Inputs, Samples, Start, StreamDecoder, Time, encode
 from firmware_bridge.transports import BadLine, PortLost, PortReader
+from tests.standstill import stand_still
 
 
 def _descriptors() -> int:
@@ -485,6 +486,28 @@ def test_silence_is_explained_by_what_was_heard(
             assert word in error.next_step.en
 
     asyncio.run(wait())
+
+
+def test_what_came_while_the_machine_stood_still_is_no_silence(
+    pty_line: Pty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stall() -> None:
+        async with Bench(pty_line.path) as bench:
+            await _greeted(pty_line)
+            device = Device(pty_line)
+            device.hello()
+            device.block()
+            await _until(bench.blocks)
+            monkeypatch.setattr(digitiser_module, "SILENCE_S", 0.5)
+            device.block()
+            await _until(lambda: len(bench.blocks()) == 2)
+            for _ in range(2):
+                device.block()
+                stand_still(1.0)
+            await _until(lambda: bench.task.done() or len(bench.blocks()) == 4)
+            assert not bench.task.done()
+
+    asyncio.run(stall())
 
 
 def test_a_wrong_url_is_the_installers_to_mend() -> None:
