@@ -48,7 +48,20 @@ def rtu_reply(heard: bytes, unit: int) -> bytes:
 
 
 def tcp_replies(heard: bytes | bytearray, units: Sequence[int]) -> dict[int, bytes]:
-    """Function and data by unit, as far as the bytes are replies to question n of unit n."""
+    """What answers to the n-th question, which was of the n-th unit.
+
+    Parameters
+    ----------
+    heard : bytes
+        All that came since the first question.
+    units : sequence of int
+        Whom the questions were put to, in order.
+
+    Returns
+    -------
+    dict of int to bytes
+        Function and data of replies in due form, by unit, in the order in which they came.
+    """
     replies, rest = {}, bytes(heard)
     while len(rest) > 8:
         number, protocol, length, unit = struct.unpack(">HHHB", rest[:7])
@@ -65,6 +78,16 @@ def devices(replies: dict[int, bytes]) -> Iterator[tuple[int, bytes]]:
     """The devices behind a server: one alone, where it answers for whomever is asked.
 
     What a server says for itself is left out where it is what one of its units says.
+
+    Parameters
+    ----------
+    replies : dict of int to bytes
+        As `tcp_replies` gives them.
+
+    Yields
+    ------
+    int, bytes
+        Unit, its reply.
     """
     there = {u: r for u, r in replies.items() if r[0] != _REFUSED or r[1] not in _NOBODY_THERE}
     if NOBODYS_UNIT in there:

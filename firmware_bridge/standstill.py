@@ -19,7 +19,13 @@ _SLICES = 4
 
 
 def slices_s(limit_s: float) -> Iterator[float]:
-    """``limit_s`` in waits one after the other, of which a standstill takes two at most."""
+    """``limit_s`` in waits one after the other, of which a standstill takes two at most.
+
+    Yields
+    ------
+    float
+        How long to wait now, s; asked for when the wait before it is over.
+    """
     now_s = asyncio.get_running_loop().time
     due_s = now_s()
     for _ in range(_SLICES):
@@ -28,7 +34,7 @@ def slices_s(limit_s: float) -> Iterator[float]:
 
 
 async def within(limit_s: float, answer: Awaitable[T]) -> T:
-    """What ``answer`` gives in `slices_s`.
+    """What ``answer`` gives in the waits of `slices_s`.
 
     Raises
     ------
