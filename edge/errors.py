@@ -162,3 +162,23 @@ class StoreError(SteelyardError):
 
     exit_code = 7
     whose = Text("磁盘或数据库", "the disk or database")
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """What to tell of a file that the disk refuses."""
+    return InputError(
+        f"写不了 {path}{why_zh(error)}",
+        f"cannot write {path}: {error.strerror}",
+        next_zh="检查这个位置的权限和剩余空间，或换一个位置",
+        next_en="see that you may write there and that there is room, or take another place",
+    )
+
+
+def cannot_make(path: Path, error: OSError) -> InputError:
+    """What to tell of a file that can't be made, or is there already."""
+    return InputError(
+        f"不能新建文件 {path}{why_zh(error)}",
+        f"cannot make the file {path}: {error.strerror}",
+        next_zh="换一个文件名：已有的文件不会被覆盖",
+        next_en="take another name: no file is overwritten",
+    )

@@ -21,7 +21,7 @@ from edge.config import StationConfig
 from edge.core.fitting import fit
 from edge.core.learn import VEHICLES, Variogram
 from edge.core.modes import CENTRES_KMH, KINDS, PRIOR, SPEED_EDGES_KMH, Dynamics
-from edge.errors import InputError, Text, why_zh
+from edge.errors import InputError, Text, cannot_write, why_zh
 from edge.frozen import Basis, Frozen
 from edge.lessons import APART, CHANGED, gathered
 from edge.records import Floats, LaneLayout, Vehicle
@@ -225,9 +225,7 @@ def _freeze(config: StationConfig, lesson: Lesson, who: str, now_ns: int) -> tup
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise InputError(
-            f"写不了 {path}{why_zh(error)}", f"cannot write {path}: {error.strerror}"
-        ) from error
+        raise cannot_write(path, error) from error
     return path, frozen
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
-from edge.errors import InputError, Text, why_zh
+from edge.errors import InputError, Text, cannot_make
 from edge.sources.local_door import call_station
 from edge.sources.ports import bad_line, link_down
 from edge.sources.taps import find_line
@@ -50,12 +50,7 @@ class TapFile:
         try:
             self._file = self.path.open("xb")
         except OSError as error:
-            raise InputError(
-                f"不能新建文件 {self.path}{why_zh(error)}",
-                f"cannot make the file {self.path}: {error.strerror}",
-                next_zh="换一个文件名：已有的文件不会被覆盖",
-                next_en="take another name: no file is overwritten",
-            ) from error
+            raise cannot_make(self.path, error) from error
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,7 +13,7 @@ import click
 
 from edge.commands.tools import ANY_PATH, either, run_until_signal
 from edge.config import load_station
-from edge.errors import InputError, Text, why_zh
+from edge.errors import Text, cannot_make
 
 if TYPE_CHECKING:
     from edge.doctor import Look
@@ -135,10 +135,5 @@ def _write(looks: list[Look], path: Path) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(station_piece(looks))
     except OSError as error:
-        raise InputError(
-            f"不能新建文件 {path}{why_zh(error)}",
-            f"cannot make the file {path}: {error.strerror}",
-            next_zh="换一个文件名：已有的文件不会被覆盖",
-            next_en="take another name: no file is overwritten",
-        ) from error
+        raise cannot_make(path, error) from error
     click.echo(f"已写入 / written: {path}", err=True)

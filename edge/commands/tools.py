@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from edge.errors import ConfigError, InputError, why_zh
+from edge.errors import ConfigError, InputError, cannot_write, why_zh
 from edge.memory import settle_memory
 
 EXISTING = click.Path(exists=True, path_type=Path)
@@ -111,9 +111,7 @@ def write_out(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        raise InputError(
-            f"写不了 {path}{why_zh(error)}", f"cannot write {path}: {error.strerror}"
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 def write_figures(figures: dict[str, Any], json_file: Path | None) -> None:

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from edge.errors import InputError, why_zh
+from edge.errors import InputError, cannot_write
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -36,10 +36,7 @@ def write_table(path: Path, rows: Rows) -> None:
         write(fresh, rows)
         fresh.replace(path)
     except OSError as error:
-        raise InputError(
-            f"写不了表格 {path}{why_zh(error)}",
-            f"cannot write the table {path}: {error.strerror}",
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         fresh.unlink(missing_ok=True)
 

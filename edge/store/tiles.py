@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from edge.errors import InputError, IntegrityError, why_zh
+from edge.errors import InputError, IntegrityError, cannot_write
 from edge.evidence.note import Checkpoint, split_note
 from edge.evidence.tiles import CHECKPOINT, Tile, entry_bundle, tiles_of
 from edge.store.schema import DATABASE, connect_reader
@@ -50,7 +50,7 @@ def write_tiles(store: Path, out: Path, progress: Callable[[float], None]) -> Ch
         connection.execute("BEGIN")
         return _write(connection, out, progress)
     except OSError as error:
-        raise InputError(f"写不了 {out}{why_zh(error)}", f"cannot write {out}: {error}") from error
+        raise cannot_write(out, error) from error
     finally:
         connection.close()
 

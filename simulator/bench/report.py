@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from edge.errors import InputError, why_zh
+from edge.errors import InputError, cannot_write, why_zh
 from simulator.bench import tables
 from simulator.bench.accuracy import Report, Row
 from simulator.bench.figures import Figures
@@ -166,9 +166,7 @@ def write_pictures(report: Report, directory: Path) -> None:
         for name, picture in pictures(report).items():
             (directory / name).write_text(picture, "utf-8")
     except OSError as error:
-        raise InputError(
-            f"写不了 {directory}{why_zh(error)}", f"cannot write {directory}: {error.strerror}"
-        ) from error
+        raise cannot_write(directory, error) from error
 
 
 def write_page(report: Report, figures: Mapping[str, float | str], page: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.commands.tools import write_out
 from edge.config import load_station
 from edge.errors import ConfigError, InputError, IntegrityError, SteelyardError, why_zh
 from edge.validation import Wrong, read_toml
@@ -37,6 +38,13 @@ def test_the_systems_reason_is_told_in_chinese_too(tmp_path: Path) -> None:
     assert "没有这个文件或目录" in caught.value.what.zh
     assert "No such file" not in caught.value.what.zh
     assert "No such file" in caught.value.what.en
+
+
+def test_a_place_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        write_out(tmp_path, b"")
+    assert caught.value.what.zh == f"写不了 {tmp_path}：它是目录，不是文件"
+    assert all(caught.value.next_step)
 
 
 def test_why_is_told_in_chinese_as_far_as_it_is_known() -> None:
