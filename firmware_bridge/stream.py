@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import accumulate
 
 from cobs import cobs
 
@@ -149,10 +150,12 @@ class StreamDecoder:
         joined = opened_together(found.blocks, found.codes) if found else None
         if found is None or joined is None:
             return False
+        ends = {0, *accumulate(run.frames for run in joined)}
+        if not ends.issuperset(before for before, _ in found.others):
+            return False  # A frame inside a run: no device numbers its frames so.
         self.counters["frames"] += found.blocks
         told = 0
         for before, piece in found.others:
-            # Any frame has a sequence number of its own, so no run goes on beyond it.
             while told < before:
                 told += joined[0].frames
                 messages.append(joined.pop(0))

@@ -141,6 +141,14 @@ def test_a_block_whose_code_ends_with_a_full_group_costs_its_neighbours_nothing(
     assert decoder.counters["frames"] == 20
 
 
+def test_a_frame_with_a_strange_number_between_blocks_in_a_row_keeps_its_place() -> None:
+    sent: list[Message] = [*_blocks(4, 5, 6), STATUS, *_blocks(7, 8, 9)]
+    heard = StreamDecoder().feed(b"".join(map(encode, sent)))
+    apart = [one for m in heard for one in (m.apart() if isinstance(m, Samples) else [m])]
+    assert len(apart) == len(sent)
+    assert all(_same(a, b) for a, b in zip(apart, sent, strict=True))
+
+
 def test_joined_blocks_are_not_sent_as_a_frame() -> None:
     (joined,), _ = _heard(_blocks(1, 2, 3, 4))
     with pytest.raises(ValueError, match="joined"):
