@@ -15,7 +15,7 @@ from edge.core.modes import load_scale
 from edge.core.swing import Swing
 from edge.records import Bools, Floats, Indices
 
-__all__ = ["contradicting", "mean_along", "sum_along"]
+__all__ = ["contradicting", "filled", "mean_along", "sum_along"]
 
 _BAD_ROW_SIGMA = 10.0
 """A row this far off the others, all axles alike, does not measure."""
@@ -30,9 +30,15 @@ def sum_along(values: Floats) -> Floats:
     return np.asarray(np.add.accumulate(values, axis=-1)[..., -1])
 
 
-def mean_along(values: Floats, valid: Bools) -> Floats:
-    """Mean of the valid values along the last axis, 0 where there is none."""
-    return np.asarray(sum_along(np.where(valid, values, 0.0)) / np.maximum(valid.sum(axis=1), 1))
+def filled(values: Floats, holes: Bools | None) -> Floats:
+    """Values, 0 in the holes; ``None`` tells that there are none."""
+    return values if holes is None else np.where(holes, 0.0, values)
+
+
+def mean_along(values: Floats, holes: Bools | None) -> Floats:
+    """Mean along the last axis of what is no hole, 0 where all is."""
+    count = values.shape[-1] if holes is None else np.maximum((~holes).sum(axis=1), 1)
+    return np.asarray(sum_along(filled(values, holes)) / count)
 
 
 def contradicting(
@@ -65,7 +71,7 @@ def contradicting(
     sums = _by_vehicle(np.concatenate([known, off], axis=1), vehicle)
     n_axles = np.maximum(sums[:, :n_rows], 1)
     mean_off = sums[:, n_rows:] / n_axles
-    swings = (swing.variance.sum(axis=0) + swing.lie)[:, None] * load_scale(middle)[:, None] ** 2
+    swings = (swing.variance_of_all + swing.lie)[:, None] * load_scale(middle)[:, None] ** 2
     together = swing.axle_correlation[:, None]
     alike = together + (1 - together) / n_axles
     far = np.abs(mean_off) / np.sqrt(swings * alike)
@@ -89,7 +95,7 @@ def _plainly_agree(load_kg: Floats, swing: Swing, vehicle: Indices) -> bool:
     most_off = float((np.fmax.reduce(load_kg, axis=1) / lowest).max()) - 1
     together, n_axles = float(swing.axle_correlation.min()), int(np.bincount(vehicle).max())
     alike = together + (1 - together) / n_axles
-    least = float((swing.variance[0] + swing.variance[1] + swing.variance[2] + swing.lie).min())
+    least = float((swing.variance_of_all + swing.lie).min())
     swings = least * float(load_scale(lowest.max() * (1 + most_off))) ** 2 * alike
     return most_off < 0.9 * _BAD_ROW_SIGMA * math.sqrt(swings)
 
@@ -101,7 +107,7 @@ def _rows(load_kg: Floats, row: Indices, valid: Bools, n_rows: int) -> tuple[Flo
         load[:, row], known[:, row] = np.where(valid, load_kg, 0.0), valid
         return load, known
     by_row = [(load_kg[:, row == r], valid[:, row == r]) for r in range(n_rows)]
-    load = np.stack([mean_along(x, own) for x, own in by_row], axis=1)
+    load = np.stack([mean_along(x, ~own) for x, own in by_row], axis=1)
     return load, np.stack([own.any(axis=1) for _, own in by_row], axis=1)
 
 

@@ -7,11 +7,20 @@ from functools import lru_cache
 
 import numpy as np
 
+from edge.core.consensus import filled
 from edge.core.modes import DAMPING, lie_correlation, load_scale, oscillation
 from edge.core.swing import Swing
 from edge.records import Bools, Floats, Indices, read_only
 
-__all__ = ["UNSEEN_KG", "Observations", "covariance_kg2", "doubted_kg2", "parts"]
+__all__ = [
+    "UNSEEN_KG",
+    "Observations",
+    "count_rows",
+    "covariance_kg2",
+    "diagonals",
+    "doubted_kg2",
+    "parts",
+]
 
 UNSEEN_KG = 1e9
 """Standard uncertainty of a reading that is missing."""
@@ -39,15 +48,15 @@ class Observations:
 
 
 def covariance_kg2(
-    seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing, speed_mps: Floats
+    seen: Observations, holes: Bools | None, rough_kg: Floats, swing: Swing, speed_mps: Floats
 ) -> Floats:
     """Covariance of an axle's observations about its static load.
 
     Parameters
     ----------
     seen : Observations
-    valid : bool array (n_axles, m)
-        Which of the readings count.
+    holes : bool array (n_axles, m), optional
+        Which of the readings do not count, if any.
     rough_kg : float array (n_axles,)
         The loads, about.
     swing : Swing
@@ -58,25 +67,30 @@ def covariance_kg2(
     float array (n_axles, m, m)
         Positive definite; a reading that does not count is apart, with ``UNSEEN_KG``.
     """
-    time = np.where(valid, seen.time_s, 0.0)
-    length = np.where(valid, seen.length_s, 0.0)
-    alike = _correlations(time, swing, speed_mps)
+    alike = _correlations(filled(seen.time_s, holes), swing, speed_mps)
     # A mean over a while sees less of a mode, the faster that is.
-    half_turn = np.pi * np.maximum(swing.hz[:, :, None] * length, _TINY)
+    half_turn = np.pi * np.maximum(swing.hz[:, :, None] * filled(seen.length_s, holes), _TINY)
     part = np.sin(half_turn) / half_turn
     variance = swing.variance[:, :, None, None]
     modes = variance * part[:, :, :, None] * part[:, :, None, :] * alike[:-1]
     lie = swing.lie[:, None, None] * alike[-1]
-    kg = load_scale(rough_kg) * np.maximum(rough_kg, 1.0)
-    both = valid[:, :, None] & valid[:, None, :]
-    system = np.where(both, modes[0] + modes[1] + modes[2] + lie, 0.0) * kg[:, None, None] ** 2
+    scale = load_scale(rough_kg)
+    kg = scale * np.maximum(rough_kg, 1.0)
+    system = (modes[0] + modes[1] + modes[2] + lie) * kg[:, None, None] ** 2
     # Twelve digits are the same on every processor; transcendental functions are to the last only.
-    system = system.round(6)
-    i = np.arange(system.shape[1])
-    alone = parts(valid, seen.row) == 1
-    apart = _APART * _swings_kg2(rough_kg, swing)[:, None] * alone
-    system[:, i, i] += np.where(valid, seen.u_noise_kg, UNSEEN_KG) ** 2 + apart
-    return np.asarray(system)
+    system = np.asarray(system.round(6))
+    swings_kg2 = swing.variance_of_all * (scale * rough_kg) ** 2
+    own_kg2 = seen.u_noise_kg**2 + _APART * swings_kg2[:, None] * (parts(seen.row, holes) == 1)
+    if holes is not None:
+        system[holes[:, :, None] | holes[:, None, :]] = 0.0
+        own_kg2[holes] = UNSEEN_KG**2
+    diagonals(system)[:] += own_kg2
+    return system
+
+
+def diagonals(matrices: Floats) -> Floats:
+    """The diagonal of each of many matrices, to be written to: (n, m) of (n, m, m)."""
+    return np.asarray(np.einsum("nii->ni", matrices))
 
 
 def _correlations(time_s: Floats, swing: Swing, speed_mps: Floats) -> Floats:
@@ -103,7 +117,7 @@ def _pairs(n_readings: int) -> tuple[Indices, Indices, Indices]:
 
 
 def doubted_kg2(
-    system: Floats, seen: Observations, valid: Bools, rough_kg: Floats, swing: Swing
+    system: Floats, seen: Observations, holes: Bools | None, rough_kg: Floats, swing: Swing
 ) -> Floats:
     """The covariance by which parts of plateaus are weighed; strips are taken as they are.
 
@@ -112,32 +126,31 @@ def doubted_kg2(
     """
     if len(seen.row) == count_rows(seen.row):
         return system
-    in_row = parts(valid, seen.row)
+    in_row = parts(seen.row, holes)
     if in_row.max(initial=1) == 1:
         return system
-    bounce_s = np.where(valid, seen.length_s, 1.0) * np.maximum(in_row, 1)
+    length_s = seen.length_s if holes is None else np.where(holes, 1.0, seen.length_s)
+    bounce_s = length_s * np.maximum(in_row, 1)
     cycles = np.maximum(swing.hz[0][:, None] * bounce_s, 0.01)
     doubt = _APART * (1 + (_FEW_CYCLES / cycles) ** 4) * (in_row > 1)
-    i = np.arange(system.shape[1])
+    swings_kg2 = swing.variance_of_all * (load_scale(rough_kg) * rough_kg) ** 2
     doubted = system.copy()
-    doubted[:, i, i] += doubt * _swings_kg2(rough_kg, swing)[:, None]
+    diagonals(doubted)[:] += doubt * swings_kg2[:, None]
     return doubted
 
 
-def parts(valid: Bools, row: Indices) -> Indices:
-    """How many readings the row of each reading gave of that axle; 0 for one that is missing."""
-    if len(row) == count_rows(row):
-        return valid.astype(np.int64)
-    same_row = (row[:, None] == row[None, :]).astype(np.int64)
-    return np.asarray((valid.astype(np.int64) @ same_row) * valid)
+def parts(row: Indices, holes: Bools | None) -> Indices:
+    """How many readings the row of each reading gave of that axle; 0 for one that is missing.
+
+    Without holes they are the same for all axles: (n_observations,).
+    """
+    one_each = len(row) == count_rows(row)
+    if holes is None:
+        return np.ones(len(row), np.int64) if one_each else np.bincount(row)[row]
+    valid = (~holes).astype(np.int64)
+    return valid if one_each else np.asarray((valid @ (row[:, None] == row)) * valid)
 
 
 def count_rows(row: Indices) -> int:
     """How many rows the readings are of."""
     return int(max(row.tolist())) + 1
-
-
-def _swings_kg2(rough_kg: Floats, swing: Swing) -> Floats:
-    """Variance of the force of each axle."""
-    modes = swing.variance[0] + swing.variance[1] + swing.variance[2]
-    return np.asarray(modes * (load_scale(rough_kg) * rough_kg) ** 2)

@@ -125,12 +125,13 @@ def beside(pressed: Pressed, first: Indices, count: Indices, u_mean_rel: Floats)
     common_patch = np.where(light, 1.0, _U_TYRE_VEHICLE**2)
     pair = total[:, None] - single
     sums = _Sums.of(single, pair, common_lean, common_patch)
-    within = sums.within().min(axis=(1, 2))
+    left_over = sums.within()
+    within = left_over.min(axis=(1, 2))
     doubted = within > _DOUBTED
     # No explanation leaves less over than nothing: who fits well in the lane is beyond doubt.
     if doubted.any():
         least = np.maximum(_LEAST_LOSS, _LOSS_OF_U * u_gross_rel)[:, None, None]
-        aside = np.where(_loss(single, pair) >= least, sums.aside(), np.inf)
+        aside = np.where(_loss(single, pair) >= least, sums.aside(left_over), np.inf)
         doubted &= within - aside.min(axis=(1, 2)) > _DOUBTED
     return np.asarray(doubted)
 
@@ -184,7 +185,7 @@ class _Sums(NamedTuple):
         patch_square = one[5] + both[5] - 2 * _LOG_TWO * both[4] + _LOG_TWO**2 * both[3]
         return np.asarray(lean_square - k_lean * lean**2 + patch_square - k_patch * patch**2)
 
-    def aside(self) -> Floats:
+    def aside(self, within: Floats) -> Floats:
         """By one beside it, to the likelier side: (n_vehicles, n_guesses, n_places)."""
         one, both, lean, patch, k_lean, k_patch = self
         (m_one, _), (m_pair, _) = _SINGLE, _PAIR
@@ -197,7 +198,7 @@ class _Sums(NamedTuple):
         shortened = one[3] * c_one_2 + both[3] * c_pair_2 - k_patch * short**2
         patched = one[4] * c_one + (both[4] - _LOG_TWO * both[3]) * c_pair
         shortened = shortened - 2 * (patched - k_patch * patch * short)
-        return np.asarray(self.within() + leaned + shortened)
+        return np.asarray(within + leaned + shortened)
 
 
 def _loss(single: Floats, pair: Floats) -> Floats:

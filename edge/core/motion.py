@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.core.axles import first_axles
-from edge.records import Bools, Floats, Indices
+from edge.core.consensus import filled, sum_along
+from edge.records import Floats, Indices
 
 __all__ = ["Motion", "follow"]
 
@@ -110,23 +111,23 @@ def follow(centre_s: Floats, position_m: Floats, u_time_s: float, vehicle: Indic
     if freedom.min() < 1:
         raise ValueError("no axle was seen by two rows")
     terms = 1 + (freedom >= _SQUARE_FREEDOM) + (freedom >= _CUBIC_FREEDOM)
-    t0_s = np.add.reduceat(_across(_filled(centre_s, holes)), first)
+    t0_s = np.add.reduceat(sum_along(filled(centre_s, holes)), first)
     t0_s /= np.add.reduceat(per_axle, first)
     # Powers of time and, last, the rows' positions: (n_axles, n_rows) each.
     columns = np.empty((_TERMS + 1, *centre_s.shape))
     t = np.subtract(centre_s, t0_s[vehicle][:, None], out=columns[0])
     np.multiply(np.multiply(t, t, out=columns[1]), t, out=columns[2])
     columns[_TERMS] = position_m
-    columns = _filled(columns, holes)
-    means = _across(columns) / np.maximum(per_axle, 1)
-    columns = _filled(columns - means[:, :, None], holes)
+    columns = filled(columns, holes)
+    means = sum_along(columns) / np.maximum(per_axle, 1)
+    columns = filled(columns - means[:, :, None], holes)
     inverse, coefficients = _solved(columns, first, terms)
     of_axle = coefficients.take(vehicle, axis=0).T
     parts_m = columns[:_TERMS] * of_axle[:, :, None]
     left_m = columns[_TERMS] - (parts_m[0] + parts_m[1] + parts_m[2])
     floor_m = np.hypot(_POSITION_U_M, coefficients[:, 0] * u_time_s)
     spare = freedom - terms
-    scatter_m2 = np.add.reduceat(_across(left_m * left_m), first)
+    scatter_m2 = np.add.reduceat(sum_along(left_m * left_m), first)
     residual_m = np.where(spare > 0, np.sqrt(scatter_m2 / np.maximum(spare, 1)), 0.0)
     residual_m = np.maximum(residual_m, floor_m)
     way_m = means[:_TERMS] * of_axle
@@ -141,19 +142,9 @@ def follow(centre_s: Floats, position_m: Floats, u_time_s: float, vehicle: Indic
     )
 
 
-def _filled(values: Floats, holes: Bools | None) -> Floats:
-    """Values, 0 where a row did not see an axle."""
-    return values if holes is None else np.where(holes, 0.0, values)
-
-
-def _across(values: Floats) -> Floats:
-    """Sum over the rows from the first to the last: the same bits for any number of axles."""
-    return np.asarray(np.add.accumulate(values, axis=-1)[..., -1])
-
-
 def _solved(columns: Floats, first: Indices, terms: Indices) -> tuple[Floats, Floats]:
     """Inverse of the normal matrix and coefficients of each vehicle; unused terms are zero."""
-    products = np.add.reduceat(_across(columns[_ONE] * columns[_OTHER]), first, axis=1)
+    products = np.add.reduceat(sum_along(columns[_ONE] * columns[_OTHER]), first, axis=1)
     normal, right = products[_NORMAL].transpose(2, 0, 1), products[len(_ONE) - _TERMS :].T
     used = terms[:, None] > _NUMBERS
     both = used[:, :, None] & used[:, None, :]
@@ -161,7 +152,7 @@ def _solved(columns: Floats, first: Indices, terms: Indices) -> tuple[Floats, Fl
     outer = scale[:, :, None] * scale[:, None]
     inverse = np.linalg.inv(np.where(both, normal / outer, _EYE))
     inverse = np.where(both, inverse / outer, 0.0)
-    return inverse, _across(inverse * right[:, None, :])
+    return inverse, sum_along(inverse * right[:, None, :])
 
 
 def _u_spacing(
@@ -170,7 +161,7 @@ def _u_spacing(
     """Spacing is a difference of means of the way: from the motion, and from each axle's times."""
     step, own = means[:, 1:] - means[:, :-1], inverse.take(vehicle[1:], axis=0)
     outer = step[:, None] * own.transpose(1, 2, 0) * step[None]
-    motion = _across(outer.reshape(_TERMS * _TERMS, -1).T)
+    motion = sum_along(outer.reshape(_TERMS * _TERMS, -1).T)
     each = 1 / np.maximum(per_axle, 1)
     # Rounding may leave a hair less than nothing of a spacing that is hardly known to the motion.
     u2 = np.maximum(motion, 0.0) + each[1:] + each[:-1]

@@ -40,12 +40,13 @@ class Swing:
     """A :class:`Dynamics` laid out for axles.
 
     ``hz``, ``u_hz``, ``variance`` (3, n) of bounce, stiff body and hop, the variances at the
-    axles' speeds; ``row_bias`` (n, n_rows); all others (n,).
+    axles' speeds, and ``variance_of_all`` their sum; ``row_bias`` (n, n_rows); all others (n,).
     """
 
     hz: Floats
     u_hz: Floats
     variance: Floats
+    variance_of_all: Floats
     lie: Floats
     group_correlation: Floats
     axle_correlation: Floats
@@ -60,33 +61,31 @@ class Swing:
         speed_mps: Floats,
         kind: Indices,
         n_rows: int,
+        load_kg: Floats,
+        mean_axle_kg: Floats,
     ) -> Swing:
-        """Look up the cell of each axle by its lane's dynamics, its speed and its kind, (n,)."""
+        """Look up the cell of each axle by its lane's dynamics, its speed and its kind, (n,).
+
+        Under loads (n,) of vehicles of such mean axle loads (n,): what is heavier swings slower on
+        its springs. An overladen lorry of 14 t an axle bounces at 1.4 Hz where lawful ones do at
+        2.0 Hz, and rows that those cross in a whole swing show it a part of one only.
+        """
         tables, biases = zip(*(_table(known, n_rows) for known in dynamics), strict=True)
         table, bias = tables[0], biases[0]
         cell = speed_bin(speed_mps) * KINDS + kind
         if len(dynamics) > 1:
             table, bias = np.concatenate(tables, axis=1), np.concatenate(biases)
             cell += len(biases[0]) * number
-        lines = table[:, cell]
-        variance = lines[6:9] * (3.6 * speed_mps)
-        lie, group, axle, weight = lines[9:]
-        return cls(lines[:3], lines[3:6], variance, lie, group, axle, weight, bias[cell])
-
-    def laden(self, load_kg: Floats, mean_axle_kg: Floats) -> Swing:
-        """The same under axles of such loads (n,), of vehicles of such mean axle loads (n,).
-
-        What is heavier swings slower on its springs: an overladen lorry of 14 t an axle bounces at
-        1.4 Hz where lawful ones do at 2.0 Hz, and rows that those cross in a whole swing show it a
-        part of one only.
-        """
+        lines = table.take(cell, axis=1)
+        hz, u_hz = lines[:3], lines[3:6]
         slower = np.sqrt(_SPRUNG_KG / np.maximum(mean_axle_kg, _SPRUNG_KG))
-        hz, u_hz = self.hz.copy(), self.u_hz.copy()
         hz[0] *= slower
         u_hz[0] *= slower
-        variance = self.variance * relative_load(load_kg) ** _BESIDE_EXPONENT
-        same = self.lie, self.group_correlation, self.axle_correlation, self.weight, self.row_bias
-        return Swing(hz, u_hz, variance, *same)
+        variance = lines[6:9] * (3.6 * speed_mps) * relative_load(load_kg) ** _BESIDE_EXPONENT
+        of_all = variance[0] + variance[1] + variance[2]
+        lie, group, axle, weight = lines[9:]
+        row_bias = bias.take(cell, axis=0)
+        return cls(hz, u_hz, variance, of_all, lie, group, axle, weight, row_bias)
 
 
 def _line(k: Kind, c: Cell) -> list[float]:

@@ -20,12 +20,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge.core.axles import first_axles
-from edge.core.consensus import contradicting, mean_along, sum_along
+from edge.core.consensus import contradicting, filled, mean_along, sum_along
 from edge.core.kernel import (
     UNSEEN_KG,
     Observations,
     count_rows,
     covariance_kg2,
+    diagonals,
     doubted_kg2,
     parts,
 )
@@ -108,32 +109,35 @@ def fuse(
     Fusion
         Uncertainties hold the moving axle, the rows' spread and the noise.
     """
-    valid = ~np.isnan(seen.load_kg)
-    rough = mean_along(seen.load_kg, valid)
+    unseen = np.isnan(seen.load_kg)
+    holes = unseen if unseen.any() else None
+    rough = mean_along(seen.load_kg, holes)
     n_axles = np.bincount(vehicle)
     mean_kg = np.bincount(vehicle, rough) / n_axles
     kind = kind_of(n_axles, mean_kg)[vehicle]
     n_axles_of, n_rows = n_axles[vehicle], count_rows(seen.row)
-    swing = Swing.of(dynamics, number, np.maximum(speed_mps, _SLOWEST_MPS), kind, n_rows)
-    swing = swing.laden(rough, mean_kg[vehicle])
+    rolling_mps = np.maximum(speed_mps, _SLOWEST_MPS)
+    swing = Swing.of(dynamics, number, rolling_mps, kind, n_rows, rough, mean_kg[vehicle])
     swing = _alike_in_trains(swing, n_axles_of)
     biased = bool(swing.row_bias.any())
     if biased:
         bias = load_scale(rough)[:, None] * swing.row_bias[:, seen.row]
         seen = replace(seen, load_kg=seen.load_kg / (1 + bias))
-    left_out = contradicting(seen.load_kg, seen.row, valid, swing, vehicle)
-    if biased or left_out.any():
-        valid &= ~left_out
-        rough = mean_along(seen.load_kg, valid)
-    load = np.where(valid, seen.load_kg, 0.0)
-    system = covariance_kg2(seen, valid, rough, swing, speed_mps)
-    doubted = doubted_kg2(system, seen, valid, rough, swing)
+    left_out = contradicting(seen.load_kg, seen.row, ~unseen, swing, vehicle)
+    contradicted = bool(left_out.any())
+    if contradicted:
+        holes = unseen | left_out
+    if biased or contradicted:
+        rough = mean_along(seen.load_kg, holes)
+    load = filled(seen.load_kg, holes)
+    system = covariance_kg2(seen, holes, rough, swing, speed_mps)
+    doubted = doubted_kg2(system, seen, holes, rough, swing)
     solved = np.linalg.solve(doubted, np.ones((*load.shape, 1)))[:, :, 0]
-    information = np.where(valid, solved, 0.0)
+    information = filled(np.asarray(solved, np.float64), holes)
     best = information / _or_nan(sum_along(information))[:, None]
-    weight = _cautious(best, _plain(valid, seen.row), doubted)
+    weight = _cautious(best, _plain(seen.row, holes), doubted)
     fused = sum_along(weight * load)
-    scatter = _scatter(system, load, valid, seen.row)
+    scatter = _scatter(system, load, holes, seen.row)
     scale = _scale(*scatter, swing, vehicle, n_axles_of)
     u_kg = np.sqrt(scale * _variance(weight, system))
     correlations = swing.group_correlation, swing.axle_correlation
@@ -171,9 +175,16 @@ def _variance(weight: Floats, system: Floats) -> Floats:
     return sum_along(weight * np.matvec(system, weight))
 
 
-def _plain(valid: Bools, row: Indices) -> Floats:
-    """Weights of the plain mean of the rows that saw an axle, of each the mean of its parts."""
-    each = valid / np.maximum(parts(valid, row), 1)
+def _plain(row: Indices, holes: Bools | None) -> Floats:
+    """Weights of the plain mean of the rows that saw an axle, of each the mean of its parts.
+
+    Without holes they are the same for all axles: (m,), else (n_axles, m).
+    """
+    in_row = parts(row, holes)
+    if holes is None:
+        each = 1 / in_row
+        return np.asarray(each / sum_along(each))
+    each = filled(1 / np.maximum(in_row, 1), holes)
     return np.asarray(each / _or_nan(sum_along(each))[:, None])
 
 
@@ -182,21 +193,22 @@ def _or_nan(total: Floats) -> Floats:
     return np.where(total == 0.0, np.nan, total)
 
 
-def _scatter(system: Floats, load: Floats, valid: Bools, row: Indices) -> tuple[Floats, Floats]:
+def _scatter(
+    system: Floats, load: Floats, holes: Bools | None, row: Indices
+) -> tuple[Floats, Floats]:
     """Squares of the rows about their best mean, against the expected ones, and their freedom.
 
     The parts of a plate's plateau are taken together: its course is smooth, whatever the plate as
     a whole is off by, and would speak for more certainty than there is.
     """
-    seen, rows = valid, system
+    seen, rows = np.ones(load.shape, np.bool_) if holes is None else ~holes, system
     n_rows = count_rows(row)
     if n_rows < len(row):
-        into = (np.arange(n_rows)[:, None] == row) & valid[:, None, :]
+        into = (np.arange(n_rows)[:, None] == row) & seen[:, None, :]
         seen = into.any(axis=2)
         mean = into / np.maximum(into.sum(axis=2, keepdims=True), 1)
         rows = mean @ system @ mean.transpose(0, 2, 1)
-        i = np.arange(rows.shape[1])
-        rows[:, i, i] += np.where(seen, 0.0, UNSEEN_KG**2)
+        diagonals(rows)[:] += np.where(seen, 0.0, UNSEEN_KG**2)
         load = np.asarray((mean @ load[:, :, None])[:, :, 0], np.float64)
     ones_and_load = np.empty((*load.shape, 2))
     ones_and_load[..., 0], ones_and_load[..., 1] = seen, load
@@ -231,9 +243,9 @@ def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indice
         What one standard uncertainty of each further cause (a channel's gain, the reference mass,
         the speed) does to each axle; the causes are independent, each acts on all axles at once.
     group : int array (n_axles,)
-        Number of each axle's group; no group reaches over two vehicles.
+        Number of each axle's group, rising from 0; no group reaches over two vehicles.
     part : int array (n_axles,)
-        Which sum an axle belongs to, rising from 0: itself, its group or its vehicle.
+        Which sum an axle belongs to, rising from 0: its group or its vehicle.
 
     Returns
     -------
@@ -241,16 +253,13 @@ def sum_variance(fusion: Fusion, shared_kg: Floats, group: Indices, part: Indice
         JCGM 100:2008, equation 16: the moving axles with their correlations, and the causes.
     """
     u, alike, between = fusion.u_kg, fusion.group_correlation, fusion.axle_correlation
-    whole = np.bincount(part, u)
-    inside = whole**2
+    whole_2 = inside = np.bincount(part, u) ** 2
+    first = first_axles(part, len(whole_2))
     if part is not group:
-        piece = np.zeros(len(part), np.int64)
-        ((part[1:] != part[:-1]) | (group[1:] != group[:-1])).cumsum(out=piece[1:])
-        own = np.bincount(piece, u)
-        inside = np.bincount(part[first_axles(piece, len(own))], own**2)
-    first = first_axles(part, len(whole))
+        own_2 = np.bincount(group, u) ** 2
+        inside = np.bincount(part[first_axles(group, len(own_2))], own_2)
     single = np.bincount(part, (1 - alike) * u**2)
-    moving = single + (alike - between)[first] * inside + between[first] * whole**2
+    moving = single + (alike - between)[first] * inside + between[first] * whole_2
     n_causes = shared_kg.shape[1]
     place = part[:, None] * n_causes + np.arange(n_causes)
     causes = np.asarray(np.bincount(place.ravel(), shared_kg.ravel()), np.float64)

@@ -12,7 +12,7 @@ import pytest
 from edge.core.fitting import fit
 from edge.core.learn import Variogram
 from edge.core.modes import KINDS, PRIOR, Dynamics, kind_of, lie_correlation, oscillation
-from edge.core.uncertainty import Fusion, Observations, fuse, sum_variance
+from edge.core.uncertainty import Fusion, Observations, axle_variance, fuse, sum_variance
 from edge.records import Flag, Floats, Indices, LaneLayout, Passage, Row
 
 SPACING_M = 2.8
@@ -140,7 +140,9 @@ def test_sums_of_axles_follow_from_the_whole_covariance() -> None:
     full = (same + other) * np.outer(fusion.u_kg, fusion.u_kg)
     np.fill_diagonal(full, fusion.u_kg**2)
     full += shared_kg @ shared_kg.T
-    for part in (np.arange(5 * n), group, vehicle):
+    axles = np.diag(full)
+    assert axle_variance(fusion, shared_kg) == pytest.approx(axles)
+    for part in (group, vehicle):
         into = (part[:, None] == np.unique(part)).astype(float)
         assert sum_variance(fusion, shared_kg, group, part) == pytest.approx(
             np.diag(into.T @ full @ into)
@@ -242,8 +244,12 @@ def test_uncertainty_is_true_once_learned(rows: int, sd: float) -> None:
     group = np.tile(lorries.group, n) + 3 * vehicle
     error_kg = fusion.load_kg - np.tile(lorries.load_kg, n)
     nothing = np.zeros((5 * n, 1))
-    for part in (np.arange(5 * n), vehicle):
-        u_kg = np.sqrt(sum_variance(fusion, nothing, group, part))
+    of_axle, of_gross = np.arange(5 * n), vehicle
+    for part, variance in (
+        (of_axle, axle_variance(fusion, nothing)),
+        (of_gross, sum_variance(fusion, nothing, group, vehicle)),
+    ):
+        u_kg = np.sqrt(variance)
         inside = np.abs(np.bincount(part, error_kg)) < 1.96 * u_kg
         assert 0.9 < inside.mean() < 0.995
 

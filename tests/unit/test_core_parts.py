@@ -14,7 +14,7 @@ from edge.core.contacts import Pulses, find_contacts
 from edge.core.extremes import CHUNK, extremes, looks
 from edge.core.ground import find_ground
 from edge.core.history import History
-from edge.core.modes import PRIOR, load_scale
+from edge.core.modes import PRIOR, REFERENCE_KG, load_scale
 from edge.core.motion import follow
 from edge.core.pulses import HYSTERESIS, runs
 from edge.core.scales import Scale, Scales
@@ -356,8 +356,9 @@ def test_an_overladen_lorry_swings_slower_and_heavy_axles_hop_less_for_their_loa
     load_kg = np.array([6_000.0, 12_000.0, 12_000.0, 24_000.0])
     mean_kg = np.array([6_000.0, 9_000.0, 14_000.0, 28_000.0])
     first = np.zeros(4, np.int64)
-    swing = Swing.of([PRIOR], first, np.full(4, 20.0), np.full(4, 1), 4)
-    laden = swing.laden(load_kg, mean_kg)
+    cell = [PRIOR], first, np.full(4, 20.0), np.full(4, 1), 4
+    swing = Swing.of(*cell, np.full(4, REFERENCE_KG), np.full(4, REFERENCE_KG))
+    laden = Swing.of(*cell, load_kg, mean_kg)
     assert laden.hz[0, 0] == swing.hz[0, 0]
     assert laden.hz[0, 2] == pytest.approx(1.41, abs=0.02)
     assert laden.hz[0, 3] == pytest.approx(laden.hz[0, 2] / np.sqrt(2))
