@@ -31,7 +31,10 @@ def untangle(
         ordered = np.stack(centre_s, axis=1)
         if (np.diff(ordered, axis=1) > 0).all():
             # It crept or stood: no one speed explains it, but each axle met the rows in order.
-            return np.repeat(np.arange(len(ordered))[:, None], len(centre_s), axis=1), False, False
+            # Where one speed does so too, without an axle that one row alone saw, it is in doubt.
+            explained = bool(((touch >= 0).sum(axis=1) > 1).all())
+            in_order = np.repeat(np.arange(len(ordered))[:, None], len(centre_s), axis=1)
+            return in_order, False, explained
     return touch, speed_mps < 0, doubtful
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.core.axles import find_axles
@@ -22,6 +22,7 @@ POSITION_M = np.array([0.0, 2.8, 5.6, 8.4])
     st.integers(0, 3),
     st.integers(0, 2**32 - 1),
 )
+@example([1.0], 10.0, False, 1, 1, 0)  # as many touches on every row, one axle on half of them
 def test_axles_are_found_among_wheels_of_others(
     spacing_m: list[float], mps: float, reverse: bool, before: int, behind: int, seed: int
 ) -> None:
