@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from edge.core.clip import Signals
+from edge.core.consensus import filled
 from edge.core.kernel import Observations
 from edge.core.motion import Motion
 from edge.core.quality import contact_m
 from edge.core.scales import Scales
 from edge.core.sight import Sight
-from edge.records import Floats
+from edge.records import Bools, Floats
 
 __all__ = ["LEAST_SPEED_MPS", "RowLoads"]
 
@@ -46,6 +47,8 @@ class RowLoads:
 
     Attributes
     ----------
+    holes : bool array (n_axles, n_rows) or None
+        Which rows did not see which axles, if any.
     width_m : float array (n_rows,)
         Sensing lengths of the rows.
     plate : bool array (n_rows,)
@@ -59,13 +62,13 @@ class RowLoads:
     def __init__(self, signals: Signals, sight: Sight, motion: Motion, scales: Scales) -> None:
         vehicle = sight.vehicle
         self._sight, self._rate_hz = sight, signals.rate_hz
-        self._seen = seen = sight.seen
-        self._all_seen = bool(seen.all())
+        unseen = np.isnan(sight.centre_s)
+        self.holes: Bools | None = unseen if unseen.any() else None
         self.width_m, self.plate = scales.width_m, scales.plate
         self.kg_per_count = scales.kg_per_count.take(vehicle, axis=0)
         at_s = sight.centre_s
-        if not self._all_seen:
-            at_s = np.where(seen, at_s, motion.t0_s[vehicle][:, None])
+        if self.holes is not None:
+            at_s = np.where(unseen, motion.t0_s[vehicle][:, None], at_s)
         self.speed_mps = np.maximum(np.abs(motion.speed_mps(at_s)), LEAST_SPEED_MPS)
         ground = signals.ground
         self._level = ground.level.take(vehicle, axis=0)
@@ -92,8 +95,8 @@ class RowLoads:
         moments = np.array([*touch, sight.start, sight.end])
         counts, length, level = self._counts(moments[::2], moments[1::2])
         area_s = (counts[1] - level[1] * length[1]) / self._rate_hz
-        if not self._all_seen:
-            area_s[~self._seen] = np.nan
+        if self.holes is not None:
+            area_s[self.holes] = np.nan
         # Threshold of the touch over the mean height of its pulse.
         mean = _both(counts[0] / length[0] - level[0])
         height = np.maximum(self._release / np.maximum(mean, 1.0), 0.0)
@@ -105,8 +108,7 @@ class RowLoads:
 
     def _samples(self, from_s: Floats, to_s: Floats) -> tuple[Floats, Floats]:
         """Times in samples of the clip, one apart at least; of those of no touch the first."""
-        if not self._all_seen:
-            from_s, to_s = np.where(self._seen, (from_s, to_s), 0.0)
+        from_s, to_s = filled(from_s, self.holes), filled(to_s, self.holes)
         # A sample stands for the time from half before it to half after it.
         a, b = from_s * self._rate_hz + 0.5, to_s * self._rate_hz + 0.5
         return a, np.maximum(b, a + 1)
@@ -145,7 +147,7 @@ class RowLoads:
             One a strip; a plate gives ``_PLATE_PARTS`` in the time that the whole patch is on it,
             or the one of its area where it is passed too fast for that.
         """
-        patch_m = contact_m if self._all_seen else np.where(self._seen, contact_m, 0.0)
+        patch_m = filled(contact_m, self.holes)
         wheel_kg = area_s * (self.speed_mps / self.width_m)[:, :, None] * self.kg_per_count
         length_s = (self.width_m + patch_m) / self.speed_mps
         if self.plate.any():
@@ -163,7 +165,7 @@ class RowLoads:
         # In parts of the touch, so that a wheel that stood on the plate is read there as well.
         flat_m = self.width_m - patch_m * (1 + 2 * _GUARD)
         flat_s = (sight.leave_s - sight.enter_s) * flat_m / (self.width_m + patch_m)
-        flat = self.plate & self._seen & (flat_s * self._rate_hz > 2 * _PLATE_PARTS)
+        flat = self.plate & (flat_s * self._rate_hz > 2 * _PLATE_PARTS)
         part_s = flat_s / _PLATE_PARTS
         from_s = centre_s + flat_s * (_PARTS / _PLATE_PARTS - 0.5)
         to_s = from_s + part_s

@@ -185,7 +185,7 @@ def _weighed(
     )
     u_speed_mps = motion.u_speed_mps
     u_speed_rel = (u_speed_mps / speed_mps)[vehicle]
-    held_kg = np.where(np.isnan(wheel_kg), 0.0, wheel_kg)
+    held_kg = wheel_kg if rows.holes is None else np.where(np.isnan(wheel_kg), 0.0, wheel_kg)
     seen_side_kg = held_kg.sum(axis=1)
     causes = _shared_kg(fusion, held_kg, vehicle, scales, u_speed_rel)
     shared_kg = np.concatenate([*causes, u_transfer_kg], axis=1)
