@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -161,7 +162,8 @@ class TouchFinder:
         low, high = over(self._counts(row, where, counts), level[held], release[held])
         joined = np.zeros(len(row), np.bool_)
         joined[1:] = (where[1:] - where[:-1] == 1) & (row[1:] == row[:-1])
-        return self._events(first_sample, len(counts), row, where, runs(low, high, joined))
+        events = self._events(first_sample, len(counts), row, where, runs(low, high, joined))
+        return events[np.lexsort(events.T[::-1])]
 
     def _counts(self, row: Indices, where: Indices, counts: Int32s) -> Int32s:
         """Chunks of rows, wheels upwards: left and right, (n, 2, CHUNK)."""
@@ -173,31 +175,41 @@ class TouchFinder:
         return sides
 
     def _events(
-        self, first_sample: int, n_samples: int, row: Indices, where: Indices, found: Runs
+        self, first_sample: int, n_samples: int, piece_row: Indices, where: Indices, found: Runs
     ) -> Indices:
-        """Runs as lines of ``Touch``; one at the very end stays open."""
+        """Runs as rows of ``Touch``; one at the very end stays open."""
         start, sure, end = found
         # From an index into the pieces laid end to end to a sample of the stream.
         shift = first_sample + CHUNK * (where - np.arange(len(where)))
         piece = start // CHUNK
-        of_run = row[piece], start + shift[piece], sure >= 0
-        upper, leave = sure + shift[sure // CHUNK], end + shift[(end - 1) // CHUNK]
-        before, self._open = self._open, {}
-        events: list[tuple[int, int, int, int]] = []
-        # So few are sooner followed one by one, in plain numbers.
-        for on, enter, certain, known, gone in zip(
-            *(values.tolist() for values in (*of_run, upper, leave)), strict=True
-        ):
-            run = before.pop(on, None) if enter == first_sample else None
-            if run is not None:
-                enter = run.enter_sample
-            if certain and (run is None or not run.sure):
-                events.append((known, on, enter, -1))
-            certain |= run is not None and run.sure
-            if gone == first_sample + n_samples:
-                self._open[on] = _Open(enter, certain)
-            elif certain:
-                events.append((gone, on, enter, gone))
-        ended = [(on, run.enter_sample) for on, run in before.items() if run.sure]
-        events += [(first_sample, on, enter, first_sample) for on, enter in ended]
-        return np.array(sorted(events), np.int64).reshape(-1, len(Touch._fields))
+        row, enter = piece_row[piece], start + shift[piece]
+        certain = sure >= 0
+        fresh = certain.copy()
+        events = self._go_on(first_sample, row, enter, certain, fresh)
+        lines = np.empty((2, len(row), len(Touch._fields)), np.int64)
+        begun, gone = lines
+        begun[:, 0], begun[:, 3] = sure + shift[sure // CHUNK], -1
+        leave = end + shift[(end - 1) // CHUNK]
+        gone[:, 0] = gone[:, 3] = leave
+        lines[:, :, 1], lines[:, :, 2] = row, enter
+        lasts = leave == first_sample + n_samples
+        for i in lasts.nonzero()[0].tolist():
+            self._open[int(row[i])] = _Open(int(enter[i]), bool(certain[i]))
+        told = [begun[fresh], gone[certain & ~lasts]]
+        return np.concatenate([*told, events] if events else told)
+
+    def _go_on(
+        self, first_sample: int, row: Indices, enter: Indices, certain: Bools, fresh: Bools
+    ) -> list[Touch]:
+        """Let the runs that were open go on, or end where the samples before ended."""
+        events, rows = [], row.tolist()
+        for number, run in self._open.items():
+            i = bisect_left(rows, number)
+            if i < len(rows) and rows[i] == number and enter[i] == first_sample:
+                enter[i] = run.enter_sample
+                fresh[i] &= not run.sure
+                certain[i] |= run.sure
+            elif run.sure:
+                events.append(Touch(first_sample, number, run.enter_sample, first_sample))
+        self._open.clear()
+        return events
