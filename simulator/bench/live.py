@@ -15,7 +15,6 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from edge.memory import settle_memory
 from edge.records import Flag, Floats, SampleBlock
 from edge.sources.digitiser import DigitiserSource
 from edge.sources.ports import SourceItem
+from simulator.bench.jobs import part
 from simulator.bench.sender import LANES, RATE_HZ, sending, station
 
 __all__ = ["BLOCK_S", "run", "traced"]
@@ -177,9 +177,8 @@ def _watched(
     seen = _Seen(seconds)
     health = Health(time.monotonic_ns)
     settle_memory()
-    making = partial(_part, progress, 0.0, _MAKING)
+    making, watching = part(progress, 0.0, _MAKING), part(progress, _MAKING, 1.0)
     with sending(seconds, block_s, seed, making) as urls:
-        watching = partial(_part, progress, _MAKING, 1.0)
         asyncio.run(_station(seconds, urls, health, seen, watching, trace=trace))
     return seen, dict(health.snapshot().counters)
 
@@ -254,10 +253,6 @@ async def _watch(seen: _Seen, progress: Progress, *, trace: bool) -> None:
     if trace:
         seen.held.append(_held())
         tracemalloc.stop()
-
-
-def _part(progress: Progress, begin: float, end: float, done: float) -> None:
-    progress(begin + (end - begin) * done)
 
 
 def _rss_mb() -> float:
